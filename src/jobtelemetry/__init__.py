@@ -1,0 +1,62 @@
+"""Exact telemetry for RQ workers: every ending of every job counted once, cancelled kept apart from failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobtelemetry._version import __version__
+from jobtelemetry.config import Config
+from jobtelemetry.errors import (
+    ConfigError,
+    InvalidReasonError,
+    JobTelemetryError,
+    MissingExtraError,
+    StoreError,
+)
+from jobtelemetry.events import ExecutionEvent
+from jobtelemetry.options import job
+from jobtelemetry.outcomes import Cancel, Discard, Outcome, State
+
+if TYPE_CHECKING:
+    from jobtelemetry.exporter.collector import Collector
+    from jobtelemetry.rq import instrument, is_instrumented, uninstrument
+
+__all__ = [
+    "Cancel",
+    "Collector",
+    "Config",
+    "ConfigError",
+    "Discard",
+    "ExecutionEvent",
+    "InvalidReasonError",
+    "JobTelemetryError",
+    "MissingExtraError",
+    "Outcome",
+    "State",
+    "StoreError",
+    "__version__",
+    "instrument",
+    "is_instrumented",
+    "job",
+    "uninstrument",
+]
+
+#: What needs RQ or prometheus_client is loaded when it is first asked for.
+_LAZY = {
+    "Collector": "jobtelemetry.exporter.collector",
+    "instrument": "jobtelemetry.rq",
+    "is_instrumented": "jobtelemetry.rq",
+    "uninstrument": "jobtelemetry.rq",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

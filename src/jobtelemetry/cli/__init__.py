@@ -1,0 +1,65 @@
+"""The command ``jobtelemetry``: one file per subcommand, imported when it is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from jobtelemetry._version import __version__
+from jobtelemetry.errors import ConfigError, JobTelemetryError
+
+#: Subcommand -> what ``--help`` says about it. ``worker-pool`` is ``worker_pool`` in ``cli/worker_pool.py``.
+COMMANDS = {
+    "demo": "Run a whole RQ worker pool on an embedded server and watch it.",
+    "exporter": "Serve /metrics and a summary page from what Redis holds.",
+    "worker": "RQ's worker command, instrumented.",
+    "worker-pool": "RQ's worker-pool command, instrumented.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand only when it is called, so that ``--help`` is quick and needs no extra."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the subcommands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one subcommand."""
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"{__name__}.{name}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of subcommands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a subcommand; an error of jobtelemetry's own becomes one line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise _WrongSetting(str(error)) from error
+        except JobTelemetryError as error:
+            raise click.ClickException(str(error)) from error
+
+
+class _WrongSetting(click.ClickException):
+    """``Error: ...`` on stderr, and the exit code that click gives to a wrong option."""
+
+    exit_code = 2
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="See 'jobtelemetry COMMAND --help' for the options of a command.",
+)
+@click.version_option(__version__, package_name="jobtelemetry")
+def main() -> None:
+    """Exact telemetry for RQ workers: every job ending counted once, cancelled kept apart from failed."""

@@ -1,0 +1,128 @@
+"""The settings, read once. The only module that reads the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from importlib import metadata
+
+from jobtelemetry.errors import ConfigError
+
+DEFAULT_PORT = 10427
+_REDIS_URL_VARIABLES = ("JOBTELEMETRY_REDIS_URL", "RQ_REDIS_URL", "REDIS_URL")
+_PREFIX = re.compile(r"[A-Za-z0-9_.:{}-]+")
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that can be set.
+
+    Args:
+        redis_url: Where RQ's Redis is. ``JOBTELEMETRY_REDIS_URL``, else ``RQ_REDIS_URL``, else ``REDIS_URL``.
+        listen_host: Address that the exporter binds. ``JOBTELEMETRY_LISTEN=HOST:PORT``.
+        listen_port: Port that the exporter binds; 0 takes a free one.
+        key_prefix: RQ's key prefix, ``RQ_KEY_PREFIX``; RQ honours it from 3.0 on, and so does this.
+        max_label_sets: Label sets that one family may have. ``JOBTELEMETRY_MAX_LABEL_SETS``.
+        source_label: Whether ``job.meta["source"]`` becomes a label. ``JOBTELEMETRY_SOURCE_LABEL``.
+        log_size: Entries that the execution log keeps; 0 switches it off. ``JOBTELEMETRY_LOG_SIZE``.
+        reconcile_interval: Seconds between two runs of the exporter's reconciler; 0 switches it off.
+            ``JOBTELEMETRY_RECONCILE_INTERVAL``.
+    """
+
+    redis_url: str = "redis://localhost:6379/0"
+    listen_host: str = "0.0.0.0"  # noqa: S104 - an exporter is there to be scraped
+    listen_port: int = DEFAULT_PORT
+    key_prefix: str = "rq"
+    max_label_sets: int = 1000
+    source_label: bool = False
+    log_size: int = 10_000
+    reconcile_interval: float = 5.0
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
+        """Read the settings from environment variables.
+
+        Args:
+            environ: The variables; the process's own by default.
+
+        Raises:
+            ConfigError: A variable has no usable value; the message names it.
+        """
+        env = os.environ if environ is None else environ
+        config = cls(key_prefix=_key_prefix(env))
+        for variable in _REDIS_URL_VARIABLES:
+            if env.get(variable):
+                config = replace(config, redis_url=env[variable])
+                break
+        if listen := env.get("JOBTELEMETRY_LISTEN"):
+            host, port = parse_listen(listen, option="JOBTELEMETRY_LISTEN")
+            config = replace(config, listen_host=host, listen_port=port)
+        if text := env.get("JOBTELEMETRY_MAX_LABEL_SETS"):
+            config = replace(config, max_label_sets=int(_number("JOBTELEMETRY_MAX_LABEL_SETS", text, whole=True, least=1)))
+        if text := env.get("JOBTELEMETRY_LOG_SIZE"):
+            config = replace(config, log_size=int(_number("JOBTELEMETRY_LOG_SIZE", text, whole=True, least=0)))
+        if text := env.get("JOBTELEMETRY_RECONCILE_INTERVAL"):
+            config = replace(config, reconcile_interval=_number("JOBTELEMETRY_RECONCILE_INTERVAL", text, least=0))
+        if text := env.get("JOBTELEMETRY_SOURCE_LABEL"):
+            config = replace(config, source_label=_flag("JOBTELEMETRY_SOURCE_LABEL", text))
+        return config
+
+    def with_overrides(self, **settings: object) -> Config:
+        """The same settings with those that are not ``None`` replaced.
+
+        Raises:
+            ConfigError: There is no such setting.
+        """
+        known = {field.name for field in fields(self)}
+        if unknown := sorted(set(settings) - known):
+            raise ConfigError(f"unknown setting {', '.join(unknown)}; expected one of {', '.join(sorted(known))}")
+        return replace(self, **{name: value for name, value in settings.items() if value is not None})  # type: ignore[arg-type]
+
+
+def parse_listen(text: str, *, option: str) -> tuple[str, int]:
+    """Split ``[HOST:]PORT`` (``[::1]:10427`` for IPv6) into host and port.
+
+    Args:
+        text: What the user gave.
+        option: The option or variable it came from, for the message.
+
+    Raises:
+        ConfigError: It is not of that form, or the port is not between 0 and 65535.
+    """
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not host.startswith("[")):
+        raise ConfigError(f"{option} must be [HOST:]PORT with a port from 0 to 65535, got {text!r}")
+    return host.strip("[]") or Config.listen_host, int(port)
+
+
+def _key_prefix(env: Mapping[str, str]) -> str:
+    prefix = env.get("RQ_KEY_PREFIX", "rq")
+    if prefix == "rq" or int(metadata.version("rq").split(".")[0]) < 3:
+        return "rq"
+    if not _PREFIX.fullmatch(prefix):
+        raise ConfigError(
+            f"RQ_KEY_PREFIX may only contain letters, digits, '_', '.', ':', '-', '{{' and '}}', got {prefix!r}"
+        )
+    return prefix
+
+
+def _number(variable: str, text: str, *, least: float, whole: bool = False) -> float:
+    try:
+        value = float(int(text)) if whole else float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value < float("inf"):
+        kind = "a whole number" if whole else "a number"
+        raise ConfigError(f"{variable} must be {kind} of at least {least:g}, got {text!r}")
+    return value
+
+
+def _flag(variable: str, text: str) -> bool:
+    word = text.strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise ConfigError(f"{variable} must be 1 or 0, got {text!r}")
+    return word in _TRUE

@@ -1,0 +1,248 @@
+"""The metric contract: every family, with its type, labels, help and buckets.
+
+The exporter, the dashboards, the rules and the metric reference are made from this module. Base unit is the
+second; moments are exported as timestamps, never as ages; a label is always an identifier of bounded number.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from enum import Enum
+
+#: The label value of a label set that a full family had no room for.
+OTHER = "__other__"
+
+#: Upper bounds in seconds. From one poll of a cache to the longest job that anybody lets run.
+DURATION_BUCKETS: tuple[float, ...] = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
+    14400.0,
+)  # fmt: skip
+
+#: Upper bounds in seconds: a queue is healthy below a second and on fire above an hour.
+WAIT_BUCKETS: tuple[float, ...] = (
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0,
+    86400.0,
+)  # fmt: skip
+
+#: What ``status`` can be in ``jobtelemetry_queue_jobs``: RQ's job statuses and registries.
+QUEUE_STATUSES: tuple[str, ...] = (
+    "queued",
+    "intermediate",
+    "started",
+    "scheduled",
+    "deferred",
+    "ready_to_enqueue",
+    "rate_limited",
+    "finished",
+    "failed",
+    "canceled",
+)
+
+#: What ``status`` can be in ``jobtelemetry_rq_workers``: RQ's worker states.
+RQ_WORKER_STATUSES: tuple[str, ...] = ("started", "idle", "busy", "suspended")
+
+
+class Kind(str, Enum):
+    """A Prometheus metric type."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True)
+class Family:
+    """One metric family.
+
+    Args:
+        name: The full name as Prometheus shows it (counters with ``_total``).
+        kind: The type.
+        help: One sentence, for ``# HELP`` and the metric reference.
+        labels: Label names in order.
+        buckets: Upper bounds without ``+Inf``; only for histograms.
+        exemplars: Whether a series can carry the trace of a recent execution.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    exemplars: bool = False
+
+
+_JOB = ("worker", "queue")
+
+JOB_EXECUTIONS = Family(
+    "jobtelemetry_job_executions_total",
+    Kind.COUNTER,
+    "Executions that ended, by how they ended; each is counted exactly once.",
+    (*_JOB, "state"),
+    exemplars=True,
+)
+JOB_CANCELLATIONS = Family(
+    "jobtelemetry_job_cancellations_total",
+    Kind.COUNTER,
+    "Executions that the job cancelled on purpose, by the reason it gave.",
+    (*_JOB, "reason"),
+)
+JOB_ERRORS = Family(
+    "jobtelemetry_job_errors_total",
+    Kind.COUNTER,
+    "Executions that ended in failure or discard, by exception class or kind of death.",
+    (*_JOB, "error_type"),
+)
+JOB_DURATION = Family(
+    "jobtelemetry_job_duration_seconds",
+    Kind.HISTOGRAM,
+    "How long an execution ran; an abandoned one has no known end and is not observed.",
+    (*_JOB, "state"),
+    DURATION_BUCKETS,
+    exemplars=True,
+)
+JOB_WAIT = Family(
+    "jobtelemetry_job_wait_seconds",
+    Kind.HISTOGRAM,
+    "From when a job could run (an intended delay is not counted) to its start.",
+    _JOB,
+    WAIT_BUCKETS,
+)
+JOBS_ENQUEUED = Family(
+    "jobtelemetry_jobs_enqueued_total",
+    Kind.COUNTER,
+    "Times a job was put on its queue by an instrumented process; retries and repeats are counted too.",
+    _JOB,
+)
+JOBS_CANCELLED_UNSTARTED = Family(
+    "jobtelemetry_jobs_cancelled_unstarted_total",
+    Kind.COUNTER,
+    "Jobs cancelled with job.cancel() before they ran.",
+    _JOB,
+)
+JOB_LAST_COMPLETED = Family(
+    "jobtelemetry_job_last_completed_timestamp_seconds",
+    Kind.GAUGE,
+    "When an execution last completed, in Unix time.",
+    _JOB,
+)
+EXECUTIONS_RUNNING = Family(
+    "jobtelemetry_executions_running",
+    Kind.GAUGE,
+    "Executions that started and have not ended.",
+    _JOB,
+)
+EXECUTION_OLDEST_START = Family(
+    "jobtelemetry_execution_oldest_start_timestamp_seconds",
+    Kind.GAUGE,
+    "When the longest-running execution started, in Unix time; absent where nothing runs.",
+    _JOB,
+)
+QUEUE_JOBS = Family(
+    "jobtelemetry_queue_jobs",
+    Kind.GAUGE,
+    "Jobs that RQ holds, by queue and status; rate_limited is known for all queues together and has queue=''.",
+    ("queue", "status"),
+)
+QUEUE_OLDEST_JOB = Family(
+    "jobtelemetry_queue_oldest_job_timestamp_seconds",
+    Kind.GAUGE,
+    "When the job at the head of the queue was enqueued, in Unix time; absent where the queue is empty.",
+    ("queue",),
+)
+QUEUE_OVERDUE_SCHEDULED = Family(
+    "jobtelemetry_queue_overdue_scheduled_jobs",
+    Kind.GAUGE,
+    "Scheduled jobs whose time has come and that no scheduler has moved to the queue.",
+    ("queue",),
+)
+RQ_WORKERS = Family(
+    "jobtelemetry_rq_workers",
+    Kind.GAUGE,
+    "Live RQ worker processes, by queue they listen on and status.",
+    ("queue", "status"),
+)
+RQ_WORKERS_UNINSTRUMENTED = Family(
+    "jobtelemetry_rq_workers_uninstrumented",
+    Kind.GAUGE,
+    "Live RQ workers whose executions are not recorded: a blind spot unless 0.",
+)
+UNRECORDED_EXECUTIONS = Family(
+    "jobtelemetry_unrecorded_executions",
+    Kind.GAUGE,
+    "Executions that RQ counted for its live workers and jobtelemetry did not record: a blind spot unless 0.",
+)
+SCHEDULER_UP = Family(
+    "jobtelemetry_scheduler_up",
+    Kind.GAUGE,
+    "Whether an RQ scheduler holds the lock of this queue.",
+    ("queue",),
+)
+HANDLER_ERRORS = Family(
+    "jobtelemetry_handler_errors_total",
+    Kind.COUNTER,
+    "Errors inside jobtelemetry's own hooks; the job was not affected.",
+    ("hook",),
+)
+EXECUTIONS_RECONCILED = Family(
+    "jobtelemetry_executions_reconciled_total",
+    Kind.COUNTER,
+    "Executions counted by the reconciler because nothing else reported their end.",
+)
+EXECUTIONS_LATE = Family(
+    "jobtelemetry_executions_late_total",
+    Kind.COUNTER,
+    "Endings reported after the execution had been counted as abandoned; not counted again.",
+)
+SERIES_DROPPED = Family(
+    "jobtelemetry_series_dropped_total",
+    Kind.COUNTER,
+    "Observations counted under worker='__other__' because the family was full.",
+    ("family",),
+)
+UP = Family("jobtelemetry_up", Kind.GAUGE, "Whether the last read from Redis succeeded.")
+SCRAPE_DURATION = Family(
+    "jobtelemetry_scrape_duration_seconds", Kind.GAUGE, "How long this scrape took to read Redis."
+)
+BUILD_INFO = Family("jobtelemetry_build_info", Kind.GAUGE, "The version of jobtelemetry; always 1.", ("version",))
+
+FAMILIES: tuple[Family, ...] = (
+    JOB_EXECUTIONS,
+    JOB_CANCELLATIONS,
+    JOB_ERRORS,
+    JOB_DURATION,
+    JOB_WAIT,
+    JOBS_ENQUEUED,
+    JOBS_CANCELLED_UNSTARTED,
+    JOB_LAST_COMPLETED,
+    EXECUTIONS_RUNNING,
+    EXECUTION_OLDEST_START,
+    QUEUE_JOBS,
+    QUEUE_OLDEST_JOB,
+    QUEUE_OVERDUE_SCHEDULED,
+    RQ_WORKERS,
+    RQ_WORKERS_UNINSTRUMENTED,
+    UNRECORDED_EXECUTIONS,
+    SCHEDULER_UP,
+    HANDLER_ERRORS,
+    EXECUTIONS_RECONCILED,
+    EXECUTIONS_LATE,
+    SERIES_DROPPED,
+    UP,
+    SCRAPE_DURATION,
+    BUILD_INFO,
+)
+
+
+def le(value: float, buckets: tuple[float, ...]) -> str:
+    """The ``le`` label of the bucket that a value falls into.
+
+    Args:
+        value: The observation, in the unit of the buckets.
+        buckets: Upper bounds in ascending order, without ``+Inf``.
+
+    Returns:
+        The smallest bound that is not below the value, as text, or ``"+Inf"``.
+    """
+    index = bisect_left(buckets, value)
+    return repr(buckets[index]) if index < len(buckets) else "+Inf"

@@ -1,0 +1,167 @@
+"""The demo from curtain to curtain: set the stage, run the pipeline, show what the metrics page says, serve."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+
+from rich.console import Console
+
+from jobtelemetry.config import DEFAULT_PORT
+from jobtelemetry.demo import display, summary
+from jobtelemetry.demo.errors import DemoError
+from jobtelemetry.demo.server import find_binary
+from jobtelemetry.demo.stage import Stage
+from jobtelemetry.demo.titles import Titles
+from jobtelemetry.errors import MissingExtraError
+
+_TICK = 0.3
+_STALLED = 60.0
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - an address to look for, not to bind
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen.
+
+    Args:
+        titles: Which titles of the listing are looked up.
+        workers: How many RQ workers run.
+        serve: Whether to keep everything up after the pipeline has ended.
+        listen: ``HOST:PORT`` for the exporter; empty for a free port, or the exporter's own where it keeps serving.
+    """
+
+    titles: Titles = Titles.POLISH
+    workers: int = 2
+    serve: bool = False
+    listen: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where the exporter listens."""
+        return self.listen or f"127.0.0.1:{DEFAULT_PORT if self.serve else 0}"
+
+
+def run(options: Options, console: Console) -> int:
+    """Run the demo.
+
+    Returns:
+        The exit status: 0, or 1 if executions went unrecorded, or 130 after a Ctrl-C in the middle.
+
+    Raises:
+        MissingExtraError: A package that only the demo needs is not installed.
+        DemoError: Something did not start, ended, or got stuck.
+    """
+    check_extras()
+    signal.signal(signal.SIGTERM, _leave)
+    done = False
+    try:
+        with Stage(options.address, options.workers) as stage:
+            began = time.monotonic()
+            enqueue_sync(stage.redis_url, options.titles)
+            figures = follow(stage, console)
+            report(figures, time.monotonic() - began, console)
+            done = True
+            if options.serve:
+                serve(stage, console)
+    except KeyboardInterrupt:
+        console.print("Stopped; no process and no file is left behind.")
+        return 0 if done else 130
+    return 1 if figures.unrecorded else 0
+
+
+def check_extras() -> None:
+    """Nothing, if the packages that only the demo needs are there.
+
+    Raises:
+        MissingExtraError: One is not; the message says what to install.
+    """
+    find_binary()
+    if find_spec("rapidfuzz") is None:
+        raise MissingExtraError("the demo needs the package rapidfuzz; install it with: pip install 'jobtelemetry[demo]'")
+
+
+def enqueue_sync(redis_url: str, titles: Titles) -> None:
+    """Start the pipeline: put the one :class:`~jobtelemetry.demo.jobs.SyncJob` on its queue."""
+    from redis import Redis
+
+    import jobtelemetry
+    from jobtelemetry.demo import jobs
+
+    jobtelemetry.instrument()
+    with Redis.from_url(redis_url) as connection:
+        jobs.enqueue(connection, jobs.SCRAPING, [jobs.SyncJob(titles)])
+
+
+def follow(stage: Stage, console: Console) -> summary.Summary:
+    """Show the progress until nothing is left to run.
+
+    Returns:
+        The last look at the metrics page. Two looks in a row must have found nothing to do, since RQ may move a job
+        from one place to another while the exporter counts.
+
+    Raises:
+        DemoError: Something has ended, or nothing has moved for a minute.
+    """
+    previous, changed = summary.Summary(), time.monotonic()
+    with display.Progress(console, stage.exporter_url) as progress:
+        while True:
+            stage.check()
+            figures = summary.read(scrape(stage.exporter_url))
+            progress.show(figures)
+            if figures.executions != previous.executions:
+                changed = time.monotonic()
+            elif figures.idle and previous.idle:
+                return figures
+            elif time.monotonic() - changed > _STALLED:
+                raise DemoError(f"nothing has moved for {_STALLED:.0f} s with {figures.pending} jobs left; try again")
+            previous = figures
+            time.sleep(_TICK)
+
+
+def scrape(exporter_url: str) -> str:
+    """The metrics page, over HTTP as Prometheus would get it.
+
+    Raises:
+        DemoError: The exporter does not answer.
+    """
+    url = urlsplit(exporter_url)
+    host = url.hostname or ""
+    connection = http.client.HTTPConnection(_LOOPBACK.get(host, host), url.port, timeout=10)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+    except (OSError, http.client.HTTPException) as error:
+        raise DemoError(f"the exporter at {exporter_url} does not answer: {error}") from error
+    finally:
+        connection.close()
+
+
+def report(figures: summary.Summary, seconds: float, console: Console) -> None:
+    """Print the table and what it means."""
+    console.print(f"\nCinema City, as /metrics shows it: {figures.executions} executions in {seconds:.1f} s\n")
+    console.print(display.table(figures, console.width))
+    console.print()
+    for line in display.verdict(figures):
+        console.print(line, soft_wrap=True)
+
+
+def serve(stage: Stage, console: Console) -> None:
+    """Keep everything up until Ctrl-C.
+
+    Raises:
+        DemoError: Something has ended.
+    """
+    console.print(f"\nOpen {stage.exporter_url}/ in a browser; Prometheus reads {stage.exporter_url}/metrics", soft_wrap=True)
+    console.print("Ctrl-C ends it all.")
+    while True:
+        stage.check()
+        time.sleep(_TICK)
+
+
+def _leave(signum: int, frame: object) -> None:
+    raise SystemExit(128 + signum)

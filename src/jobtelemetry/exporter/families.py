@@ -1,0 +1,183 @@
+"""A snapshot as Prometheus metric families, as the contract declares them. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar, Union
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.samples import Exemplar as PrometheusExemplar
+
+from jobtelemetry import contract
+from jobtelemetry._version import __version__
+from jobtelemetry.contract import Family, Kind
+from jobtelemetry.exporter.figures import fold
+from jobtelemetry.store.snapshot import Counter, Exemplar, Histogram, Series, Snapshot
+
+Value = Union[Counter, Histogram, float]
+#: Label values, in the order of the family's labels (a job family's source comes last), and the value.
+Row = tuple[tuple[str, ...], Value]
+V = TypeVar("V", Counter, Histogram, float)
+D = TypeVar("D", bound=str)
+
+#: RQ knows this one only for all queues together.
+_RATE_LIMITED = "rate_limited"
+
+
+def describe() -> Iterator[Metric]:
+    """Every family, without samples."""
+    for family in contract.FAMILIES:
+        yield _metric(family, (), with_source=False)
+
+
+def build(snapshot: Snapshot) -> Iterator[Metric]:
+    """Every family that comes from Redis, with the snapshot's numbers."""
+    for family in contract.FAMILIES:
+        if family in _ROWS:
+            yield _metric(family, _ROWS[family](snapshot), with_source=snapshot.has_sources)
+
+
+def about_scrape(*, up: bool, seconds: float) -> Iterator[Metric]:
+    """The families that tell of the scrape itself, also when Redis is away."""
+    rows: dict[Family, Row] = {
+        contract.UP: ((), float(up)),
+        contract.SCRAPE_DURATION: ((), seconds),
+        contract.BUILD_INFO: ((__version__,), 1.0),
+    }
+    for family, row in rows.items():
+        yield _metric(family, [row], with_source=False)
+
+
+def _metric(family: Family, rows: Iterable[Row], *, with_source: bool) -> Metric:
+    per_series = family.labels[:2] == Series._fields[:2]
+    names = (*family.labels, "source") if with_source and per_series else family.labels
+    metric = _EMPTY[family.kind](family.name, family.help, labels=names)
+    for labels, value in rows:
+        _add(family, metric, labels[: len(names)], value)
+    return metric
+
+
+_EMPTY: Mapping[Kind, Callable[..., Metric]] = {
+    Kind.COUNTER: CounterMetricFamily,
+    Kind.GAUGE: GaugeMetricFamily,
+    Kind.HISTOGRAM: HistogramMetricFamily,
+}
+
+
+def _add(family: Family, metric: Metric, labels: tuple[str, ...], value: Value) -> None:
+    if isinstance(metric, CounterMetricFamily) and isinstance(value, Counter):
+        exemplar = _exemplar(value.exemplar) if family.exemplars else None
+        metric.add_metric(labels, value.value, created=value.created or None, exemplar=exemplar)
+    elif isinstance(metric, HistogramMetricFamily) and isinstance(value, Histogram):
+        metric.add_metric(labels, _buckets(family, value), value.sum)
+        if value.created:
+            by_name = dict(zip(metric._labelnames, labels, strict=True))
+            metric.add_sample(f"{metric.name}_created", by_name, value.created)
+    elif isinstance(metric, GaugeMetricFamily) and isinstance(value, (int, float)):
+        metric.add_metric(labels, value)
+    else:
+        raise TypeError(f"{family.name} is a {family.kind.value} and cannot show a {type(value).__name__}")
+
+
+def _buckets(family: Family, histogram: Histogram) -> list[tuple[str, float] | tuple[str, float, PrometheusExemplar]]:
+    exemplars: dict[str, Exemplar] = {}
+    for bound, exemplar in histogram.exemplars.items():
+        at = contract.le(float(bound), family.buckets)
+        exemplars[at] = max(exemplar, exemplars.get(at, exemplar), key=lambda candidate: candidate.timestamp)
+    cumulative = 0
+    buckets: list[tuple[str, float] | tuple[str, float, PrometheusExemplar]] = []
+    for bound, count in fold(histogram.counts, family.buckets).items():
+        cumulative += count
+        shown = _exemplar(exemplars.get(bound)) if family.exemplars else None
+        buckets.append((bound, cumulative, shown) if shown else (bound, cumulative))
+    return buckets
+
+
+def _exemplar(exemplar: Exemplar | None) -> PrometheusExemplar | None:
+    if exemplar is None:
+        return None
+    labels = {"trace_id": exemplar.trace_id, "span_id": exemplar.span_id}
+    return PrometheusExemplar(labels, exemplar.value, exemplar.timestamp or None)
+
+
+def _by_series(values: Mapping[Series, V]) -> Iterator[Row]:
+    for series, value in values.items():
+        yield (series.worker, series.queue, series.source), value
+
+
+def _by_detail(values: Mapping[tuple[Series, D], V]) -> Iterator[Row]:
+    for (series, detail), value in values.items():
+        yield (series.worker, series.queue, str(detail), series.source), value
+
+
+def _running(snapshot: Snapshot) -> Iterator[Row]:
+    running = Tally(execution.series for execution in snapshot.running)
+    yield from _by_series({series: float(running[series]) for series in {**snapshot.seen, **running}})
+
+
+def _oldest_start(snapshot: Snapshot) -> Iterator[Row]:
+    oldest: dict[Series, float] = {}
+    for execution in snapshot.running:
+        oldest[execution.series] = min(execution.started_at, oldest.get(execution.series, execution.started_at))
+    yield from _by_series(oldest)
+
+
+def _queue_jobs(snapshot: Snapshot) -> Iterator[Row]:
+    per_queue = [status for status in contract.QUEUE_STATUSES if status != _RATE_LIMITED]
+    for queue in snapshot.queues:
+        for status in per_queue:
+            yield (queue.name, status), float(queue.jobs.get(status, 0))
+    yield ("", _RATE_LIMITED), float(snapshot.rate_limited)
+
+
+def _queue_oldest_job(snapshot: Snapshot) -> Iterator[Row]:
+    for queue in snapshot.queues:
+        if queue.oldest_enqueued_at is not None:
+            yield (queue.name,), queue.oldest_enqueued_at
+
+
+def _rq_workers(snapshot: Snapshot) -> Iterator[Row]:
+    # A worker that has registered and not yet said what it does has just started.
+    counts = Tally(
+        (queue, worker.status or contract.RQ_WORKER_STATUSES[0])
+        for worker in snapshot.rq_workers
+        for queue in worker.queues
+    )
+    queues = {queue.name: None for queue in snapshot.queues} | {queue: None for queue, _ in counts}
+    zeros = {(queue, status): 0 for queue in queues for status in contract.RQ_WORKER_STATUSES}
+    for labels in zeros | counts:
+        yield labels, float(counts[labels])
+
+
+def _counts(values: Mapping[str, int], snapshot: Snapshot) -> Iterator[Row]:
+    for label, value in values.items():
+        yield (label,), Counter(value, snapshot.created)
+
+
+#: Where each family's rows are in a snapshot.
+_ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
+    contract.JOB_EXECUTIONS: lambda snapshot: _by_detail(snapshot.executions),
+    contract.JOB_CANCELLATIONS: lambda snapshot: _by_detail(snapshot.cancellations),
+    contract.JOB_ERRORS: lambda snapshot: _by_detail(snapshot.errors),
+    contract.JOB_DURATION: lambda snapshot: _by_detail(snapshot.durations),
+    contract.JOB_WAIT: lambda snapshot: _by_series(snapshot.waits),
+    contract.JOBS_ENQUEUED: lambda snapshot: _by_series(snapshot.enqueued),
+    contract.JOBS_CANCELLED_UNSTARTED: lambda snapshot: _by_series(snapshot.cancelled_unstarted),
+    contract.JOB_LAST_COMPLETED: lambda snapshot: _by_series(snapshot.last_completed),
+    contract.EXECUTIONS_RUNNING: _running,
+    contract.EXECUTION_OLDEST_START: _oldest_start,
+    contract.QUEUE_JOBS: _queue_jobs,
+    contract.QUEUE_OLDEST_JOB: _queue_oldest_job,
+    contract.QUEUE_OVERDUE_SCHEDULED: lambda snapshot: [
+        ((queue.name,), float(queue.overdue_scheduled)) for queue in snapshot.queues
+    ],
+    contract.RQ_WORKERS: _rq_workers,
+    contract.RQ_WORKERS_UNINSTRUMENTED: lambda snapshot: [((), float(snapshot.uninstrumented))],
+    contract.UNRECORDED_EXECUTIONS: lambda snapshot: [((), float(snapshot.unrecorded))],
+    contract.SCHEDULER_UP: lambda snapshot: [((queue.name,), float(queue.scheduler_up)) for queue in snapshot.queues],
+    contract.HANDLER_ERRORS: lambda snapshot: _counts(snapshot.handler_errors, snapshot),
+    contract.EXECUTIONS_RECONCILED: lambda snapshot: [((), Counter(snapshot.reconciled, snapshot.created))],
+    contract.EXECUTIONS_LATE: lambda snapshot: [((), Counter(snapshot.late, snapshot.created))],
+    contract.SERIES_DROPPED: lambda snapshot: _counts(snapshot.dropped, snapshot),
+}

@@ -1,0 +1,71 @@
+"""How figures are written for people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+from jobtelemetry.contract import OTHER
+
+#: Stands where there is nothing to show.
+NOTHING = "–"  # noqa: RUF001 - an en dash is meant
+
+
+def number(value: int) -> str:
+    """``1274`` as ``1,274``."""
+    return f"{value:,}"
+
+
+def percent(ratio: float | None) -> str:
+    """``0.579`` as ``57.9 %``; only what is exactly all or nothing reads 100 or 0."""
+    if ratio is None:
+        return NOTHING
+    if ratio in (0, 1):
+        return f"{ratio:.0%}".replace("%", " %")
+    return f"{min(max(ratio * 100, 0.1), 99.9):.1f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: ``12 ms``, ``1.4 s``, ``2 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.{1 if seconds < 0.00995 else 0}f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, unit, part, rest in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            more = whole % size // part
+            return f"{whole // size} {unit} {more} {rest}" if more else f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def ago(seconds: float) -> str:
+    """Time since a moment: ``just now``, ``3 s ago``, ``2 h ago``; only the largest unit matters."""
+    if seconds < 1:
+        return "just now"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return f"{int(seconds)} s ago"
+
+
+def iso(moment: float) -> str:
+    """Unix time as ``2026-01-31T12:00:00Z``."""
+    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def short_names(workers: Iterable[str]) -> dict[str, str]:
+    """For each dotted path the shortest ending that no other has: ``process_showtime``, or ``cinema.run``."""
+    names = set(workers)
+    return {worker: "all others" if worker == OTHER else _shortest(worker, names - {worker}) for worker in names}
+
+
+def _shortest(worker: str, others: set[str]) -> str:
+    parts = worker.split(".")
+    for length in range(1, len(parts)):
+        ending = ".".join(parts[-length:])
+        if not any(f".{other}".endswith(f".{ending}") for other in others):
+            return ending
+    return worker

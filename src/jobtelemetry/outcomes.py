@@ -1,0 +1,172 @@
+"""How an execution can end: the states, what a job says to choose one, and the one rule that decides.
+
+Pure: nothing here does I/O or knows RQ. The hooks collect facts, :func:`classify` turns them into an
+:class:`Outcome`, and every consumer (counters, logs, Sentry, spans) reads that.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from jobtelemetry.errors import InvalidReasonError
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
+
+
+class State(str, Enum):
+    """How one execution ended. The values are the contract's own words, everywhere."""
+
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILURE = "failure"
+    DISCARD = "discard"
+    SNOOZED = "snoozed"
+    STOPPED = "stopped"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the job will not run again after this."""
+        return self not in (State.FAILURE, State.SNOOZED)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the execution went wrong: ``failure`` (RQ will retry) or ``discard`` (it will not)."""
+        return self in (State.FAILURE, State.DISCARD)
+
+
+class Ending(str, Enum):
+    """What was seen to happen, before it is judged."""
+
+    RETURNED = "returned"
+    CANCELLED = "cancelled"
+    RETRY_RETURNED = "retry_returned"
+    RETRIES_EXHAUSTED = "retries_exhausted"
+    RAISED = "raised"
+    DISCARDED = "discarded"
+    STOPPED = "stopped"
+    HORSE_KILLED = "horse_killed"
+    HORSE_EXITED = "horse_exited"
+    ABANDONED = "abandoned"
+    STUCK = "stuck"
+
+
+#: The ``error_type`` of the endings in which no exception exists to take a class name from.
+ERROR_TYPES: dict[Ending, str] = {
+    Ending.RETRIES_EXHAUSTED: "MaxRetriesExceeded",
+    Ending.HORSE_KILLED: "WorkHorseKilled",
+    Ending.HORSE_EXITED: "WorkHorseExited",
+    Ending.ABANDONED: "AbandonedJobError",
+    Ending.STUCK: "StuckInIntermediateQueue",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The judgement on one execution.
+
+    Args:
+        state: How it ended.
+        reason: An identifier; only for ``cancelled`` and for a ``Discard``.
+        error_type: An exception's class name or one of :data:`ERROR_TYPES`; only where it failed.
+    """
+
+    state: State
+    reason: str = ""
+    error_type: str = ""
+
+
+def classify(ending: Ending, *, will_retry: bool = False, reason: str = "", error_type: str = "") -> Outcome:
+    """Decide the state of an execution.
+
+    Args:
+        ending: What happened.
+        will_retry: Whether RQ runs the job again because of it.
+        reason: The identifier that the job gave with ``Cancel`` or ``Discard``.
+        error_type: The class name of the exception, where there was one.
+
+    Returns:
+        The state, with reason and error type only where the state has them.
+    """
+    if ending is Ending.RETURNED:
+        return Outcome(State.COMPLETED)
+    if ending is Ending.CANCELLED:
+        return Outcome(State.CANCELLED, reason=reason)
+    if ending is Ending.RETRY_RETURNED:
+        return Outcome(State.SNOOZED)
+    if ending is Ending.STOPPED:
+        return Outcome(State.STOPPED)
+    if ending is Ending.DISCARDED:
+        return Outcome(State.DISCARD, reason=reason, error_type=reason)
+    state = State.FAILURE if will_retry else State.DISCARD
+    return Outcome(state, error_type=error_type or ERROR_TYPES.get(ending, "Exception"))
+
+
+def identifier(value: object, *, what: str) -> str:
+    """Return ``value`` as the identifier that a label may carry.
+
+    Args:
+        value: A string, or an enum member whose value is one.
+        what: How to call it in an error message.
+
+    Raises:
+        InvalidReasonError: It is not an identifier: a label with free text grows without bound.
+    """
+    text = value.value if isinstance(value, Enum) else value
+    if not isinstance(text, str) or not _IDENTIFIER.fullmatch(text):
+        raise InvalidReasonError(
+            f"{what} must be an identifier of at most 64 letters, digits, '_', '.', ':' or '-', got {text!r}; "
+            "put anything longer into detail=..."
+        )
+    return text
+
+
+class _Verdict(Exception):
+    """What a job raises or returns to choose its own ending."""
+
+    _meaning: str
+
+    def __init__(self, reason: str | Enum, detail: str = "") -> None:
+        self.reason = identifier(reason, what=f"the reason of {type(self).__name__}")
+        self.detail = str(detail)
+        super().__init__(reason, detail)
+
+    def __str__(self) -> str:
+        said = f"{self.reason}: {self.detail}" if self.detail else self.reason
+        return f"{said} ({self._meaning})"
+
+
+class Cancel(_Verdict):
+    """Raise or return this in a job to end it on purpose: neither a success nor a failure.
+
+    The job gets RQ's status ``canceled``, is not retried, and calls no failure callback, webhook or
+    exception handler. On a worker that is not instrumented a raised ``Cancel`` is an ordinary failure.
+
+    Args:
+        reason: An identifier such as ``"movie_not_matched"``, or an enum member with such a value. It
+            becomes a label, so it must not carry ids or free text.
+        detail: Free text for the log and the span.
+
+    Raises:
+        InvalidReasonError: ``reason`` is not an identifier.
+    """
+
+    _meaning = "cancelled on purpose; a failure only because this worker is not instrumented by jobtelemetry"
+
+
+class Discard(_Verdict):
+    """Raise or return this in a job to fail it now, whatever retries are left.
+
+    Args:
+        reason: An identifier such as ``"bad_payload"``, or an enum member with such a value.
+        detail: Free text for the log and the span.
+
+    Raises:
+        InvalidReasonError: ``reason`` is not an identifier.
+    """
+
+    _meaning = "discarded by the job: failed without a retry"

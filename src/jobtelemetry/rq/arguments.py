@@ -1,0 +1,37 @@
+"""Arguments of RQ's methods by name, whatever their order in this version of RQ."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+
+@lru_cache(maxsize=64)
+def _signature(function: Any) -> inspect.Signature:
+    return inspect.signature(function)
+
+
+def argument(
+    wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str, default: Any = None
+) -> Any:
+    """The value that a call passes for one parameter.
+
+    Args:
+        wrapped: The bound method that is being called.
+        args: Its positional arguments, without ``self``.
+        kwargs: Its keyword arguments.
+        name: The parameter's name.
+        default: What to answer if it was not passed, or this version has no such parameter.
+    """
+    if name in kwargs:
+        return kwargs[name]
+    function = getattr(wrapped, "__func__", wrapped)
+    parameters = list(_signature(function).parameters)
+    if function is not wrapped:
+        parameters = parameters[1:]
+    try:
+        return args[parameters.index(name)]
+    except (ValueError, IndexError):
+        return default

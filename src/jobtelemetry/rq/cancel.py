@@ -1,0 +1,75 @@
+"""What RQ does not have: a job that ends its own execution as cancelled."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from rq.job import Job, JobStatus
+from rq.registry import CanceledJobRegistry
+from rq.utils import now, utcformat
+from rq.worker.base import BaseWorker
+
+from jobtelemetry.outcomes import Cancel
+from jobtelemetry.rq.piggyback import piggyback
+from jobtelemetry.rq.runtime import OFF, Runtime
+from jobtelemetry.store.keys import JOB_CANCEL_DETAIL_FIELD, JOB_CANCEL_REASON_FIELD
+from jobtelemetry.store.record import append_cancelled
+
+log = logging.getLogger("jobtelemetry")
+
+
+def end_execution(worker: BaseWorker, job: Job, execution: Any, verdict: Cancel, runtime: Runtime) -> None:
+    """End a worker's execution as cancelled, as ``handle_job_failure`` would end it as failed.
+
+    Like there, an error while writing is logged and the horse ends; RQ then finds the job abandoned.
+    """
+    try:
+        with worker.connection.pipeline() as pipeline:
+            off = bool(worker.__dict__.get(OFF))
+            write_cancelled(job, pipeline, verdict, worker.default_result_ttl, runtime, off=off)
+            if job.started_at and job.ended_at:
+                worker.increment_total_working_time(job.ended_at - job.started_at, pipeline)
+            if execution is None:  # up to RQ 2.12
+                worker.cleanup_execution(job, pipeline=pipeline)
+            else:
+                worker.cleanup_execution(job, pipeline=pipeline, execution=execution)
+            pipeline.execute()
+    except Exception:
+        log.exception("could not write that the job was cancelled", extra={"job": job.id})
+        return
+    release = getattr(worker, "_release_slot_safely", None)
+    if release is not None:
+        release(job)
+
+
+def write_cancelled(
+    job: Job, pipeline: Any, verdict: Cancel, default_result_ttl: int, runtime: Runtime, *, off: bool = False
+) -> None:
+    """Append what makes a job cancelled: its status, its reason, and the registry, for as long as a result is kept.
+
+    Args:
+        default_result_ttl: Seconds that RQ keeps a result without a TTL of its own; -1 for ever.
+        off: Whether scripts cannot be used.
+    """
+    ttl = job.get_result_ttl(default_result_ttl)
+    job.ended_at = job.ended_at or now()
+    job.set_status(JobStatus.CANCELED, pipeline=pipeline)
+    if ttl != 0:
+        facts = {
+            "ended_at": utcformat(job.ended_at),
+            JOB_CANCEL_REASON_FIELD: verdict.reason,
+            JOB_CANCEL_DETAIL_FIELD: verdict.detail[:500],
+        }
+        pipeline.hset(job.key, mapping=facts)
+        registry = CanceledJobRegistry(
+            job.origin, job.connection, job_class=type(job), serializer=job.serializer
+        )
+        registry.add(job, ttl=ttl, pipeline=pipeline)
+    job.cleanup(ttl, pipeline=pipeline, remove_from_queue=False)
+    if ttl > 0 and not off:
+        with runtime.fence("cancel"):
+            piggyback(pipeline, runtime).append(
+                lambda pipe: append_cancelled(pipe, runtime.keys, job.id, job.origin, now=time.time(), ttl=ttl)
+            )

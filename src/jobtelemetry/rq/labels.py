@@ -1,0 +1,115 @@
+"""Which worker label a job has: the dotted path of its function, or of its class.
+
+RQ's parent process never loads a job's arguments, so the producer notes the label in the job's hash. Where it did not
+(it is not instrumented), the description tells, and where that does not, the work-horse, which loads the job anyway.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from typing import Any
+
+from rq.job import UNEVALUATED, Job
+
+from jobtelemetry.options import options_of
+from jobtelemetry.store.keys import JOB_DUE_FIELD, JOB_WORKER_FIELD
+
+#: The label as long as nobody knows better.
+UNKNOWN = "unknown"
+
+_NOTED = "_jobtelemetry_worker"
+_DUE = "_jobtelemetry_due"
+_CALL = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_<>]\w*)+)\(")
+
+
+def of_callable(function: Any) -> str:
+    """The label of what is given to ``enqueue``: a function, a method, a callable instance or a dotted path."""
+    if name := options_of(function).name:
+        return name
+    if isinstance(function, (str, bytes)):
+        return function.decode() if isinstance(function, bytes) else function
+    if inspect.ismethod(function):
+        owner = function.__self__
+        return _of_class(owner if inspect.isclass(owner) else type(owner))
+    if inspect.isfunction(function) or inspect.isbuiltin(function):
+        return f"{function.__module__}.{function.__qualname__}"
+    return _of_class(type(function))
+
+
+def of_waiting_job(job: Job) -> str:
+    """The label of a job that must not be loaded: noted by its producer, or read from RQ's description."""
+    if noted := job.__dict__.get(_NOTED):
+        return str(noted)
+    call = _CALL.match(job.description or "")
+    return call[1] if call else UNKNOWN
+
+
+def of_loaded_job(job: Job, known: str) -> str:
+    """The label of a job that its work-horse has loaded.
+
+    Args:
+        known: The label so far, kept unless the function says its name or nothing better was known.
+    """
+    if job._func_name is UNEVALUATED or job._instance is UNEVALUATED:
+        return known  # it could not be loaded
+    if job._instance is not None:
+        owner = job._instance if inspect.isclass(job._instance) else type(job._instance)
+        name = options_of(getattr(owner, str(job._func_name), None)).name or options_of(owner).name
+        return name or (known if known != UNKNOWN else _of_class(owner))
+    return _decorated_name(str(job._func_name)) or (known if known != UNKNOWN else str(job._func_name))
+
+
+def note(job: Job, function: Any) -> None:
+    """Remember a job's label until the job is saved."""
+    job.__dict__[_NOTED] = of_callable(function)
+
+
+def note_due(job: Job, due: float | None) -> None:
+    """Remember from when a delayed job can run, Unix time; ``None`` forgets it."""
+    job.__dict__[_DUE] = due
+
+
+def due(job: Job) -> float | None:
+    """From when a delayed job can run, Unix time; ``None`` where it had no delay."""
+    return job.__dict__.get(_DUE)
+
+
+def fields(job: Job) -> dict[str, str]:
+    """What is to be saved in the job's hash."""
+    saved = {}
+    if noted := job.__dict__.get(_NOTED):
+        saved[JOB_WORKER_FIELD] = noted
+    if _DUE in job.__dict__:
+        moment = job.__dict__[_DUE]
+        saved[JOB_DUE_FIELD] = "" if moment is None else f"{moment:.6f}"
+    return saved
+
+
+def restore(job: Job, raw: dict[Any, Any]) -> None:
+    """Take what was saved in the job's hash."""
+    if noted := raw.get(JOB_WORKER_FIELD.encode()):
+        job.__dict__[_NOTED] = noted.decode()
+    if moment := raw.get(JOB_DUE_FIELD.encode()):
+        job.__dict__[_DUE] = float(moment)
+
+
+def _of_class(cls: type) -> str:
+    return options_of(cls).name or f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _decorated_name(path: str) -> str:
+    """The name given with ``@job(name=...)``, without importing anything: the work-horse has done so."""
+
+
+    module_path, _, attribute = path.rpartition(".")
+    while module_path:
+        if module := sys.modules.get(module_path):
+            found: Any = module
+            for part in attribute.split("."):
+                found = getattr(found, part, None)
+            return options_of(found).name
+        module_path, _, head = module_path.rpartition(".")
+        attribute = f"{head}.{attribute}"
+    return ""

@@ -1,0 +1,135 @@
+"""Our commands inside a transaction that RQ builds and executes.
+
+RQ must not notice them: their replies are taken out of what ``execute()`` returns, and if Redis refuses them (no
+permission, scripting switched off) the transaction is executed again without them. Redis refuses when a command is
+queued, so nothing of the first try has been applied.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from redis.exceptions import ResponseError, WatchError
+
+from jobtelemetry.rq.runtime import Runtime
+
+_COMMAND_NUMBER = re.compile(r"Command # (\d+) ")
+#: Worker, queue and source.
+Labels = tuple[str, str, str]
+
+_ATTRIBUTE = "_jobtelemetry_piggyback"
+
+
+def piggyback(pipeline: Any, runtime: Runtime) -> Piggyback:
+    """The piggyback of a pipeline; attached at the first call."""
+    attached = pipeline.__dict__.get(_ATTRIBUTE)
+    if attached is None:
+        attached = Piggyback(pipeline, runtime)
+        setattr(pipeline, _ATTRIBUTE, attached)
+        pipeline.execute = attached.execute
+    return attached  # type: ignore[no-any-return]
+
+
+class Piggyback:
+    """Appends commands to one redis-py pipeline and hears their replies. See the module's docstring."""
+
+    def __init__(self, pipeline: Any, runtime: Runtime) -> None:
+        self._pipeline = pipeline
+        self._runtime = runtime
+        self._execute = pipeline.execute
+        self._ours: list[tuple[Any, Callable[[Any], None] | None]] = []
+        self._tally: list[tuple[Labels, Any]] = []
+        self._append_tally: Callable[[Piggyback, Counter[Labels]], None] | None = None
+
+    @property
+    def buffers(self) -> bool:
+        """Whether a command appended now waits for ``execute()``; while watching, redis-py sends at once."""
+        return not self._pipeline.watching or bool(self._pipeline.explicit_transaction)
+
+    def append(self, command: Callable[[Any], Any], on_reply: Callable[[Any], None] | None = None) -> bool:
+        """Append what ``command(pipeline)`` appends.
+
+        Args:
+            command: Appends exactly one command to the pipeline.
+            on_reply: Gets the reply, or the exception that stands for it.
+
+        Returns:
+            Whether it was appended.
+        """
+        if self._runtime.suspended or not self.buffers:
+            return False
+        command(self._pipeline)
+        self._ours.append((self._pipeline.command_stack[-1], on_reply))
+        return True
+
+    def tally(self, labels: Labels, append: Callable[[Piggyback, Counter[Labels]], None]) -> None:
+        """Count one in a label set, together with the command that was appended last.
+
+        All are written by one call of ``append(piggyback, counts)`` when the pipeline is executed, however many
+        jobs it carries.
+        """
+        if self._pipeline.command_stack:
+            self._tally.append((labels, self._pipeline.command_stack[-1]))
+            self._append_tally = append
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """What ``pipeline.execute`` would do and return without us."""
+        with self._runtime.fence("tally"):
+            self._flush_tally()
+        ours, self._ours = self._ours, []
+        pipeline = self._pipeline
+        stack = list(pipeline.command_stack)
+        mine = {id(command): on_reply for command, on_reply in ours}
+        if not any(id(command) in mine for command in stack):
+            return self._execute(raise_on_error)  # type: ignore[no-any-return]
+        scripts, watching = set(pipeline.scripts), pipeline.watching
+        try:
+            replies = self._execute(raise_on_error=False)
+        except ResponseError as error:
+            if not _refused(error, stack, mine):
+                raise
+            self._runtime.suspend(error)
+            if watching:
+                # What was watched is no longer; RQ builds the transaction again, and we stay out of it.
+                raise WatchError("jobtelemetry's commands were refused") from error
+            pipeline.command_stack = [command for command in stack if id(command) not in mine]
+            pipeline.scripts = scripts
+            return self._execute(raise_on_error)  # type: ignore[no-any-return]
+        return self._theirs(stack, mine, replies, raise_on_error)
+
+    def _theirs(
+        self, stack: list[Any], mine: dict[int, Any], replies: list[Any], raise_on_error: bool
+    ) -> list[Any]:
+        """Deliver the replies to our commands; return the others, or raise the first error among them."""
+        for command, reply in zip(stack, replies, strict=True):
+            on_reply = mine.get(id(command))
+            if on_reply is not None:
+                with self._runtime.fence("reply"):
+                    on_reply(reply)
+        theirs = []
+        for number, (command, reply) in enumerate(zip(stack, replies, strict=True), 1):
+            if id(command) in mine:
+                continue
+            if raise_on_error and isinstance(reply, ResponseError):
+                self._pipeline.annotate_exception(reply, number, command[0])
+                raise reply
+            theirs.append(reply)
+        return theirs
+
+    def _flush_tally(self) -> None:
+        tally, self._tally = self._tally, []
+        present = {id(command) for command in self._pipeline.command_stack}
+        counts = Counter(labels for labels, command in tally if id(command) in present)
+        if counts and self._append_tally and not self._runtime.suspended:
+            self._append_tally(self, counts)
+
+
+def _refused(error: ResponseError, stack: list[Any], mine: dict[int, Any]) -> bool:
+    """Whether Redis aborted the transaction because of one of our commands, before applying any of it."""
+    found = _COMMAND_NUMBER.match(str(error))
+    if not found or not 0 < int(found[1]) <= len(stack):
+        return False
+    return id(stack[int(found[1]) - 1]) in mine

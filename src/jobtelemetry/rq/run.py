@@ -1,0 +1,151 @@
+"""One execution as a process sees it: what is known at the start, what happened, and the event made of both."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from rq.job import Job
+
+from jobtelemetry.events import ExecutionEvent
+from jobtelemetry.outcomes import Cancel, Discard, Ending, Outcome, classify
+from jobtelemetry.rq import labels
+from jobtelemetry.rq.horse import HorsePipe
+from jobtelemetry.store.record import AGAIN, COUNTED, LATE, Start
+
+_RUNS = "_jobtelemetry_runs"
+_VERDICT = "_jobtelemetry_verdict"
+
+
+@dataclass
+class Run:
+    """The facts of one execution, filled in as it goes. Forked work-horses inherit a copy.
+
+    Args:
+        start: What was known when it started.
+        max_attempts: How often RQ would run the job in all.
+        in_table: Whether the running table has it, so that its entry is the token.
+        attempt: 1-based; 0 as long as Redis has not said it.
+        pipe: From the horse to the parent; ``None`` where there is no horse.
+        performing_since: When the job's function was called, Unix time.
+        error: The exception that ended it.
+        ending: What happened, before it is judged.
+        will_retry: Whether RQ runs the job again.
+        signal: What killed the horse.
+        rq_counts: Endings that RQ has added to its worker's counts in the transaction being built.
+        appended: Whether the transaction being built carries our record.
+        event: What was recorded.
+        answer: What Redis said to it.
+        said: What the horse said, once the parent has heard it.
+        attributes: What the job added with ``set_attribute``.
+    """
+
+    start: Start
+    max_attempts: int = 0
+    in_table: bool = False
+    attempt: int = 0
+    pipe: HorsePipe | None = None
+    performing_since: float | None = None
+    error: BaseException | None = None
+    ending: Ending | None = None
+    will_retry: bool = False
+    signal: int = 0
+    rq_counts: int = 0
+    appended: bool = False
+    event: ExecutionEvent | None = None
+    answer: str = ""
+    said: dict[str, Any] | None = None
+    attributes: dict[str, str | int | float | bool] = field(default_factory=dict)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether Redis has this ending, by us or by somebody before."""
+        return self.answer in (COUNTED, LATE, AGAIN)
+
+    def begin_transaction(self, ending: Ending, *, will_retry: bool = False) -> None:
+        """Note what is about to be written."""
+        self.ending, self.will_retry = ending, will_retry
+        self.rq_counts, self.appended = 0, False
+
+    def outcome(self) -> Outcome:
+        """The judgement on it."""
+        error = self.error
+        reason = error.reason if isinstance(error, (Cancel, Discard)) else ""
+        error_type = type(error).__name__ if error is not None and self.ending is Ending.RAISED else ""
+        return classify(
+            self.ending or Ending.RETURNED, will_retry=self.will_retry, reason=reason, error_type=error_type
+        )
+
+    def to_event(self, job: Job) -> ExecutionEvent:
+        """The frozen event for every consumer."""
+        now = time.time()
+        began = self.performing_since or self.start.started_at
+        ended = job.ended_at.timestamp() if job.ended_at else now
+        if not began <= ended <= now:
+            ended = now  # of an earlier attempt
+        ready = self.start.ready_at
+        return ExecutionEvent(
+            execution_id=self.start.execution_id,
+            job_id=self.start.job_id,
+            worker=labels.of_loaded_job(job, self.start.worker),
+            queue=self.start.queue,
+            rq_worker=self.start.rq_worker,
+            outcome=self.outcome(),
+            attempt=self.attempt,
+            max_attempts=self.max_attempts,
+            started_at=self.start.started_at,
+            ended_at=now,
+            duration=max(0.0, ended - began),
+            wait=None if ready is None else max(0.0, self.start.started_at - ready),
+            source=self.start.source,
+            message=_first_line(self.error),
+            attributes=dict(self.attributes),
+            signal=self.signal,
+        )
+
+
+def new_run(job: Job, rq_worker: str, execution_id: str, source_label: bool) -> Run:
+    """The run of a job that is about to start. Loads nothing of the job."""
+    retries_left = job.retries_left or 0
+    due, enqueued = labels.due(job), job.enqueued_at.timestamp() if job.enqueued_at else None
+    start = Start(
+        execution_id=execution_id,
+        job_id=job.id,
+        worker=labels.of_waiting_job(job),
+        queue=job.origin,
+        rq_worker=rq_worker,
+        started_at=time.time(),
+        ready_at=enqueued if due is None else due,
+        retries_left=retries_left,
+        source=str(job.meta.get("source") or "") if source_label and isinstance(job.meta, dict) else "",
+    )
+    return Run(start, max_attempts=retries_left + 1)
+
+
+def runs_of(worker: Any) -> dict[str, Run]:
+    """The runs of an RQ worker by job id."""
+    return worker.__dict__.setdefault(_RUNS, {})  # type: ignore[no-any-return]
+
+
+def note_verdict(job: Job, verdict: Cancel | Discard) -> None:
+    """Remember that the job itself chose its ending."""
+    job.__dict__[_VERDICT] = verdict
+
+
+def verdict_of(job: Job) -> Cancel | Discard | None:
+    """What the job itself chose, if it did."""
+    return job.__dict__.get(_VERDICT)
+
+
+def forget_verdict(job: Job) -> None:
+    """A job object that runs again (a synchronous queue) starts anew."""
+    job.__dict__.pop(_VERDICT, None)
+
+
+def _first_line(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    text = error.detail if isinstance(error, (Cancel, Discard)) else str(error)
+    lines = text.strip().splitlines()
+    return lines[0][:500] if lines else ""

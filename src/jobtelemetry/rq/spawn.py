@@ -1,0 +1,99 @@
+"""``SpawnWorker``: its horse is a new Python that knows nothing of us, so its program gets a first line of ours."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+from jobtelemetry.config import Config
+
+if TYPE_CHECKING:
+    from jobtelemetry.rq.run import Run
+
+_spawning: tuple[Run, Config] | None = None
+
+#: In the horse: the run that the parent started, until the horse's own worker object takes it.
+_inherited: dict[str, Any] = {}
+
+
+@contextmanager
+def spawning(run: Run | None, config: Config) -> Iterator[None]:
+    """While this lasts, a horse that is spawned is given this run and these settings."""
+    global _spawning
+    _spawning = (run, config) if run is not None else None
+    try:
+        yield
+    finally:
+        _spawning = None
+
+
+class InstrumentingOs(wrapt.ObjectProxy):  # type: ignore[misc]
+    """The ``os`` module as RQ's worker module sees it, with our line in the programs that it spawns."""
+
+    def spawnv(self, mode: int, path: str, args: Any, *rest: Any) -> int:
+        return int(self.__wrapped__.spawnv(mode, path, with_prelude(args), *rest))
+
+    def posix_spawn(self, path: str, argv: Any, env: Any, **kwargs: Any) -> int:
+        return int(self.__wrapped__.posix_spawn(path, with_prelude(argv), env, **kwargs))
+
+
+def with_prelude(argv: Any) -> Any:
+    """The argument vector of a Python that first instruments itself, or the same one if that cannot be."""
+    try:
+        if _spawning is None or len(argv) != 3 or argv[1] != "-c":
+            return argv
+        run, config = _spawning
+        facts = {
+            "config": asdict(config),
+            "start": asdict(run.start),
+            "attempt": run.attempt,
+            "max_attempts": run.max_attempts,
+            "in_table": run.in_table,
+            "writer": run.pipe.writer if run.pipe else -1,
+        }
+        prelude = (
+            "import sys\n"
+            "_path = sys.path[:]\n"
+            "try:\n"
+            f"    sys.path[:] = {sys.path!r}\n"
+            "    from jobtelemetry.rq.spawn import enter\n"
+            f"    enter({json.dumps(facts)!r})\n"
+            "except Exception:\n"
+            "    pass\n"
+            "finally:\n"
+            "    sys.path[:] = _path\n"
+        )
+        return [*argv[:2], prelude + argv[2]]
+    except Exception:  # the job runs, and the parent counts it
+        return argv
+
+
+def enter(facts: str) -> None:
+    """In the spawned horse, before RQ's own program: instrument it and keep what the parent knows."""
+    from jobtelemetry.rq import instrument
+
+    _inherited.update(json.loads(facts))
+    instrument(Config(**_inherited["config"]))
+
+
+def inherited_run() -> Run | None:
+    """In the spawned horse: the run of the execution that it was spawned for."""
+    from jobtelemetry.rq.horse import HorsePipe
+    from jobtelemetry.rq.run import Run
+    from jobtelemetry.store.record import Start
+
+    if not _inherited:
+        return None
+    run = Run(Start(**_inherited["start"]), max_attempts=_inherited["max_attempts"])
+    run.attempt, run.in_table = _inherited["attempt"], _inherited["in_table"]
+    if _inherited["writer"] >= 0:
+        run.pipe = HorsePipe.of_spawned(_inherited["writer"])
+    return run
+
+

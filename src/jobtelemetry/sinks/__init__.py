@@ -1,0 +1,1 @@
+"""Consumers of :class:`~jobtelemetry.events.ExecutionEvent`; none knows of the others."""

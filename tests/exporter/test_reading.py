@@ -1,0 +1,131 @@
+"""Reads that hang, fail and recover."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+
+from jobtelemetry.exporter.reading import SnapshotReader, TimeLimited
+from jobtelemetry.store.snapshot import Snapshot
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    """Ends every hanging read when the test is over."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_a_hanging_read_is_given_up(release: threading.Event) -> None:
+    """Who asks gets an error when the limit is over, not when the read ends."""
+    begin = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.05 s"):
+        TimeLimited(release.wait, 0.05)()
+    assert time.monotonic() - begin < 5
+
+
+def test_hanging_reads_do_not_pile_up(release: threading.Event) -> None:
+    """However often one asks, no more than one thread hangs."""
+    hanging: list[threading.Thread] = []
+
+    def hang() -> None:
+        hanging.append(threading.current_thread())
+        release.wait()
+
+    limited = TimeLimited(hang, 0.02)
+    for _ in range(10):
+        with pytest.raises(TimeoutError):
+            limited()
+    assert len(hanging) == 1
+
+
+def test_it_works_again_after_a_hang(release: threading.Event, eventually: Callable[..., None]) -> None:
+    """When the hanging read ends at last, the next one is answered, and no thread stays."""
+    threads: set[threading.Thread] = set()
+
+    def read() -> str:
+        threads.add(threading.current_thread())
+        release.wait()
+        return "here"
+
+    limited = TimeLimited(read, 0.05)
+    with pytest.raises(TimeoutError):
+        limited()
+    release.set()
+    eventually(lambda: not any(thread.is_alive() for thread in threads))
+    assert limited() == "here"
+    eventually(lambda: not any(thread.is_alive() for thread in threads))
+
+
+def test_an_answer_never_began_before_the_question(eventually: Callable[..., None]) -> None:
+    """Who asks while a read is under way gets the next one, which all that wait share."""
+    gate, calls = threading.Event(), []
+
+    def read() -> int:
+        calls.append(None)
+        number = len(calls)
+        gate.wait(10)
+        return number
+
+    limited = TimeLimited(read, 10)
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(limited)
+        eventually(lambda: calls)
+        others = [pool.submit(limited) for _ in range(4)]
+        eventually(lambda: all(future.running() for future in others))
+        time.sleep(0.05)  # running() is true a moment before the call is made
+        gate.set()
+        assert first.result() == 1
+        assert {future.result() for future in others} == {2}
+
+
+def test_errors_come_through() -> None:
+    """What the function raises, the caller gets."""
+
+    def fail() -> None:
+        raise redis.ConnectionError("refused")
+
+    with pytest.raises(redis.ConnectionError, match="refused"):
+        TimeLimited(fail, 1)()
+
+
+def test_an_outage_is_one_line_and_its_end_another(caplog: pytest.LogCaptureFixture) -> None:
+    """Ten failed scrapes in a row log once, and the first good one says that it is over."""
+    snapshot, failing = Snapshot(taken_at=1.0), threading.Event()
+
+    def read() -> Snapshot:
+        if failing.is_set():
+            raise redis.ConnectionError("Error 111 connecting to redis:6379. Connection refused.")
+        return snapshot
+
+    reader = SnapshotReader(read)
+    with caplog.at_level(logging.INFO):
+        assert reader.read().snapshot is snapshot
+        failing.set()
+        readings = [reader.read() for _ in range(10)]
+        failing.clear()
+        assert reader.read().snapshot is snapshot
+    assert {reading.error for reading in readings} == {"Error 111 connecting to redis:6379. Connection refused."}
+    assert reader.last is snapshot
+    first, second = [record.getMessage() for record in caplog.records]
+    assert "Connection refused" in first
+    assert second.startswith("Redis can be read again after")
+
+
+def test_a_fault_of_our_own_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """An error that is not Redis' is no reason to die, and can be found in the log."""
+
+    def read() -> Snapshot:
+        raise KeyError("job")
+
+    reading = SnapshotReader(read).read()
+    assert reading.snapshot is None
+    assert reading.error == "KeyError: 'job'"
+    assert caplog.records[0].exc_info
