@@ -43,6 +43,25 @@ QUEUE_STATUSES: tuple[str, ...] = (
 RQ_WORKER_STATUSES: tuple[str, ...] = ("started", "idle", "busy", "suspended")
 
 
+#: What ``hook`` can be in ``jobtelemetry_handler_errors_total``: where in jobtelemetry an error can happen.
+HOOKS: tuple[str, ...] = (
+    "enqueue",
+    "label",
+    "start",
+    "fork",
+    "classify",
+    "record",
+    "cancel",
+    "audit",
+    "tell",
+    "settle",
+    "reconcile",
+    "probe",
+    "register",
+    "redis",
+)
+
+
 class Kind(str, Enum):
     """A Prometheus metric type."""
 

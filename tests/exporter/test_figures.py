@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobtelemetry.contract import DURATION_BUCKETS
-from jobtelemetry.exporter.figures import WorkerFigures, fold, match_ratio, quantile, success_ratio, summarise, total
+from jobtelemetry.figures import WorkerFigures, fold, match_ratio, quantile, success_ratio, summarise, total
 from jobtelemetry.outcomes import State
 from jobtelemetry.store.snapshot import Snapshot
 

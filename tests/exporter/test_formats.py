@@ -9,7 +9,14 @@ from jobtelemetry.exporter import formats
 
 @pytest.mark.parametrize(
     ("ratio", "text"),
-    [(None, "–"), (0.0, "0 %"), (1.0, "100 %"), (0.57927, "57.9 %"), (0.99999, "99.9 %"), (0.00001, "0.1 %")],
+    [
+        (None, formats.NOTHING),
+        (0.0, "0 %"),
+        (1.0, "100 %"),
+        (0.57927, "57.9 %"),
+        (0.99999, "99.9 %"),
+        (0.00001, "0.1 %"),
+    ],
 )
 def test_a_percentage_never_rounds_to_all_or_nothing(ratio: float | None, text: str) -> None:
     """Only what is exactly 0 or 1 reads 0 % or 100 %: one lost job in a million must show."""
@@ -19,7 +26,7 @@ def test_a_percentage_never_rounds_to_all_or_nothing(ratio: float | None, text: 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (None, "–"),
+        (None, formats.NOTHING),
         (0.0025, "2.5 ms"),
         (0.0333, "33 ms"),
         (0.9999, "1.0 s"),

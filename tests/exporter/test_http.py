@@ -164,7 +164,7 @@ def test_garbage_is_refused_quietly(nobody: str, serve: Serve, fetch: Fetch, cap
 
 def test_a_fault_of_our_own_is_500(nobody: str, serve: Serve, fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error in the page is logged and answered, and tells the visitor nothing about it."""
-    monkeypatch.setattr("jobtelemetry.exporter.page.render", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("jobtelemetry.exporter.page.render", lambda *_, **__: 1 / 0)
     answer = fetch(f"{serve(nobody).url}/")
     assert answer.status == 500
     assert "Zero" not in answer.text
@@ -232,7 +232,7 @@ os.close(done[1]); os.wait()
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env=os.environ)
 
 
-def test_the_background_runs_beside_and_ends_with_the_server(nobody: str, serve: Serve, eventually: Eventually) -> None:
+def test_the_background_runs_beside_and_ends_with_the_server(nobody: str, serve: Serve) -> None:
     """The given function runs in a thread of its own and is told when the server closes."""
     told = threading.Event()
 

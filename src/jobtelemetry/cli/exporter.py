@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import signal
-import sys
-import threading
 from collections.abc import Callable
 from types import FrameType
 
 import click
 
 from jobtelemetry.config import Config, parse_listen
-from jobtelemetry.exporter.background import every
 from jobtelemetry.exporter.connection import connect
+from jobtelemetry.exporter.reconciling import reconciler
 from jobtelemetry.exporter.server import ExporterServer
-from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.reconcile import forget_gone_workers, reconcile
-from jobtelemetry.store.record import Limits
+from jobtelemetry.logformat import log_to_stderr
+from jobtelemetry.sinks import sentry
 
 
 @click.command()
@@ -40,7 +36,8 @@ from jobtelemetry.store.record import Limits
     help="How often to count executions whose RQ worker died; 0 never does. "
     "Else JOBTELEMETRY_RECONCILE_INTERVAL, or 5.",
 )
-def exporter(redis_url: str | None, listen: str | None, reconcile_interval: float | None) -> None:
+@click.option("--log-json", is_flag=True, help="Write the log as one line of JSON per record.")
+def exporter(redis_url: str | None, listen: str | None, reconcile_interval: float | None, log_json: bool) -> None:
     """Serve /metrics for Prometheus and a summary page at /.
 
     It needs nothing but Redis, may be restarted at any time, and may run more than once: the numbers live in Redis.
@@ -50,39 +47,19 @@ def exporter(redis_url: str | None, listen: str | None, reconcile_interval: floa
     Example:
       jobtelemetry exporter --redis-url redis://localhost:6379/0 --listen 127.0.0.1:10427
       curl http://127.0.0.1:10427/metrics
-    """
+    """  # noqa: D301 - click wants the character, not the backslash
     config = Config.from_env().with_overrides(redis_url=redis_url, reconcile_interval=reconcile_interval)
     if listen is not None:
         host, port = parse_listen(listen, option="--listen")
         config = config.with_overrides(listen_host=host, listen_port=port)
-    _log_to_stderr()
-    server = ExporterServer(config=config, background=reconciler(config))
+    log_to_stderr("json" if log_json else "text")
+    sentry.start_from_environment()
+    connection = connect(config.redis_url)
+    server = ExporterServer(connection, config, background=reconciler(connection, config))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopping(server))
     server.serve_forever()
 
 
-def reconciler(config: Config) -> Callable[[threading.Event], None] | None:
-    """What counts abandoned executions every ``config.reconcile_interval`` seconds; ``None`` if that is 0."""
-    if not config.reconcile_interval:
-        return None
-    connection, keys = connect(config.redis_url), Keys(config.key_prefix)
-    limits = Limits(config.max_label_sets, config.log_size)
-
-    def run() -> None:
-        reconcile(connection, keys, limits)
-        forget_gone_workers(connection, keys)
-
-    return every(config.reconcile_interval, run, name="reconciler")
-
-
 def _stopping(server: ExporterServer) -> Callable[[int, FrameType | None], None]:
     return lambda signum, frame: server.stop()
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("jobtelemetry")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)

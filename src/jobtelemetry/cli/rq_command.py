@@ -1,18 +1,22 @@
-"""RQ's own commands with all of RQ's own options, instrumented, and with ``--metrics``."""
+"""RQ's own commands with all of RQ's own options, instrumented, with ``--metrics`` and ``--log-json``."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from jobtelemetry.config import parse_listen
-from jobtelemetry.errors import ConfigError
+from jobtelemetry import otel
+from jobtelemetry.config import Config, parse_listen
+from jobtelemetry.errors import ConfigError, MissingExtraError
 from jobtelemetry.exporter.beside import serving_beside
+from jobtelemetry.logformat import log_to_stderr
+from jobtelemetry.sinks import sentry
 
 
-def instrumented(rq_command: str, *, name: str, help: str) -> click.Command:  # noqa: A002 - click's word
+def instrumented(rq_command: str, *, name: str, help: str) -> click.Command:
     """RQ's command as a command of ours.
 
     Args:
@@ -20,7 +24,8 @@ def instrumented(rq_command: str, *, name: str, help: str) -> click.Command:  # 
         name: The name here.
         help: The text of ``--help``.
     """
-    from rq.cli import main as rq_main
+    import rq.cli.workers  # noqa: F401 - registers the commands
+    from rq.cli.cli import main as rq_main
 
     original = rq_main.commands[rq_command]
     metrics = click.Option(
@@ -28,9 +33,12 @@ def instrumented(rq_command: str, *, name: str, help: str) -> click.Command:  # 
         metavar="[HOST:]PORT",
         help="Serve /metrics from here as well; port 0 takes a free one. Without it, run 'jobtelemetry exporter'.",
     )
+    log_json = click.Option(
+        ["--log-json"], is_flag=True, help="Write the log, RQ's own included, as one line of JSON per record."
+    )
     return click.Command(
         name,
-        params=[*original.params, metrics],
+        params=[*original.params, metrics, log_json],
         callback=_instrumenting(original),
         help=help,
         short_help=original.short_help,
@@ -38,7 +46,7 @@ def instrumented(rq_command: str, *, name: str, help: str) -> click.Command:  # 
 
 
 def _instrumenting(original: click.Command) -> Callable[..., Any]:
-    def run(metrics: str | None, **options: Any) -> Any:
+    def run(metrics: str | None, log_json: bool, **options: Any) -> Any:
         from jobtelemetry.rq import instrument
 
         context = click.get_current_context()
@@ -46,8 +54,11 @@ def _instrumenting(original: click.Command) -> Callable[..., Any]:
         try:
             if metrics is not None:
                 address = parse_listen(metrics, option="--metrics")
+            log_to_stderr("json" if log_json else "text", logging.WARNING if options.get("quiet") else logging.INFO)
+            sentry.start_from_environment()
+            otel.configure(exit_timeout=Config.from_env().flush_timeout)
             instrument()
-        except ConfigError as error:
+        except (ConfigError, MissingExtraError) as error:
             raise click.UsageError(str(error)) from error
         if address is None:
             return context.invoke(original, **options)

@@ -2,6 +2,7 @@
 
 ``connection`` connects with short time limits, ``reading`` reads a :class:`~jobtelemetry.store.snapshot.Snapshot`
 without ever hanging, ``families`` turns it into metric families and ``collector`` puts these into a registry.
-``figures`` and ``verdict`` say what the numbers mean, ``formats`` how they are written, ``markup``, ``tables`` and
-``page`` show them; ``app`` answers HTTP requests and ``server`` listens for them.
+``verdict`` says what the numbers mean, ``formats`` how they are written; ``markup``, ``tables`` and
+``page`` show them. ``app`` answers HTTP requests, ``listener`` is the socket and ``server`` the whole; ``background``
+and ``reconciling`` work beside it, and ``beside`` runs it beside a pool.
 """

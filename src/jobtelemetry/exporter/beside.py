@@ -39,10 +39,10 @@ def serving_beside(connect: Callable[[], Any], host: str, port: int) -> Iterator
     Raises:
         ConfigError: Nobody can listen there.
     """
-    context = multiprocessing.get_context("fork")
+    context, here = multiprocessing.get_context("fork"), os.getpid()
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(
-        target=_serve, args=(theirs, connect, host, port, os.getpid()), name="jobtelemetry exporter", daemon=True
+        target=_serve, args=(theirs, connect, host, port, here), name="jobtelemetry exporter", daemon=True
     )
     process.start()
     theirs.close()
@@ -54,7 +54,7 @@ def serving_beside(connect: Callable[[], Any], host: str, port: int) -> Iterator
     except EOFError:
         raise ConfigError("the exporter ended while it started; see the messages above") from None
     finally:
-        if os.getpid() == process._parent_pid:  # type: ignore[attr-defined] # not in a forked work-horse
+        if os.getpid() == here:  # not in a forked work-horse
             process.terminate()
             process.join(_END)
             if process.is_alive():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import redis
-from prometheus_client.core import Metric
+from prometheus_client import Metric
 
 from jobtelemetry.config import Config
 from jobtelemetry.exporter import families

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar, Union
+from typing import NamedTuple, TypeVar
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client import Metric
 from prometheus_client.samples import Exemplar as PrometheusExemplar
 
 from jobtelemetry import contract
 from jobtelemetry._version import __version__
 from jobtelemetry.contract import Family, Kind
-from jobtelemetry.exporter.figures import fold
+from jobtelemetry.figures import fold
 from jobtelemetry.store.snapshot import Counter, Exemplar, Histogram, Series, Snapshot
 
-Value = Union[Counter, Histogram, float]
+Value = Counter | Histogram | float
 #: Label values, in the order of the family's labels (a job family's source comes last), and the value.
 Row = tuple[tuple[str, ...], Value]
 V = TypeVar("V", Counter, Histogram, float)
@@ -52,46 +52,45 @@ def about_scrape(*, up: bool, seconds: float) -> Iterator[Metric]:
 def _metric(family: Family, rows: Iterable[Row], *, with_source: bool) -> Metric:
     per_series = family.labels[:2] == Series._fields[:2]
     names = (*family.labels, "source") if with_source and per_series else family.labels
-    metric = _EMPTY[family.kind](family.name, family.help, labels=names)
+    metric = Metric(family.name.removesuffix("_total"), family.help, family.kind.value)
     for labels, value in rows:
-        _add(family, metric, labels[: len(names)], value)
+        by_name = dict(zip(names, labels, strict=False))  # a row always ends with the source
+        for sample in _samples(family, by_name, value):
+            metric.add_sample(f"{metric.name}{sample.suffix}", sample.labels, sample.value, exemplar=sample.exemplar)
     return metric
 
 
-_EMPTY: Mapping[Kind, Callable[..., Metric]] = {
-    Kind.COUNTER: CounterMetricFamily,
-    Kind.GAUGE: GaugeMetricFamily,
-    Kind.HISTOGRAM: HistogramMetricFamily,
-}
+class _Sample(NamedTuple):
+    suffix: str
+    labels: dict[str, str]
+    value: float
+    exemplar: PrometheusExemplar | None = None
 
 
-def _add(family: Family, metric: Metric, labels: tuple[str, ...], value: Value) -> None:
-    if isinstance(metric, CounterMetricFamily) and isinstance(value, Counter):
-        exemplar = _exemplar(value.exemplar) if family.exemplars else None
-        metric.add_metric(labels, value.value, created=value.created or None, exemplar=exemplar)
-    elif isinstance(metric, HistogramMetricFamily) and isinstance(value, Histogram):
-        metric.add_metric(labels, _buckets(family, value), value.sum)
-        if value.created:
-            by_name = dict(zip(metric._labelnames, labels, strict=True))
-            metric.add_sample(f"{metric.name}_created", by_name, value.created)
-    elif isinstance(metric, GaugeMetricFamily) and isinstance(value, (int, float)):
-        metric.add_metric(labels, value)
+def _samples(family: Family, labels: dict[str, str], value: Value) -> Iterator[_Sample]:
+    if family.kind is Kind.COUNTER and isinstance(value, Counter):
+        yield _Sample("_total", labels, value.value, _exemplar(value.exemplar) if family.exemplars else None)
+    elif family.kind is Kind.HISTOGRAM and isinstance(value, Histogram):
+        yield from _buckets(family, labels, value)
+        yield _Sample("_count", labels, value.count)
+        yield _Sample("_sum", labels, value.sum)
+    elif family.kind is Kind.GAUGE and isinstance(value, float):
+        yield _Sample("", labels, value)
     else:
         raise TypeError(f"{family.name} is a {family.kind.value} and cannot show a {type(value).__name__}")
+    if not isinstance(value, float) and value.created:
+        yield _Sample("_created", labels, value.created)
 
 
-def _buckets(family: Family, histogram: Histogram) -> list[tuple[str, float] | tuple[str, float, PrometheusExemplar]]:
+def _buckets(family: Family, labels: dict[str, str], histogram: Histogram) -> Iterator[_Sample]:
     exemplars: dict[str, Exemplar] = {}
-    for bound, exemplar in histogram.exemplars.items():
-        at = contract.le(float(bound), family.buckets)
-        exemplars[at] = max(exemplar, exemplars.get(at, exemplar), key=lambda candidate: candidate.timestamp)
-    cumulative = 0
-    buckets: list[tuple[str, float] | tuple[str, float, PrometheusExemplar]] = []
+    if family.exemplars:
+        for bound, exemplar in sorted(histogram.exemplars.items(), key=lambda item: item[1].timestamp):
+            exemplars[contract.le(float(bound), family.buckets)] = exemplar
+    below = 0
     for bound, count in fold(histogram.counts, family.buckets).items():
-        cumulative += count
-        shown = _exemplar(exemplars.get(bound)) if family.exemplars else None
-        buckets.append((bound, cumulative, shown) if shown else (bound, cumulative))
-    return buckets
+        below += count
+        yield _Sample("_bucket", {**labels, "le": bound}, below, _exemplar(exemplars.get(bound)))
 
 
 def _exemplar(exemplar: Exemplar | None) -> PrometheusExemplar | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from collections.abc import Iterable
 from datetime import datetime, timezone
 
@@ -58,14 +59,14 @@ def iso(moment: float) -> str:
 
 def short_names(workers: Iterable[str]) -> dict[str, str]:
     """For each dotted path the shortest ending that no other has: ``process_showtime``, or ``cinema.run``."""
-    names = set(workers)
-    return {worker: "all others" if worker == OTHER else _shortest(worker, names - {worker}) for worker in names}
+    endings = {worker: _endings(worker) for worker in workers}
+    owners = Tally(ending for found in endings.values() for ending in found)
+    short = {
+        worker: next((ending for ending in found if owners[ending] == 1), worker) for worker, found in endings.items()
+    }
+    return short | {OTHER: "all others"} if OTHER in short else short
 
 
-def _shortest(worker: str, others: set[str]) -> str:
-    parts = worker.split(".")
-    for length in range(1, len(parts)):
-        ending = ".".join(parts[-length:])
-        if not any(f".{other}".endswith(f".{ending}") for other in others):
-            return ending
-    return worker
+def _endings(path: str) -> list[str]:
+    parts = path.split(".")
+    return [".".join(parts[-length:]) for length in range(1, len(parts) + 1)]

@@ -68,7 +68,7 @@ class TimeLimited(Generic[T]):
                     return
             try:
                 future.set_result(self._function())
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - it is raised where the answer is awaited
                 future.set_exception(error)
 
 

@@ -52,11 +52,11 @@ class ExporterServer:
         config = config or Config.from_env()
         target = config.redis_url if connection is None else connection
         client = connect(target) if isinstance(target, str) else with_time_limits(target)
-        ping = TimeLimited(client.ping, TIME_LIMIT)
+        self._own_pool = None if client is connection else client.connection_pool
         self._listener = Listener(
             config.listen_host if host is None else host,
             config.listen_port if port is None else port,
-            App(Collector(client, config), ping),
+            App(Collector(client, config), TimeLimited(client.ping, TIME_LIMIT)),
         )
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._serve, name="jobtelemetry-http", daemon=True)]
@@ -97,13 +97,15 @@ class ExporterServer:
         self._stop.set()
 
     def close(self) -> None:
-        """End all threads and free the port; may be called more than once."""
+        """End all threads, free the port and hang up on Redis; may be called more than once."""
         self._stop.set()
         if self._started:
             self._listener.shutdown()
             for thread in self._threads:
                 thread.join(_JOIN)
         self._listener.server_close()
+        if self._own_pool is not None:
+            self._own_pool.disconnect()
 
     def __enter__(self) -> ExporterServer:
         self.start()

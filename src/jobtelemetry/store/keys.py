@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+
 def encode(parts: Sequence[str]) -> str:
     """Join labels into one hash field. ``decode(encode(parts)) == parts`` for any strings, at least one."""
     return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)
@@ -34,6 +35,7 @@ def decode(field: str) -> tuple[str, ...]:
 JOB_WORKER_FIELD = "jobtelemetry_worker"
 JOB_DUE_FIELD = "jobtelemetry_due"
 JOB_ATTEMPT_FIELD = "jobtelemetry_attempt"
+JOB_REPORT_FIELD = "jobtelemetry_report"
 JOB_CANCEL_REASON_FIELD = "jobtelemetry_cancel_reason"
 JOB_CANCEL_DETAIL_FIELD = "jobtelemetry_cancel_detail"
 

@@ -7,10 +7,12 @@ cost that depends on the number of series, queues and RQ workers, never on the n
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
+from jobtelemetry.contract import HOOKS
 from jobtelemetry.outcomes import State
 from jobtelemetry.store.keys import WORKER_RECORDED_FIELD, Keys, decode
 from jobtelemetry.store.snapshot import (
@@ -33,6 +35,7 @@ _WORKER_FIELDS = (
     "failed_job_count",
     WORKER_RECORDED_FIELD,
 )
+_STATES = {state.value for state in State}
 _ZSETS = ("started", "scheduled", "deferred", "ready_to_enqueue", "finished", "failed", "canceled")
 
 #: Names under which the scripts count what a full family dropped.
@@ -163,48 +166,59 @@ def running_entry(execution_id: str, value: str) -> RunningExecution:
 
 
 class _Decoder:
-    """Turns the fields of the series hash back into families."""
+    """Turns the fields of the series hash back into families. A field that is not ours is passed over."""
 
     def __init__(self, series: Mapping[str, str], exemplars: Mapping[str, str]) -> None:
-        self._by_family: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+        self._by_family: dict[str, list[tuple[tuple[str, ...], float]]] = {}
         for field, value in series.items():
             family, *labels = decode(field)
-            self._by_family.setdefault(family, []).append((tuple(labels), value))
-        self._exemplars = {decode(field): _exemplar(value) for field, value in exemplars.items()}
-        self._seen = {Series(*labels): float(value) for labels, value in self._rows("seen", 3)}
-        self._created = {labels: float(value) for labels, value in self._rows("created")}
+            with suppress(ValueError):
+                self._by_family.setdefault(family, []).append((tuple(labels), float(value)))
+        self._exemplars: dict[tuple[str, ...], Exemplar] = {}
+        for field, value in exemplars.items():
+            with suppress(ValueError):
+                self._exemplars[decode(field)] = _exemplar(value)
+        self._seen = {Series(*labels): value for labels, value in self._rows("seen", 3)}
+        self._created = dict(self._by_family.get("created", ()))
 
-    def _rows(self, family: str, width: int | None = None) -> list[tuple[tuple[str, ...], str]]:
-        return [row for row in self._by_family.get(family, ()) if width is None or len(row[0]) == width]
+    def _rows(self, family: str, width: int) -> list[tuple[tuple[str, ...], float]]:
+        return [row for row in self._by_family.get(family, ()) if len(row[0]) == width]
+
+    def _counts(self, family: str, width: int) -> dict[tuple[str, ...], int]:
+        return {labels: int(value) for labels, value in self._rows(family, width)}
 
     def snapshot(self, **observed: Any) -> Snapshot:
+        waits = {series: Histogram(created=at) for series, at in self._seen.items()}
         return Snapshot(
             seen=self._seen,
             executions=self._executions(),
             cancellations=self._details("cancellations"),
             errors=self._details("errors"),
-            durations=self._histograms("duration", 4, lambda labels: (Series(*labels[:3]), State(labels[3]))),
-            waits={series: Histogram(created=at) for series, at in self._seen.items()}
-            | self._histograms("wait", 3, lambda labels: Series(*labels)),
+            durations={
+                (Series(*labels[:3]), State(labels[3])): histogram
+                for labels, histogram in self._histograms("duration", 4).items()
+                if labels[3] in _STATES
+            },
+            waits=waits | {Series(*labels): found for labels, found in self._histograms("wait", 3).items()},
             enqueued=self._tallies("enqueued"),
             cancelled_unstarted=self._tallies("unstarted"),
-            last_completed={Series(*labels): float(value) for labels, value in self._rows("completed", 3)},
-            handler_errors={labels[0]: int(value) for labels, value in self._rows("handler_errors", 1)},
-            reconciled=self._single("reconciled"),
-            late=self._single("late"),
-            dropped={_DROPPED.get(labels[0], labels[0]): int(value) for labels, value in self._rows("dropped", 1)},
+            last_completed={Series(*labels): value for labels, value in self._rows("completed", 3)},
+            handler_errors=dict.fromkeys(HOOKS, 0) | self._plain("handler_errors"),
+            reconciled=self._counts("reconciled", 0).get((), 0),
+            late=self._counts("late", 0).get((), 0),
+            dropped={name: self._plain("dropped").get(short, 0) for short, name in _DROPPED.items()},
             created=min(self._seen.values(), default=0.0),
             **observed,
         )
 
-    def _single(self, name: str) -> int:
-        return int(self._by_family[name][0][1]) if name in self._by_family else 0
+    def _plain(self, family: str) -> dict[str, int]:
+        return {labels[0]: number for labels, number in self._counts(family, 1).items()}
 
     def _executions(self) -> dict[tuple[Series, State], Counter]:
-        counts = {(Series(*labels[:3]), State(labels[3])): int(value) for labels, value in self._rows("executions", 4)}
+        counts = self._counts("executions", 4)
         return {
             (series, state): Counter(
-                counts.get((series, state), 0), created, self._exemplars.get(("executions", *series, state.value))
+                counts.get((*series, state.value), 0), created, self._exemplars.get(("executions", *series, state.value))
             )
             for series, created in self._seen.items()
             for state in State
@@ -212,27 +226,24 @@ class _Decoder:
 
     def _details(self, family: str) -> dict[tuple[Series, str], Counter]:
         return {
-            (Series(*labels[:3]), labels[3]): Counter(int(value), self._created.get((family, *labels), 0.0))
-            for labels, value in self._rows(family, 4)
+            (Series(*labels[:3]), labels[3]): Counter(number, self._created.get((family, *labels), 0.0))
+            for labels, number in self._counts(family, 4).items()
         }
 
     def _tallies(self, family: str) -> dict[Series, Counter]:
-        counts = {Series(*labels): int(value) for labels, value in self._rows(family, 3)}
-        return {series: Counter(counts.get(series, 0), created) for series, created in self._seen.items()}
+        counts = self._counts(family, 3)
+        return {series: Counter(counts.get(tuple(series), 0), created) for series, created in self._seen.items()}
 
-    def _histograms(self, family: str, width: int, key: Callable[[tuple[str, ...]], Any]) -> dict[Any, Histogram]:
+    def _histograms(self, family: str, width: int) -> dict[tuple[str, ...], Histogram]:
         found: dict[tuple[str, ...], dict[str, int]] = {}
-        for labels, value in self._rows(family, width + 1):
-            found.setdefault(labels[:-1], {})[labels[-1]] = int(value)
+        for labels, number in self._counts(family, width + 1).items():
+            found.setdefault(labels[:-1], {})[labels[-1]] = number
         histograms = {}
         for labels, counts in found.items():
             total = counts.pop("sum", 0) / 1_000_000
-            exemplars = {
-                bound: exemplar
-                for bound in counts
-                if (exemplar := self._exemplars.get((family, *labels, bound))) is not None
-            }
-            histograms[key(labels)] = Histogram(counts, total, self._seen.get(Series(*labels[:3]), 0.0), exemplars)
+            named = {bound: self._exemplars.get((family, *labels, bound)) for bound in counts}
+            exemplars = {bound: exemplar for bound, exemplar in named.items() if exemplar is not None}
+            histograms[labels] = Histogram(counts, total, self._seen.get(Series(*labels[:3]), 0.0), exemplars)
         return histograms
 
 

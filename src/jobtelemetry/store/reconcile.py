@@ -71,8 +71,8 @@ def settle_reply(event: ExecutionEvent, reply: Any) -> ExecutionEvent | None:
     """The event with the outcome that ``settle.lua`` decided, or ``None`` if it counted nothing."""
     if not isinstance(reply, list) or _text(reply[0]) != "counted":
         return None
-    state, reason, error_type = map(_text, reply[1:4])
-    return replace(event, outcome=Outcome(State(state), reason, error_type))
+    state, reason, error_type, report = map(_text, reply[1:5])
+    return replace(event, outcome=Outcome(State(state), reason, error_type), report=report)
 
 
 def _running(connection: Any, keys: Keys) -> tuple[float, list[RunningExecution]]:
@@ -110,6 +110,7 @@ def _suspects(connection: Any, keys: Keys, running: Sequence[RunningExecution]) 
 
 def _event(execution: RunningExecution, now: float) -> ExecutionEvent:
     ready, start = execution.ready_at, execution.started_at
+    _, trace_id, span_id, *_ = [*execution.trace.split(" ")[0].split("-"), "", "", ""]
     return ExecutionEvent(
         execution_id=execution.execution_id,
         job_id=execution.job_id,
@@ -122,6 +123,9 @@ def _event(execution: RunningExecution, now: float) -> ExecutionEvent:
         ended_at=now,
         wait=None if ready is None else max(0.0, start - ready),
         source=execution.series.source,
+        trace_id=trace_id,
+        span_id=span_id,
+        lost_span=execution.trace,
     )
 
 

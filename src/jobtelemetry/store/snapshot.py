@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from jobtelemetry.outcomes import State
 
+
 class Series(NamedTuple):
     """The label set that every job family shares."""
 

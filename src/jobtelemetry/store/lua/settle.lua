@@ -3,7 +3,7 @@
 -- ARGV: 'exited' (its horse is gone; asked by the parent) or 'abandoned' (asked by a reconciler), execution id,
 --       label set, now, duration, its le, wait, its le, trace, label set limit, error type, log size,
 --       log fields ...
--- Returns {'ended' or 'alive'}, or {'counted', state, reason, error type}.
+-- Returns {'ended' or 'alive'}, or {'counted', state, reason, error type, what the job says about reporting}.
 local entry = call('HGET', KEYS[1], ARGV[2])
 if not entry then return {'ended'} end
 local start = cjson.decode(entry)
@@ -11,7 +11,7 @@ local exists = call('EXISTS', KEYS[8]) == 1
 if exists and ARGV[1] == 'abandoned' then return {'alive'} end
 local again = (tonumber(start.retries) or 0) > 0
 local state, reason, error_type = again and 'failure' or 'discard', '', ARGV[11]
-local job = call('HMGET', KEYS[7], 'status', 'jobtelemetry_attempt', 'jobtelemetry_cancel_reason') or {}
+local job = call('HMGET', KEYS[7], 'status', 'jobtelemetry_attempt', 'jobtelemetry_cancel_reason', 'jobtelemetry_report') or {}
 local status = job[1]
 -- RQ removed the execution in a transaction of its own, but our record was not in it. The job tells how it
 -- ended, unless a later execution has changed that since.
@@ -44,4 +44,4 @@ end
 if tonumber(ARGV[12]) > 0 then
   call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[12], '*', 'state', state, 'reason', reason, 'error_type', error_type, unpack(ARGV, 13))
 end
-return {'counted', state, reason, error_type}
+return {'counted', state, reason, error_type, job[4] or ''}
