@@ -7,11 +7,12 @@ from rich.console import Console
 
 from jobtelemetry.demo import display
 from jobtelemetry.demo.summary import Summary, WorkerFigures
+from jobtelemetry.outcomes import State
 
 
 def figures(completed: int, cancelled: int = 0, enqueued: int = 1274) -> Summary:
     worker = WorkerFigures(enqueued=enqueued)
-    worker.states.update(completed=completed, cancelled=cancelled)
+    worker.states.update({State.COMPLETED: completed, State.CANCELLED: cancelled})
     summary = Summary(workers={"demo.jobs.ShowtimeProcessJob": worker}, up=True)
     summary.cancellations["demo.jobs.ShowtimeProcessJob", "movie_not_matched"] = cancelled
     return summary
@@ -37,7 +38,7 @@ def test_rare_states_have_a_column_when_they_happen():
     """``stopped`` is shown once an execution was stopped."""
     summary = figures(1)
     assert "stopped" not in rendered(display.table(summary, 120), 120)
-    summary.workers["demo.jobs.ShowtimeProcessJob"].states["stopped"] = 1
+    summary.workers["demo.jobs.ShowtimeProcessJob"].states[State.STOPPED] = 1
     assert "stopped" in rendered(display.table(summary, 120), 120)
 
 

@@ -37,9 +37,10 @@ def test_the_second_title_adds_and_never_changes():
 
 def test_a_film_is_found_as_one_film():
     """All showtimes of a listed film that find anything find the same film, and no two listed films share one."""
-    by_listed = {(s.film_id, look_up_.film_id) for s in SHOWTIMES if (look_up_ := look_up(Titles.BOTH).get(s.event_id))}
-    assert max(Counter(listed for listed, _ in by_listed).values()) == 1
-    assert max(Counter(found for _, found in by_listed).values()) == 1
+    found = look_up(Titles.BOTH)
+    pairs = {(s.film_id, found[s.event_id].film_id) for s in SHOWTIMES if s.event_id in found}
+    assert max(Counter(listed for listed, _ in pairs).values()) == 1
+    assert max(Counter(known for _, known in pairs).values()) == 1
 
 
 @pytest.mark.parametrize("titles", Titles)

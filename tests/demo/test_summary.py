@@ -3,6 +3,7 @@
 import pytest
 
 from jobtelemetry.demo import summary
+from jobtelemetry.outcomes import State
 
 PAGE = """
 # TYPE jobtelemetry_up gauge
@@ -36,7 +37,7 @@ jobtelemetry_unrecorded_executions 4
 def test_sums_over_queues():
     """A worker's executions are summed over its queues, state by state."""
     figures = summary.read(PAGE).workers["a.Job"]
-    assert figures.states == {"completed": 7, "cancelled": 2, "discard": 1}
+    assert figures.states == {State.COMPLETED: 7, State.CANCELLED: 2, State.DISCARD: 1}
     assert figures.executions == 10
     assert figures.enqueued == 11
 
@@ -53,13 +54,13 @@ def test_nothing_to_divide():
     figures = summary.read(PAGE).workers["b.Job"]
     assert figures.success_ratio is None
     assert figures.match_ratio is None
-    assert figures.duration(0.95) is None
+    assert figures.run_time_quantile(0.95) is None
 
 
-@pytest.mark.parametrize(("quantile", "seconds"), [(0.25, 0.05), (0.5, 0.1), (0.7, 0.3), (0.99, 0.5)])
+@pytest.mark.parametrize(("quantile", "seconds"), [(0.25, 0.075), (0.5, 0.1), (0.7, 0.375), (0.99, 14400)])
 def test_quantiles(quantile, seconds):
-    """A quantile lies straight between two bounds, and at the last finite one if it is beyond."""
-    assert summary.read(PAGE).workers["a.Job"].duration(quantile) == pytest.approx(seconds)
+    """A quantile lies straight between two bounds of the contract, and at the last finite one if it is beyond."""
+    assert summary.read(PAGE).workers["a.Job"].run_time_quantile(quantile) == pytest.approx(seconds)
 
 
 def test_what_is_left():

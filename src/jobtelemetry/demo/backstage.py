@@ -90,8 +90,11 @@ def main(home: Path, listen: str, workers: str) -> int:
 
 
 def _run(home: Path, listen: str, workers: str) -> None:
-    server = EmbeddedServer(directory=home)
-    server.start()
+    with EmbeddedServer(directory=home) as server:
+        _play(server, home, listen, workers)
+
+
+def _play(server: EmbeddedServer, home: Path, listen: str, workers: str) -> None:
     pool = Child("the worker pool", home / "pool.log", "jobtelemetry.demo.pool", server.url, workers)
     exporter = Child(
         "the exporter",
@@ -126,7 +129,8 @@ def _standard_input_ended() -> bool:
 
 def _tell(**facts: str) -> None:
     try:
-        print(json.dumps(facts), flush=True)
+        sys.stdout.write(json.dumps(facts) + "\n")
+        sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody listens any more; the flush at exit must not fail
 

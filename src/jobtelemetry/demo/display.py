@@ -41,9 +41,11 @@ def table(summary: Summary, width: int) -> Table:
     grid.add_column("match", justify="right")
     grid.add_column("p95", justify="right")
     for worker, figures in sorted(summary.workers.items(), key=lambda item: (item[1].enqueued, item[0])):
-        counts = [str(figures.states[state.value]) for state in states]
+        counts = [str(figures.states[state]) for state in states]
         ratios = [percent(figures.success_ratio), _match(figures)]
-        grid.add_row(_short(worker), str(figures.executions), *counts, *ratios, _seconds(figures.duration(0.95)))
+        grid.add_row(
+            _short(worker), str(figures.executions), *counts, *ratios, _seconds(figures.run_time_quantile(0.95))
+        )
     return grid
 
 
@@ -51,14 +53,13 @@ def verdict(summary: Summary) -> list[str]:
     """The same in words: what was cancelled and why, and whether anything went unrecorded."""
     lines = []
     for worker, figures in summary.workers.items():
-        if figures.states[State.CANCELLED.value]:
-            parts = [f"{figures.states[state.value]} {state}" for state in State if figures.states[state.value]]
+        if figures.states[State.CANCELLED]:
+            parts = [f"{figures.states[state]} {state}" for state in State if figures.states[state]]
             lines.append(f"{_short(worker)}: {figures.executions} = {' + '.join(parts)}")
-            lines.append(f"match ratio {percent(figures.match_ratio)}; cancelled on purpose: {_reasons(summary, worker)}")
-    lines.append(f"unrecorded {summary.unrecorded}: RQ and jobtelemetry count the same")
-    if summary.unrecorded:
-        lines[-1] = f"unrecorded {summary.unrecorded}: RQ counted executions that jobtelemetry did not"
-    return lines
+            why = _reasons(summary, worker)
+            lines.append(f"match ratio {percent(figures.match_ratio)}; cancelled on purpose: {why}")
+    says = "counted executions that jobtelemetry did not" if summary.unrecorded else "and jobtelemetry count the same"
+    return [*lines, f"unrecorded {summary.unrecorded}: RQ {says}"]
 
 
 def percent(ratio: float | None) -> str:
@@ -95,13 +96,11 @@ class Progress:
             self._last_tenth = tenth
 
     def _view(self, summary: Summary) -> RenderableType:
+        way = Table.grid(padding=(0, 1, 0, 0))
         bar = ProgressBar(total=max(1, summary.enqueued), completed=summary.executions, width=40)
-        return Group(
-            Text(f"Cinema City, as {self._address}/metrics shows it", style="bold"),
-            table(summary, self._console.width),
-            bar,
-            Text(_line(summary)),
-        )
+        way.add_row(bar, f"{summary.executions} of {summary.enqueued} jobs")
+        title = Text(f"Cinema City, as {self._address}/metrics shows it", style="bold")
+        return Group(title, table(summary, self._console.width), way)
 
 
 def _line(summary: Summary) -> str:
@@ -110,16 +109,17 @@ def _line(summary: Summary) -> str:
 
 
 def _total(summary: Summary, state: State) -> int:
-    return sum(figures.states[state.value] for figures in summary.workers.values())
+    return sum(figures.states[state] for figures in summary.workers.values())
 
 
 def _reasons(summary: Summary, worker: str) -> str:
-    return ", ".join(f"{reason} {count}" for (who, reason), count in summary.cancellations.items() if who == worker and count)
+    reasons = {reason: count for (who, reason), count in summary.cancellations.items() if who == worker and count}
+    return ", ".join(f"{reason} {count}" for reason, count in reasons.items())
 
 
 def _match(figures: WorkerFigures) -> str:
     """The match ratio of a worker that cancels; for others it would only say 100 %."""
-    return percent(figures.match_ratio) if figures.states[State.CANCELLED.value] else "-"
+    return percent(figures.match_ratio) if figures.states[State.CANCELLED] else "-"
 
 
 def _short(worker: str) -> str:

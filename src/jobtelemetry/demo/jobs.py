@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from redis import Redis
 from rq import Queue, get_current_job
@@ -34,6 +35,10 @@ class CinemaJob:
         """RQ's id for it; the same work has the same id."""
         raise NotImplementedError
 
+    def __call__(self) -> object:
+        """Do the work, on an RQ worker."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class SyncJob(CinemaJob):
@@ -43,6 +48,7 @@ class SyncJob(CinemaJob):
 
     @property
     def job_id(self) -> str:
+        """There is one."""
         return "cinema_city_sync"
 
     def __call__(self) -> int:
@@ -62,6 +68,7 @@ class CinemaDateJob(CinemaJob):
 
     @property
     def job_id(self) -> str:
+        """One per cinema and date."""
         return f"cinema_city_date_{self.cinema_id}_{self.date}"
 
     def __call__(self) -> int:
@@ -82,13 +89,13 @@ class MovieDetailJob(CinemaJob):
 
     @property
     def job_id(self) -> str:
+        """One per film."""
         return f"cinema_city_film_{self.film_id}"
 
     def __call__(self) -> None:
         """Store the film's titles."""
         film = listing.films()[self.film_id]
-        facts = {"name": film.name, "original_name": film.original_name}
-        _connection().hset(f"demo:film:{self.film_id}", mapping=facts)
+        _store(f"demo:film:{self.film_id}", {"name": film.name, "original_name": film.original_name})
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,7 @@ class ShowtimeProcessJob(CinemaJob):
 
     @property
     def job_id(self) -> str:
+        """One per showtime."""
         showtime = self.showtime
         return f"cinema_city_showtime_{showtime.cinema_id}_{showtime.film_id}_{showtime.event_id}"
 
@@ -116,8 +124,8 @@ class ShowtimeProcessJob(CinemaJob):
                 detail=f"{self.showtime.title!r} is most like {best.film.title!r}: {best.similarity:.2f}, "
                 f"and {self.titles.threshold:.2f} is asked for",
             )
-        event = asdict(self.showtime) | {"film": film.film_id, "similarity": round(best.similarity, 3)}
-        _connection().hset(f"demo:event:{self.showtime.event_id}", mapping=event)
+        matched = {"film": film.film_id, "similarity": round(best.similarity, 3)}
+        _store(f"demo:event:{self.showtime.event_id}", asdict(self.showtime) | matched)
         return film.film_id
 
 
@@ -134,11 +142,18 @@ def enqueue(connection: Redis, queue: str, jobs: Iterable[CinemaJob]) -> None:
 
 
 def _claim(connection: Redis, film_ids: list[str]) -> list[str]:
-    """Those of the films that nobody has claimed before: Redis says so to exactly one of all who ask."""
+    """Those of the films that nobody has claimed before: Redis says so to exactly one of all who ask.
+
+    A job that dies between claim and enqueue takes its films with it; a demo can live with that.
+    """
     with connection.pipeline() as pipeline:
         for film_id in film_ids:
             pipeline.sadd(_FILMS_SEEN, film_id)
         return [film_id for film_id, is_new in zip(film_ids, pipeline.execute(), strict=True) if is_new]
+
+
+def _store(key: str, facts: dict[Any, Any]) -> None:
+    _connection().hset(key, mapping=facts)
 
 
 def _connection() -> Redis:

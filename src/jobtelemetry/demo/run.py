@@ -11,17 +11,16 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from jobtelemetry.config import DEFAULT_PORT
+from jobtelemetry.config import DEFAULT_PORT, Config
 from jobtelemetry.demo import display, summary
 from jobtelemetry.demo.errors import DemoError
-from jobtelemetry.demo.server import find_binary
+from jobtelemetry.demo.server import find_binary, missing_extra
 from jobtelemetry.demo.stage import Stage
 from jobtelemetry.demo.titles import Titles
 from jobtelemetry.errors import MissingExtraError
 
 _TICK = 0.3
 _STALLED = 60.0
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - an address to look for, not to bind
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,11 @@ def run(options: Options, console: Console) -> int:
 
     Raises:
         MissingExtraError: A package that only the demo needs is not installed.
+        ConfigError: An environment variable, which the workers read too, has no usable value.
         DemoError: Something did not start, ended, or got stuck.
     """
     check_extras()
+    Config.from_env()
     signal.signal(signal.SIGTERM, _leave)
     done = False
     try:
@@ -82,7 +83,7 @@ def check_extras() -> None:
     """
     find_binary()
     if find_spec("rapidfuzz") is None:
-        raise MissingExtraError("the demo needs the package rapidfuzz; install it with: pip install 'jobtelemetry[demo]'")
+        raise MissingExtraError(missing_extra("rapidfuzz"))
 
 
 def enqueue_sync(redis_url: str, titles: Titles) -> None:
@@ -130,8 +131,7 @@ def scrape(exporter_url: str) -> str:
         DemoError: The exporter does not answer.
     """
     url = urlsplit(exporter_url)
-    host = url.hostname or ""
-    connection = http.client.HTTPConnection(_LOOPBACK.get(host, host), url.port, timeout=10)
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=10)
     try:
         connection.request("GET", "/metrics")
         return connection.getresponse().read().decode()
@@ -156,7 +156,8 @@ def serve(stage: Stage, console: Console) -> None:
     Raises:
         DemoError: Something has ended.
     """
-    console.print(f"\nOpen {stage.exporter_url}/ in a browser; Prometheus reads {stage.exporter_url}/metrics", soft_wrap=True)
+    url = stage.exporter_url
+    console.print(f"\nOpen {url}/ in a browser; Prometheus reads {url}/metrics", soft_wrap=True)
     console.print("Ctrl-C ends it all.")
     while True:
         stage.check()

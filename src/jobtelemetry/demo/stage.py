@@ -9,15 +9,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from jobtelemetry.demo import session
 from jobtelemetry.demo.errors import DemoError
+from jobtelemetry.demo.server import temporary_directory
 
 _END_TIMEOUT = 15.0
+_UNEXPECTED = "the process that owns the demo's server, workers and exporter ended unexpectedly; try again"
 
 
 class Stage:
@@ -34,7 +35,8 @@ class Stage:
     def __init__(self, listen: str, workers: int) -> None:
         self._listen = listen
         self._workers = workers
-        self._home = Path(tempfile.gettempdir()) / f"jobtelemetry-{secrets.token_hex(4)}"
+        name = f"jobtelemetry-{secrets.token_hex(4)}"
+        self._home = temporary_directory(name) / name
         self._process: subprocess.Popen[str] | None = None
         self.redis_url = ""
         self.exporter_url = ""
@@ -48,8 +50,6 @@ class Stage:
         try:
             self._process = self._start()
             facts = self._hear()
-            if "error" in facts:
-                raise DemoError(facts["error"])
             self.redis_url, self.exporter_url = facts["redis"], facts["exporter"]
         except BaseException:
             self.close()
@@ -68,7 +68,8 @@ class Stage:
             DemoError: Something has ended; the message says what.
         """
         if self._process is not None and self._process.poll() is not None:
-            raise DemoError(self._hear().get("error", "the demo ended unexpectedly"))
+            self._hear()
+            raise DemoError(_UNEXPECTED)
 
     def close(self) -> None:
         """End everything and remove all files; returns when they are gone. No signal interrupts it."""
@@ -100,17 +101,23 @@ class Stage:
         )
 
     def _hear(self) -> dict[str, str]:
-        """The next fact from backstage; where it only stammers, its last line as an error."""
-        said = "the demo could not start its processes"
+        """What backstage says next.
+
+        Raises:
+            DemoError: It says that something is wrong, or ends without a word that can be understood.
+        """
+        said = _UNEXPECTED
         assert self._process is not None  # noqa: S101 - for the type checker
         for line in _pipe(self._process.stdout):
             try:
                 facts: dict[str, str] = json.loads(line)
             except ValueError:
                 said = line.strip() or said
-            else:
-                return facts
-        return {"error": said}
+                continue
+            if "error" in facts:
+                raise DemoError(facts["error"])
+            return facts
+        raise DemoError(said)
 
 
 def _pipe(end: IO[str] | None) -> IO[str]:

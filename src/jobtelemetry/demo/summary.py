@@ -10,7 +10,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from jobtelemetry import contract
+from jobtelemetry import contract, figures
 from jobtelemetry.outcomes import State
 
 #: The statuses of jobs that have yet to run or to end.
@@ -24,12 +24,12 @@ class WorkerFigures:
     Args:
         states: Executions by state.
         enqueued: Times a job was put on a queue.
-        buckets: Executions by upper bound of their duration in seconds, cumulative.
+        run_time: Executions by upper bound of their run time in seconds, cumulative.
     """
 
-    states: Counter[str] = field(default_factory=Counter)
+    states: Counter[State] = field(default_factory=Counter)
     enqueued: int = 0
-    buckets: Counter[float] = field(default_factory=Counter)
+    run_time: Counter[float] = field(default_factory=Counter)
 
     @property
     def executions(self) -> int:
@@ -38,31 +38,21 @@ class WorkerFigures:
 
     @property
     def success_ratio(self) -> float | None:
-        """completed / (completed + discard); ``None`` where neither happened."""
-        return self._completed_beside(State.DISCARD)
+        """Completed / (completed + discard); ``None`` where neither happened."""
+        return figures.success_ratio(self.states)
 
     @property
     def match_ratio(self) -> float | None:
-        """completed / (completed + cancelled); ``None`` where neither happened."""
-        return self._completed_beside(State.CANCELLED)
+        """Completed / (completed + cancelled); ``None`` where neither happened."""
+        return figures.match_ratio(self.states)
 
-    def duration(self, quantile: float) -> float | None:
-        """A quantile of the durations in seconds, straight between two bounds as in PromQL's histogram_quantile."""
-        bounds = sorted(self.buckets.items())
-        if not bounds or not bounds[-1][1]:
-            return None
-        rank = quantile * bounds[-1][1]
-        low, below = 0.0, 0
-        for bound, count in bounds:
-            if count >= rank:
-                return low if bound == float("inf") else low + (bound - low) * (rank - below) / (count - below)
-            low, below = bound, count
-        return low
-
-    def _completed_beside(self, other: State) -> float | None:
-        completed = self.states[State.COMPLETED.value]
-        whole = completed + self.states[other.value]
-        return completed / whole if whole else None
+    def run_time_quantile(self, q: float) -> float | None:
+        """The run time in seconds that the fraction ``q`` of the executions did not exceed; ``None`` without any."""
+        counts, below = {}, 0
+        for bound, count in sorted(self.run_time.items()):
+            counts[str(bound)] = count - below
+            below = count
+        return figures.quantile(q, counts, contract.DURATION_BUCKETS)
 
 
 @dataclass
@@ -88,12 +78,12 @@ class Summary:
     @property
     def executions(self) -> int:
         """Executions that ended, of all workers."""
-        return sum(figures.executions for figures in self.workers.values())
+        return sum(worker.executions for worker in self.workers.values())
 
     @property
     def enqueued(self) -> int:
         """Times a job was put on a queue, of all workers."""
-        return sum(figures.enqueued for figures in self.workers.values())
+        return sum(worker.enqueued for worker in self.workers.values())
 
     @property
     def idle(self) -> bool:
@@ -115,17 +105,17 @@ def read(page: str) -> Summary:
         up=samples.total(contract.UP) == 1,
     )
     for sample in samples.of(contract.JOB_EXECUTIONS):
-        _figures(summary, sample).states[sample.labels["state"]] += int(sample.value)
+        _worker(summary, sample).states[State(sample.labels["state"])] += int(sample.value)
     for sample in samples.of(contract.JOBS_ENQUEUED):
-        _figures(summary, sample).enqueued += int(sample.value)
+        _worker(summary, sample).enqueued += int(sample.value)
     for sample in samples.named(f"{contract.JOB_DURATION.name}_bucket"):
-        _figures(summary, sample).buckets[float(sample.labels["le"])] += int(sample.value)
+        _worker(summary, sample).run_time[float(sample.labels["le"])] += int(sample.value)
     for sample in samples.of(contract.JOB_CANCELLATIONS):
         summary.cancellations[sample.labels["worker"], sample.labels["reason"]] += int(sample.value)
     return summary
 
 
-def _figures(summary: Summary, sample: Sample) -> WorkerFigures:
+def _worker(summary: Summary, sample: Sample) -> WorkerFigures:
     return summary.workers.setdefault(sample.labels["worker"], WorkerFigures())
 
 
@@ -147,4 +137,3 @@ class _Samples:
 
     def total(self, family: contract.Family) -> int:
         return int(sum(sample.value for sample in self.of(family)))
-
