@@ -14,8 +14,17 @@ from jobtelemetry.errors import ConfigError, JobTelemetryError
 COMMANDS = {
     "demo": "Run a whole RQ worker pool on an embedded server and watch it.",
     "exporter": "Serve /metrics and a summary page from what Redis holds.",
+    "mixin": "Make Grafana dashboards and Prometheus rules for your labels and thresholds.",
     "worker": "RQ's worker command, instrumented.",
     "worker-pool": "RQ's worker-pool command, instrumented.",
+    "jobs": "List executions, newest first: how each ended and why.",
+    "stats": "States, ratios, run times and waits per worker.",
+    "top": "What comes most often: by film_id, reason, error_type, ...",
+    "show": "The story of one job.",
+    "tail": "Executions as they end.",
+    "compare": "Did the success or match ratio change?",
+    "doctor": "Check that nothing is lost and say what to do.",
+    "reset": "Forget a worker that was renamed or removed.",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import click
 
@@ -31,14 +32,22 @@ from jobtelemetry.demo.titles import Titles
     show_default="one per core, from 2 to 8",
     help="How many RQ workers to run.",
 )
-def demo(titles: str, serve: bool, listen: str | None, workers: int) -> None:
+@click.option(
+    "--traces",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the spans of the sync into a new file, one line of JSON each, and show its trace as a tree.",
+)
+def demo(titles: str, serve: bool, listen: str | None, workers: int, traces: Path | None) -> None:
     """Run a cinema listing of 1,274 showtimes through a real RQ worker pool, and show what /metrics says of it.
 
     Everything runs on a private Valkey and is gone afterwards: no Redis, no Prometheus and no settings are needed.
     """
     from jobtelemetry.demo import display, run
 
-    options = run.Options(Titles(titles), workers, serve, _address(listen))
+    if traces is not None and traces.exists():
+        raise click.UsageError(f"--traces: {traces} is there already; name a new file")
+    options = run.Options(Titles(titles), workers, serve, _address(listen), traces)
     raise SystemExit(run.run(options, display.console()))
 
 

@@ -8,6 +8,7 @@ from types import FrameType
 
 import click
 
+from jobtelemetry import otel
 from jobtelemetry.config import Config, parse_listen
 from jobtelemetry.exporter.connection import connect
 from jobtelemetry.exporter.reconciling import reconciler
@@ -54,6 +55,7 @@ def exporter(redis_url: str | None, listen: str | None, reconcile_interval: floa
         config = config.with_overrides(listen_host=host, listen_port=port)
     log_to_stderr("json" if log_json else "text")
     sentry.start_from_environment()
+    otel.configure(exit_timeout=config.flush_timeout)
     connection = connect(config.redis_url)
     server = ExporterServer(connection, config, background=reconciler(connection, config))
     for number in (signal.SIGTERM, signal.SIGINT):

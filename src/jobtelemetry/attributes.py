@@ -1,0 +1,51 @@
+"""What a job says about itself that has no place in a label: ids, titles, counts.
+
+The values go onto the span and into the execution log, also when the work-horse is killed afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+
+Value = str | int | float | bool
+Receiver = Callable[[str, Value], None]
+
+#: Attributes that one execution may have, and characters of a value; what goes beyond is dropped or cut.
+MOST_ATTRIBUTES = 32
+LONGEST_VALUE = 500
+
+_receiver: ContextVar[Receiver | None] = ContextVar("jobtelemetry_attributes", default=None)
+_of_process: Receiver | None = None
+
+
+def set_attribute(key: str, value: Value) -> None:
+    """Add an attribute to the execution that is running; outside of a job this does nothing.
+
+    Args:
+        key: A name such as ``"film.id"``. Setting it again replaces the value.
+        value: A text, number or truth value; anything else is added as its ``str()``. The first 32 attributes of an
+            execution are kept, and the first 500 characters of a text.
+    """
+    receiver = _receiver.get() or _of_process
+    if receiver is not None:
+        receiver(str(key), _bounded(value))
+
+
+def receive(receiver: Receiver, *, process: bool = False) -> Token[Receiver | None]:
+    """Give attributes to a receiver from now on, in this context or, in a work-horse, in every thread."""
+    global _of_process
+    if process:
+        _of_process = receiver
+    return _receiver.set(receiver)
+
+
+def stop_receiving(token: Token[Receiver | None]) -> None:
+    """Undo :func:`receive` for a context."""
+    _receiver.reset(token)
+
+
+def _bounded(value: object) -> Value:
+    if isinstance(value, (bool, int, float)):
+        return value
+    return str(value)[:LONGEST_VALUE]

@@ -1,0 +1,54 @@
+"""From a user's words to a selection: names are looked up, so that a wrong one is an error and not an empty answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from jobtelemetry.cli.connecting import Target
+from jobtelemetry.monitor.log import newest_first
+from jobtelemetry.monitor.names import known_series, matching, queue_called, workers_called
+from jobtelemetry.monitor.selection import Selection
+
+
+def selection(
+    where: Target,
+    *,
+    worker: str | None = None,
+    queue: str | None = None,
+    state: Any = None,
+    reason: str | None = None,
+    error_type: str | None = None,
+    source: str | None = None,
+    attributes: Iterable[tuple[str, str]] = (),
+    job: str | None = None,
+) -> Selection:
+    """What the filter options ask for.
+
+    Raises:
+        UnknownNameError: No worker or queue has such a name.
+    """
+    workers = None
+    if worker or queue:
+        labels, queues = known_series(where.connection, where.keys)
+        if worker:
+            workers = _workers(where, worker, labels)
+        if queue:
+            queue_called(queue, queues)
+    return Selection(
+        workers=workers,
+        queue=queue or "",
+        states=state or frozenset(),
+        reason=reason or "",
+        error_type=error_type or "",
+        source=source or "",
+        job=job or "",
+        attributes=dict(attributes),
+    )
+
+
+def _workers(where: Target, name: str, labels: frozenset[str]) -> frozenset[str]:
+    if found := matching(name, labels):
+        return found
+    # A label that its family had no room for, or that was reset, is in the log alone.
+    return workers_called(name, labels | {entry.worker for entry in newest_first(where.connection, where.keys)})

@@ -1,0 +1,72 @@
+"""The connection of a command: the option, the settings, and a client that gives up soon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from jobtelemetry.config import Config
+from jobtelemetry.errors import ConfigError
+from jobtelemetry.exporter.connection import redact
+from jobtelemetry.store.keys import Keys
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Seconds for connecting, and for a reply.
+_CONNECT_TIMEOUT = 3.0
+_REPLY_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to ask: the client, the names of the keys, and the settings."""
+
+    connection: redis.Redis
+    keys: Keys
+    config: Config
+
+
+def redis_option(function: F) -> F:
+    """``--redis-url``, the same in every command."""
+    return click.option(
+        "--redis-url",
+        "-u",
+        metavar="URL",
+        help="RQ's Redis: redis://, rediss:// or unix://. "
+        "Else JOBTELEMETRY_REDIS_URL, RQ_REDIS_URL, REDIS_URL, or redis://localhost:6379/0.",
+    )(function)
+
+
+def target(redis_url: str | None) -> Target:
+    """Connect with the first command that is sent, not here.
+
+    Args:
+        redis_url: The option.
+
+    Raises:
+        ConfigError: The option or a variable has no usable value.
+    """
+    config = Config.from_env().with_overrides(redis_url=redis_url)
+    try:
+        connection: redis.Redis = redis.Redis.from_url(
+            config.redis_url,
+            socket_connect_timeout=_CONNECT_TIMEOUT,
+            socket_timeout=_REPLY_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"the Redis URL {redact(config.redis_url)!r} cannot be used: {error}") from None
+    if context := click.get_current_context(silent=True):
+        context.call_on_close(connection.close)
+    return Target(connection, Keys(config.key_prefix), config)
+
+
+def described(ctx: click.Context) -> str:
+    """Which Redis a command asks, without a password: ``Redis at redis://localhost:6379/0``."""
+    return f"Redis at {redact(Config.from_env().with_overrides(redis_url=ctx.params.get('redis_url')).redis_url)}"

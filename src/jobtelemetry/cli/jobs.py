@@ -1,0 +1,54 @@
+"""``jobtelemetry jobs``: executions, newest first."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import click
+
+from jobtelemetry.cli.connecting import redis_option
+from jobtelemetry.cli.operator import Operator
+from jobtelemetry.cli.parameters import filters, json_option, since_option
+
+
+@click.command(cls=Operator)
+@filters()
+@since_option("Recorded no longer ago than this: 90s, 30m, 2h, 1d12h, 1w.")
+@click.option("--limit", "-n", type=click.IntRange(min=0), default=20, show_default=True, help="At most; 0 for all.")
+@json_option
+@redis_option
+def jobs(redis_url: str | None, since: float | None, limit: int, as_json: bool, **words: Any) -> None:
+    """List executions from the execution log, newest first: how each ended, why, how long it waited and ran.
+
+    A job that was retried has an execution per attempt. On a terminal this is a table, in a pipe it is tab-separated
+    lines with a head and nothing cut.
+
+    \b
+    Examples:
+      jobtelemetry jobs --worker ShowtimeProcessJob --limit 20
+      jobtelemetry jobs --state failure,discard --since 2h
+      jobtelemetry jobs --attribute film_id=4124 --json | jq .reason
+    """  # noqa: D301 - click wants the character, not the backslash
+    from jobtelemetry.cli import entry_lines, terminal
+    from jobtelemetry.cli.choosing import selection
+    from jobtelemetry.cli.connecting import target
+    from jobtelemetry.cli.progress import with_progress
+    from jobtelemetry.cli.scope import nothing_found
+    from jobtelemetry.monitor.log import extent, newest_first
+
+    where = target(redis_url)
+    wanted = selection(where, **words)
+    reach = extent(where.connection, where.keys, where.config.log_size)
+    begin = None if since is None else reach.now - since
+    entries = with_progress(newest_first(where.connection, where.keys, begin), reach.length, "Reading the log")
+    found = list(islice(wanted.of(entries), limit or None))
+    out = terminal.console()
+    if as_json:
+        terminal.show_json(entry.as_dict() for entry in found)
+    elif not out.is_terminal:
+        terminal.show_lines(entry_lines.COLUMNS, found)
+    else:
+        entry_lines.show(out, found)
+    if not found:
+        terminal.note(nothing_found(reach, begin, where.config.log_size))

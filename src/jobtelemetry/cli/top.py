@@ -1,0 +1,121 @@
+"""``jobtelemetry top``: what comes most often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from jobtelemetry.cli.connecting import redis_option
+from jobtelemetry.cli.operator import Operator
+from jobtelemetry.cli.parameters import filters, json_option, since_option
+
+
+@click.command(cls=Operator)
+@click.option(
+    "--by",
+    required=True,
+    metavar="KEY[,KEY]",
+    help="Any attribute, or reason, error_type, message, worker, queue, state, source, attempt, rq_worker, job.",
+)
+@filters()
+@since_option("Recorded no longer ago than this: 90s, 30m, 2h, 1d12h, 1w.")
+@click.option("--limit", "-n", type=click.IntRange(min=0), default=20, show_default=True, help="At most; 0 for all.")
+@json_option
+@redis_option
+def top(redis_url: str | None, by: str, since: float | None, limit: int, as_json: bool, **words: Any) -> None:
+    """Group executions of the execution log: how many, which share, first and last seen, and an example job.
+
+    \b
+    Examples:
+      jobtelemetry top --by film_id --worker ShowtimeProcessJob --state cancelled
+      jobtelemetry top --by film_id,title --state cancelled --since 24h
+      jobtelemetry top --by error_type,message --state failure,discard
+    """  # noqa: D301 - click wants the character, not the backslash
+    from jobtelemetry.cli import terminal
+    from jobtelemetry.cli.choosing import selection
+    from jobtelemetry.cli.connecting import target
+    from jobtelemetry.cli.progress import with_progress
+    from jobtelemetry.cli.scope import nothing_found, scope
+    from jobtelemetry.monitor.log import extent, newest_first
+    from jobtelemetry.monitor.top import rank
+
+    keys = [key for key in (part.strip() for part in by.split(",")) if key]
+    if not keys:
+        raise click.BadParameter("name an attribute, or reason, error_type, queue ...", param_hint="'--by'")
+    where = target(redis_url)
+    wanted = selection(where, **words)
+    reach = extent(where.connection, where.keys, where.config.log_size)
+    begin = None if since is None else reach.now - since
+    entries = with_progress(newest_first(where.connection, where.keys, begin), reach.length, "Reading the log")
+    ranking = rank(wanted.of(entries), keys)
+    _check_keys(keys, ranking.attributes, any_entry=bool(ranking.total))
+    groups = ranking.groups[: limit or None]
+    out, columns = terminal.console(), _columns(keys, ranking.total)
+    if as_json:
+        terminal.show_json(_as_dict(keys, group, ranking.total) for group in groups)
+    elif not out.is_terminal:
+        terminal.show_lines(columns, groups)
+    elif groups:
+        terminal.show_table(out, columns, groups)
+    if not as_json:
+        if not ranking.total:
+            terminal.note(nothing_found(reach, begin, where.config.log_size))
+            return
+        left = len(ranking.groups) - len(groups)
+        more = f" {left:,} more with --limit 0." if left else ""
+        without = f" {ranking.without:,} have no {' or '.join(keys)}." if ranking.without else ""
+        terminal.note(scope(reach, begin, ranking.total) + more + without)
+
+
+def _check_keys(keys: list[str], attributes: frozenset[str], *, any_entry: bool) -> None:
+    from jobtelemetry.monitor.names import UnknownNameError, near
+    from jobtelemetry.monitor.top import FACTS
+
+    unknown = [key for key in keys if key not in FACTS and key not in attributes]
+    if not unknown or not any_entry:
+        return
+    close = near(unknown[0], {*FACTS, *attributes})
+    hint = f"; did you mean {', '.join(close)}?" if close else ""
+    there = f" Attributes: {', '.join(sorted(attributes))}." if attributes else " None of them has any attribute."
+    raise UnknownNameError(f"none of these executions has {unknown[0]!r}{hint}{there}")
+
+
+def _columns(keys: list[str], total: int) -> list[Any]:
+    from jobtelemetry.cli import formats, terminal
+    from jobtelemetry.monitor.top import Group
+
+    def value(index: int, key: str) -> terminal.Column[Group]:
+        return terminal.Column(
+            key, lambda group: group.values[index] or terminal.NOTHING, lambda group: group.values[index],
+            wide=20 if key in ("message", "title") else 0,
+        )  # fmt: skip
+
+    return [
+        *(value(index, key) for index, key in enumerate(keys)),
+        terminal.Column("count", lambda group: f"{group.count:,}", lambda group: str(group.count), right=True),
+        terminal.Column(
+            "share",
+            lambda group: formats.percent(group.count / total),
+            lambda group: formats.plain_ratio(group.count / total),
+            right=True,
+        ),
+        terminal.Column(
+            "first seen", lambda g: terminal.moment(g.first), lambda g: formats.plain_moment(g.first), spare=1
+        ),
+        terminal.Column(
+            "last seen", lambda g: terminal.moment(g.last), lambda g: formats.plain_moment(g.last), spare=2
+        ),
+        terminal.Column("example job", lambda group: group.example, spare=3),
+    ]
+
+
+def _as_dict(keys: list[str], group: Any, total: int) -> dict[str, Any]:
+    values = {key: value or None for key, value in zip(keys, group.values, strict=True)}
+    return values | {
+        "count": group.count,
+        "share": group.count / total,
+        "first_seen": group.first,
+        "last_seen": group.last,
+        "example_job": group.example,
+    }

@@ -1,0 +1,68 @@
+"""Two stretches of time side by side: did the success ratio or the match ratio of a worker change? Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from jobtelemetry.monitor.entries import LogEntry
+from jobtelemetry.monitor.proportions import Difference, Proportion, difference
+from jobtelemetry.outcomes import State
+
+#: Ratio -> the state that stands beside completed in its denominator; as in the metrics.
+RATIOS = {"success": State.DISCARD, "match": State.CANCELLED}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One ratio of one worker, before and after."""
+
+    worker: str
+    ratio: str
+    before: Proportion
+    after: Proportion
+    difference: Difference | None
+
+    @property
+    def verdict(self) -> str:
+        """``higher``, ``lower``, ``no change shown`` or ``nothing to compare``."""
+        if self.difference is None:
+            return "nothing to compare"
+        if not self.difference.certain:
+            return "no change shown"
+        return "higher" if self.difference.value > 0 else "lower"
+
+
+def compare(entries: Iterable[LogEntry], split: float, confidence: float = 0.95) -> tuple[Comparison, ...]:
+    """Compare what was recorded before a moment with what was recorded from then on.
+
+    Args:
+        entries: Of both stretches, in any order.
+        split: Unix time in seconds.
+        confidence: Of the interval.
+
+    Returns:
+        Per worker both ratios, the match ratio only where a job was cancelled, sorted by worker.
+    """
+    counts: dict[tuple[str, bool, State], int] = {}
+    for entry in entries:
+        key = (entry.worker, entry.recorded_at >= split, entry.state)
+        counts[key] = counts.get(key, 0) + 1
+    found = []
+    for worker in sorted({worker for worker, _, _ in counts}):
+        for ratio, beside in RATIOS.items():
+            before, after = (
+                _proportion(
+                    counts.get((worker, is_after, State.COMPLETED), 0), counts.get((worker, is_after, beside), 0)
+                )
+                for is_after in (False, True)
+            )
+            other = before.n - before.hits + after.n - after.hits
+            if (ratio == "match" and not other) or not before.n + after.n:
+                continue
+            found.append(Comparison(worker, ratio, before, after, difference(before, after, confidence)))
+    return tuple(found)
+
+
+def _proportion(completed: int, beside: int) -> Proportion:
+    return Proportion(completed, completed + beside)

@@ -1,0 +1,106 @@
+"""The doctor on completeness: RQ workers, the audit, our own errors, and whether the clocks agree. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from statistics import median
+
+from jobtelemetry.monitor.entries import LogEntry
+from jobtelemetry.monitor.findings import Finding, Level, many
+from jobtelemetry.store.snapshot import Snapshot
+
+#: Seconds by which clocks may differ before times in the log and on dashboards mislead.
+_MOST_SKEW = 2.0
+_MOST_NAMED = 5
+
+
+def check_coverage(snapshot: Snapshot) -> Iterator[Finding]:
+    """Everything that a snapshot tells."""
+    yield rq_workers(snapshot)
+    yield audit(snapshot)
+    yield own_errors(snapshot)
+    if overdue := sum(queue.overdue_scheduled for queue in snapshot.queues):
+        advice = "Start a worker with --with-scheduler: nothing else moves them to their queue."
+        yield Finding("scheduler", Level.WARNING, f"{many(overdue, 'scheduled job')} overdue", advice)
+
+
+def rq_workers(snapshot: Snapshot) -> Finding:
+    """Whether every live RQ worker is instrumented."""
+    workers = snapshot.rq_workers
+    if not workers:
+        advice = "Start one: jobtelemetry worker or jobtelemetry worker-pool."
+        return Finding("workers", Level.WARNING, "no RQ worker is running", advice)
+    blind = [worker.name for worker in workers if not worker.instrumented]
+    if not blind:
+        return Finding("workers", Level.OK, f"all of {many(len(workers), 'RQ worker')} instrumented")
+    advice = (
+        "Restart them with jobtelemetry worker or jobtelemetry worker-pool, or call jobtelemetry.instrument() where "
+        "they are started. One that says it is instrumented may have found at its start that it cannot record."
+    )
+    summary = f"{len(blind)} of {many(len(workers), 'RQ worker')} not instrumented: {_some(blind)}"
+    return Finding("workers", Level.PROBLEM, summary, advice)
+
+
+def audit(snapshot: Snapshot) -> Finding:
+    """Whether RQ and jobtelemetry counted the same for the live RQ workers."""
+    counted = sum(worker.counted_by_rq for worker in snapshot.rq_workers)
+    if not counted:
+        return Finding(
+            "audit", Level.OK, "nothing to compare: RQ counts for live RQ workers only, and these ran nothing"
+        )
+    if not snapshot.unrecorded:
+        return Finding("audit", Level.OK, f"all of {many(counted, 'execution')} that RQ counted are recorded")
+    gaps = sorted(snapshot.rq_workers, key=lambda worker: -worker.unrecorded)
+    names = [f"{worker.name} ({worker.unrecorded:,})" for worker in gaps if worker.unrecorded]
+    summary = f"{snapshot.unrecorded:,} of {many(counted, 'execution')} not recorded: {_some(names)}"
+    advice = "Look for warnings of jobtelemetry in the logs of these RQ workers."
+    return Finding("audit", Level.PROBLEM, summary, advice)
+
+
+def own_errors(snapshot: Snapshot) -> Finding:
+    """Whether jobtelemetry's own hooks failed."""
+    errors = sum(snapshot.handler_errors.values())
+    notes = []
+    if snapshot.reconciled:
+        notes.append(f"{many(snapshot.reconciled, 'execution')} of dead RQ workers counted by the reconciler")
+    if snapshot.late:
+        notes.append(f"{many(snapshot.late, 'ending')} came after that")
+    after = f"; {'; '.join(notes)}" if notes else ""
+    if not errors:
+        return Finding("hooks", Level.OK, f"no error in jobtelemetry's own hooks{after}")
+    hooks = ", ".join(f"{hook} ({number:,})" for hook, number in sorted(snapshot.handler_errors.items()))
+    summary = f"{many(errors, 'error')} in jobtelemetry's own hooks since the beginning: {hooks}{after}"
+    return Finding("hooks", Level.WARNING, summary, "No job was affected; the RQ workers' logs say what happened.")
+
+
+def check_clocks(server: float, before: float, after: float, newest: Iterable[LogEntry]) -> Finding:
+    """Whether the clocks of Redis, of this machine and of the RQ workers agree.
+
+    Args:
+        server: Redis' clock, Unix time.
+        before: This machine's clock just before Redis was asked.
+        after: And just after.
+        newest: Some of the newest entries: Redis noted its own time, the RQ worker the end by its clock.
+    """
+    here = max(0.0, before - server, server - after) * (1 if server > after else -1)
+    by_worker: dict[str, list[float]] = {}
+    for entry in newest:
+        by_worker.setdefault(entry.rq_worker, []).append(entry.ended_at - entry.recorded_at)
+    skews = {worker: median(found) for worker, found in by_worker.items()}
+    wrong = [f"{worker} {_signed(skew)}" for worker, skew in sorted(skews.items()) if abs(skew) > _MOST_SKEW]
+    if abs(here) > _MOST_SKEW:
+        wrong.insert(0, f"Redis {_signed(here)} as seen from here")
+    if wrong:
+        advice = "Keep the clocks by NTP (chrony, systemd-timesyncd): waits and ages are wrong by as much."
+        return Finding("clocks", Level.WARNING, f"clocks differ: {_some(wrong)}", advice)
+    compared = f" and {many(len(skews), 'RQ worker')}" if skews else ""
+    return Finding("clocks", Level.OK, f"Redis, this machine{compared} agree within {_MOST_SKEW:g} s")
+
+
+def _signed(seconds: float) -> str:
+    return f"{seconds:+.1f} s"
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,181 @@
+"""The doctor on what stands beside Redis: the exporter, and Prometheus with its rules."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from jobtelemetry._version import __version__
+from jobtelemetry.contract import BUILD_INFO, JOB_EXECUTIONS, UP
+from jobtelemetry.monitor.findings import Finding, Level, many
+
+_TIME_LIMIT = 5.0
+_MOST_BYTES = 64_000_000
+#: Seconds: what Prometheus last scraped may be this old; its default interval is a minute.
+_MOST_AGE = 180.0
+_MOST_SKEW = 2.0
+_HELP = "docs/cli.md#doctor"
+
+
+class _Unreachable(Exception):
+    """Why a URL did not answer as expected, in a few words."""
+
+
+def check_exporter(url: str, recorded: int | None, now: float) -> Iterator[Finding]:
+    """Whether an exporter answers, reads Redis, and reads this Redis.
+
+    Args:
+        url: Its address, with or without ``/metrics``.
+        recorded: Executions that Redis holds, read just before; ``None`` if unknown.
+        now: Redis' clock, Unix time.
+    """
+    address = url if urlsplit(url).path.rstrip("/") else f"{url.rstrip('/')}/metrics"
+    try:
+        body, date = _get(address)
+    except _Unreachable as error:
+        advice = "Start it (jobtelemetry exporter), or correct --exporter."
+        yield Finding("exporter", Level.PROBLEM, f"{address} does not answer: {error}", advice)
+        return
+    values = _values(body)
+    if UP.name not in values:
+        advice = "Give the address of 'jobtelemetry exporter' or of a worker with --metrics."
+        yield Finding("exporter", Level.PROBLEM, f"{address} is not an exporter of jobtelemetry", advice)
+        return
+    if not values[UP.name]:
+        advice = "Look at its log and its --redis-url: it runs and cannot read Redis."
+        yield Finding("exporter", Level.PROBLEM, f"{address} answers, but cannot read its Redis", advice)
+        return
+    exported = round(values.get(JOB_EXECUTIONS.name, 0.0))
+    if recorded is not None and exported < recorded:
+        advice = "It reads another Redis or another key prefix: compare its --redis-url and RQ_KEY_PREFIX with these."
+        summary = f"{address} shows {exported:,} executions where Redis holds {recorded:,}"
+        yield Finding("exporter", Level.PROBLEM, summary, advice)
+        return
+    yield Finding("exporter", Level.OK, f"{address} is up and fresh: {many(exported, 'execution')}")
+    if (theirs := _version(body)) and theirs != __version__:
+        advice = "Run the same version everywhere: pip install -U jobtelemetry."
+        summary = f"the exporter is jobtelemetry {theirs}, this command {__version__}"
+        yield Finding("exporter", Level.WARNING, summary, advice)
+    if date is not None and abs(date - now) > _MOST_SKEW + 1:  # the header has whole seconds
+        advice = "Keep the clocks by NTP (chrony, systemd-timesyncd)."
+        summary = f"the exporter's clock and Redis' differ by {date - now:+.0f} s"
+        yield Finding("clocks", Level.WARNING, summary, advice)
+
+
+def check_prometheus(url: str, now: float, expected: frozenset[str] = frozenset()) -> Iterator[Finding]:
+    """Whether Prometheus scrapes jobtelemetry and has loaded its rules.
+
+    Args:
+        url: Its address, with a path prefix where it has one.
+        now: Redis' clock, Unix time.
+        expected: Names of the alerts that belong to this version.
+    """
+    base = url.rstrip("/")
+    try:
+        rules = _api(f"{base}/api/v1/rules")
+        samples = _api(f"{base}/api/v1/query?query={quote(f'timestamp({UP.name})')}")["result"]
+        values = _api(f"{base}/api/v1/query?query={UP.name}")["result"]
+    except _Unreachable as error:
+        yield Finding("prometheus", Level.PROBLEM, f"{base} does not answer: {error}", "Correct --prometheus.")
+        return
+    yield _scraped(samples, values, now)
+    yield from _rules(rules, expected)
+
+
+def _scraped(samples: list[Any], values: list[Any], now: float) -> Finding:
+    if not samples:
+        advice = f"Add the exporter to scrape_configs; see {_HELP}."
+        return Finding("prometheus", Level.PROBLEM, f"Prometheus has no {UP.name}: it scrapes no exporter", advice)
+    newest = max(float(sample["value"][1]) for sample in samples)
+    if any(float(value["value"][1]) == 0 for value in values):
+        advice = "Look at the exporter's log: it runs and cannot read Redis."
+        return Finding("prometheus", Level.PROBLEM, f"{UP.name} is 0 in Prometheus", advice)
+    if now - newest > _MOST_AGE:
+        advice = "Look at Status > Targets in Prometheus."
+        return Finding("prometheus", Level.WARNING, f"the last scrape was {now - newest:.0f} s ago", advice)
+    return Finding(
+        "prometheus", Level.OK, f"scraped {many(len(samples), 'exporter')}, {max(0, now - newest):.0f} s ago"
+    )
+
+
+def _rules(data: Mapping[str, Any], expected: frozenset[str]) -> Iterator[Finding]:
+    groups = data.get("groups", ())
+    every = [(group.get("name"), rule) for group in groups for rule in group.get("rules", ())]
+    ours = [rule for group, rule in every if "jobtelemetry" in f"{group} {rule.get('query')} {rule.get('name')}"]
+    alerts = sum(rule.get("type") == "alerting" for rule in ours)
+    broken = [rule for rule in ours if rule.get("health") == "err"]
+    firing = sorted(rule["name"] for rule in ours if rule.get("state") == "firing")
+    if not alerts:
+        advice = "Add deploy/prometheus/ to rule_files and reload Prometheus: without alerts nobody is told."
+        yield Finding("rules", Level.PROBLEM, "Prometheus has loaded no alert of jobtelemetry", advice)
+        return
+    if broken:
+        said = "; ".join(f"{rule.get('name')}: {rule.get('lastError')}" for rule in broken[:3])
+        advice = "Load the rules that belong to this version of jobtelemetry."
+        yield Finding("rules", Level.PROBLEM, f"{many(len(broken), 'rule')} cannot be evaluated: {said}", advice)
+    else:
+        summary = f"{many(alerts, 'alert')} and {many(len(ours) - alerts, 'recording rule')} loaded"
+        yield Finding("rules", Level.OK, summary)
+    if missing := sorted(expected - {rule["name"] for rule in ours}):
+        advice = (
+            "Load all files of deploy/prometheus/rules, or of 'jobtelemetry mixin build', unless you left them out."
+        )
+        summary = f"{len(missing)} of {many(len(expected), 'alert')} not loaded: {', '.join(missing[:5])}"
+        yield Finding("rules", Level.WARNING, summary + (" ..." if len(missing) > 5 else ""), advice)
+    if firing:
+        advice = "Their annotations name the runbook."
+        yield Finding("alerts", Level.WARNING, f"firing: {', '.join(firing)}", advice)
+
+
+def _api(url: str) -> Any:
+    body, _ = _get(url)
+    try:
+        answer = json.loads(body)
+        return answer["data"]
+    except (ValueError, KeyError, TypeError):
+        raise _Unreachable("it is not Prometheus") from None
+
+
+def _get(url: str) -> tuple[str, float | None]:
+    """The body and the time in the ``Date`` header."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise _Unreachable("a URL with http:// or https:// is needed")
+    try:
+        with urllib.request.urlopen(url, timeout=_TIME_LIMIT) as answer:  # noqa: S310 - the scheme is checked
+            body = answer.read(_MOST_BYTES).decode("utf-8", "replace")
+            date = answer.headers.get("Date")
+    except urllib.error.HTTPError as error:
+        raise _Unreachable(f"status {error.code}") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _Unreachable(str(getattr(error, "reason", error)) or type(error).__name__) from None
+    try:
+        return body, parsedate_to_datetime(date).timestamp() if date else None
+    except (TypeError, ValueError):
+        return body, None
+
+
+def _values(body: str) -> dict[str, float]:
+    """The sums of the samples of each name in an exposition."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    sums: dict[str, float] = {}
+    try:
+        for family in text_string_to_metric_families(body):
+            for sample in family.samples:
+                sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    except ValueError:
+        return {}
+    return sums
+
+
+def _version(body: str) -> str:
+    for line in body.splitlines():
+        if line.startswith(BUILD_INFO.name):
+            return line.partition('version="')[2].partition('"')[0]
+    return ""

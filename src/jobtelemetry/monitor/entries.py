@@ -1,0 +1,145 @@
+"""One entry of the execution log: how one execution ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobtelemetry.outcomes import State
+
+Attribute = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One execution that ended.
+
+    Args:
+        entry_id: The stream's id of it, ``milliseconds-number`` by the server's clock.
+        job: RQ's id of the job.
+        worker: The label: dotted path of the function or class.
+        queue: The queue's name.
+        state: How it ended.
+        execution: RQ's id of the execution.
+        rq_worker: The RQ worker process.
+        reason: Of a cancellation or a discard.
+        error_type: Of a failure.
+        message: First line of the error or the detail of a cancellation.
+        attempt: 1-based; 0 if unknown.
+        wait: Seconds from when it could run to its start; ``None`` if unknown.
+        duration: Seconds that it ran; ``None`` if unknown.
+        ended_at: Unix time in seconds, by the RQ worker's clock.
+        trace: 32 hex digits, or empty.
+        source: Where the job came from, or empty.
+        attributes: What the job added with ``set_attribute``.
+    """
+
+    entry_id: str
+    job: str
+    worker: str
+    queue: str
+    state: State
+    execution: str = ""
+    rq_worker: str = ""
+    reason: str = ""
+    error_type: str = ""
+    message: str = ""
+    attempt: int = 0
+    wait: float | None = None
+    duration: float | None = None
+    ended_at: float = 0.0
+    trace: str = ""
+    source: str = ""
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+    @property
+    def recorded_at(self) -> float:
+        """When Redis recorded it, Unix time in seconds by the server's clock."""
+        return moment_of(self.entry_id)
+
+    @property
+    def started_at(self) -> float | None:
+        """Unix time in seconds, by the RQ worker's clock; ``None`` if unknown."""
+        return None if self.duration is None else self.ended_at - self.duration
+
+    @property
+    def ready_at(self) -> float | None:
+        """When it could run, Unix time in seconds; ``None`` if unknown."""
+        started = self.started_at
+        return None if started is None or self.wait is None else started - self.wait
+
+    @property
+    def why(self) -> str:
+        """The reason or error type, and the message; empty for a success."""
+        return ": ".join(filter(None, (self.reason or self.error_type, self.message)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every fact under the name that the log has for it, seconds for times; for JSON."""
+        return {
+            "job": self.job,
+            "worker": self.worker,
+            "queue": self.queue,
+            "state": self.state.value,
+            "reason": self.reason or None,
+            "error_type": self.error_type or None,
+            "message": self.message or None,
+            "attempt": self.attempt or None,
+            "wait": self.wait,
+            "duration": self.duration,
+            "ended": self.ended_at,
+            "execution": self.execution,
+            "rq_worker": self.rq_worker,
+            "trace": self.trace or None,
+            "source": self.source or None,
+            "attributes": dict(self.attributes),
+        }
+
+
+def decode(entry_id: str, fields: Mapping[str, str]) -> LogEntry | None:
+    """The entry that :func:`jobtelemetry.store.record.log_fields` wrote.
+
+    Args:
+        entry_id: The stream's id.
+        fields: As Redis has them; absent ones were empty.
+
+    Returns:
+        The entry, or ``None`` where a version that is not ours wrote something we cannot read.
+    """
+    try:
+        return LogEntry(
+            entry_id=entry_id,
+            job=fields["job"],
+            worker=fields["worker"],
+            queue=fields["queue"],
+            state=State(fields["state"]),
+            execution=fields.get("execution", ""),
+            rq_worker=fields.get("rq_worker", ""),
+            reason=fields.get("reason", ""),
+            error_type=fields.get("error_type", ""),
+            message=fields.get("message", ""),
+            attempt=int(fields.get("attempt") or 0),
+            wait=_seconds(fields.get("wait")),
+            duration=_seconds(fields.get("duration")),
+            ended_at=float(fields.get("ended") or moment_of(entry_id)),
+            trace=fields.get("trace", ""),
+            source=fields.get("source", ""),
+            attributes=_attributes(fields.get("attributes")),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def moment_of(entry_id: str) -> float:
+    """The Unix time in seconds within a stream's id."""
+    return int(entry_id.partition("-")[0]) / 1000
+
+
+def _seconds(micros: str | None) -> float | None:
+    return int(micros) / 1_000_000 if micros else None
+
+
+def _attributes(text: str | None) -> Mapping[str, Attribute]:
+    found = json.loads(text) if text else {}
+    return found if isinstance(found, dict) else {}

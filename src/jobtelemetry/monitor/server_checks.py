@@ -1,0 +1,175 @@
+"""The doctor on Redis: version, permissions, persistence, eviction, and the memory that telemetry takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from jobtelemetry.config import Config
+from jobtelemetry.monitor.findings import Finding, Level, many, size
+from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.record import append_probe
+
+#: Streams came with this version; RQ asks for the same.
+_OLDEST = (5, 0)
+_FULL = 0.9
+_NEAR = 0.8
+
+
+def check_server(connection: Any, keys: Keys, config: Config) -> Iterator[Finding]:
+    """Everything about the server itself.
+
+    Raises:
+        redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: It does not answer.
+    """
+    yield permissions(connection, keys)
+    try:
+        info = connection.info()
+    except ResponseError as error:
+        advice = "Allow INFO to this user (ACL: +info), or look at version, persistence and maxmemory by hand."
+        yield Finding("redis", Level.NOT_CHECKED, f"INFO is refused: {error}", advice)
+    else:
+        yield version(info)
+        yield persistence(info, _save(connection))
+        yield eviction(info)
+    yield from series(connection, keys, config)
+    yield log(connection, keys, config)
+
+
+def permissions(connection: Any, keys: Keys) -> Finding:
+    """Whether this user can write everything that recording writes."""
+    pipe = connection.pipeline(transaction=False)
+    append_probe(pipe, keys)
+    try:
+        answer = pipe.execute()[0]
+    except (RedisConnectionError, RedisTimeoutError):
+        raise
+    except RedisError as error:
+        answer = str(error).rpartition("caused error: ")[2]
+    problem = answer.decode() if isinstance(answer, bytes) else str(answer)
+    if not problem:
+        return Finding("permissions", Level.OK, "everything that recording writes can be written")
+    return Finding("permissions", Level.PROBLEM, f"recording is not possible as this user: {problem}", _remedy(problem))
+
+
+def _remedy(problem: str) -> str:
+    word = problem.upper()  # redis-py takes the code off what it raises; what the script answers has it
+    if "NOPERM" in word or "PERMISSION" in word or "UNKNOWN COMMAND" in word:
+        return "Allow the workers' Redis user EVAL and the keys of jobtelemetry (ACL: +eval ~rq:telemetry:*)."
+    if "READONLY" in word or "READ ONLY" in word:
+        return "This is a read-only replica: give the primary's URL, here and to the workers."
+    if "OOM" in word or "MAXMEMORY" in word:
+        return "Redis is full: raise maxmemory or free memory; RQ cannot store results either."
+    if "HOLDS A" in word:
+        return "Another program uses that key: rename or delete it, then restart the workers."
+    return "See the message; recording starts again at the workers' next maintenance once it works."
+
+
+def version(info: Mapping[str, Any]) -> Finding:
+    """Whether the server is new enough."""
+    name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
+    text = str(info.get("valkey_version") or info.get("redis_version") or "")
+    try:
+        number = tuple(int(part) for part in text.split(".")[:2])
+    except ValueError:
+        return Finding("redis", Level.NOT_CHECKED, f"the server does not tell its version: {text!r}")
+    if number < _OLDEST:
+        return Finding("redis", Level.PROBLEM, f"{name} {text} is too old", "Upgrade to Redis 5 or any Valkey.")
+    return Finding("redis", Level.OK, f"{name} {text}")
+
+
+def persistence(info: Mapping[str, Any], save: str | None) -> Finding:
+    """Whether counts outlive a restart.
+
+    Args:
+        info: ``INFO``.
+        save: ``CONFIG GET save``; ``None`` where that is refused, as managed services do.
+    """
+    if info.get("aof_enabled"):
+        return _append_only(info)
+    advice = "Set appendonly yes, or save points: after a restart all counts are gone, and so are RQ's jobs."
+    if save is None and info.get("rdb_last_bgsave_time_sec", -1) == -1:
+        return Finding("persistence", Level.NOT_CHECKED, "CONFIG is refused, and no snapshot was made yet", advice)
+    if save == "":
+        return Finding("persistence", Level.WARNING, "none: no append-only file and no save points", advice)
+    if info.get("rdb_last_bgsave_status", "ok") != "ok":
+        advice = "Look at the disk and the log of Redis: with stop-writes-on-bgsave-error it refuses writes."
+        return Finding("persistence", Level.PROBLEM, "the last snapshot failed", advice)
+    often = f"save {save}" if save else "CONFIG is refused, so how often is not known"
+    advice = "Set appendonly yes to lose at most a second at a crash."
+    return Finding("persistence", Level.OK, f"snapshots ({often}); a crash loses what came after the last", advice)
+
+
+def _append_only(info: Mapping[str, Any]) -> Finding:
+    if info.get("aof_last_write_status", "ok") == "ok":
+        return Finding("persistence", Level.OK, "append-only file")
+    advice = "Look at the disk and the log of Redis: it refuses writes, RQ's included."
+    return Finding("persistence", Level.PROBLEM, "the last write to the append-only file failed", advice)
+
+
+def eviction(info: Mapping[str, Any]) -> Finding:
+    """Whether Redis may throw away what is counted."""
+    most, used = int(info.get("maxmemory") or 0), int(info.get("used_memory") or 0)
+    policy = str(info.get("maxmemory_policy") or "noeviction")
+    share = f"{size(used)} of {size(most)} used" if most else f"{size(used)} used, no maxmemory"
+    if most and policy.startswith("allkeys"):
+        advice = "Set maxmemory-policy noeviction: with this one Redis may drop counts, queues and jobs at any time."
+        return Finding("eviction", Level.PROBLEM, f"maxmemory-policy is {policy}; {share}", advice)
+    if most and policy.startswith("volatile"):
+        advice = "Set maxmemory-policy noeviction: RQ's workers and results expire, so Redis may drop them early."
+        return Finding("eviction", Level.WARNING, f"maxmemory-policy is {policy}; {share}", advice)
+    if most and used > _FULL * most:
+        return Finding("eviction", Level.WARNING, f"memory is nearly full: {share}", "Raise maxmemory or free memory.")
+    return Finding("eviction", Level.OK, f"nothing is evicted; {share}")
+
+
+def series(connection: Any, keys: Keys, config: Config) -> Iterator[Finding]:
+    """How many label sets each family has, and whether that is near the limit."""
+    families = ("executions", "cancellations", "errors")
+    fields = [f"sets|{family}" for family in families] + [f"dropped|{family}" for family in families]
+    numbers = [int(value or 0) for value in connection.hmget(keys.series, fields)]
+    sets, dropped = dict(zip(families, numbers[:3], strict=True)), sum(numbers[3:])
+    most, limit = max(sets.values()), config.max_label_sets
+    counts = ", ".join(f"{number:,} {family}" for family, number in sets.items())
+    summary = f"label sets: {counts}; limit {limit:,} each"
+    advice = (
+        "Raise JOBTELEMETRY_MAX_LABEL_SETS for the workers, give jobs fewer names, reasons and sources, "
+        "or remove those of old jobs: jobtelemetry reset --worker NAME."
+    )
+    if dropped:
+        yield Finding("series", Level.WARNING, f"{summary}; {many(dropped, 'observation')} found no place", advice)
+    elif most >= _NEAR * limit:
+        yield Finding("series", Level.WARNING, f"{summary}: nearly full", advice)
+    else:
+        yield Finding("series", Level.OK, summary)
+
+
+def log(connection: Any, keys: Keys, config: Config) -> Finding:
+    """How long the execution log is, and what all telemetry keys take."""
+    length = int(connection.xlen(keys.log))
+    fixed = (keys.log, keys.series, keys.exemplars, keys.closed, keys.running, keys.instrumented)
+    try:
+        memory = {key: int(connection.memory_usage(key, samples=100) or 0) for key in fixed}
+    except ResponseError:
+        used = "MEMORY is refused, so its size is not known"
+    else:
+        used = f"{size(memory[keys.log])}; all keys of jobtelemetry take {size(sum(memory.values()))}"
+    if not length:
+        advice = "If that is not meant, set JOBTELEMETRY_LOG_SIZE for the workers." if config.log_size == 0 else ""
+        return Finding("log", Level.OK, f"the execution log is empty; {used}", advice)
+    summary = f"{many(length, 'entry').replace('entrys', 'entries')} of about {config.log_size:,}; {used}"
+    if config.log_size and length > 1.2 * config.log_size + 200:
+        advice = "The workers run with another JOBTELEMETRY_LOG_SIZE than this command; set the same."
+        return Finding("log", Level.WARNING, summary, advice)
+    return Finding("log", Level.OK, summary)
+
+
+def _save(connection: Any) -> str | None:
+    try:
+        return str(connection.config_get("save").get("save") or "")
+    except ResponseError:
+        return None

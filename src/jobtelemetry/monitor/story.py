@@ -1,0 +1,164 @@
+"""All that is known of one job: its attempts in the log, what runs, what RQ says now, and its relatives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from jobtelemetry.monitor.entries import LogEntry
+from jobtelemetry.monitor.log import newest_first
+from jobtelemetry.monitor.relations import Relations, relatives
+from jobtelemetry.store.keys import JOB_WORKER_FIELD, Keys
+from jobtelemetry.store.read import running_entry
+from jobtelemetry.store.snapshot import RunningExecution
+
+_FIELDS = (
+    "status",
+    "origin",
+    "created_at",
+    "enqueued_at",
+    "started_at",
+    "ended_at",
+    "retries_left",
+    "dependency_ids",
+    JOB_WORKER_FIELD,
+)
+_MOST_NEAR = 5
+
+
+@dataclass(frozen=True)
+class RQJob:
+    """What RQ holds of a job now; never its arguments, its result or its meta, which would have to be unpickled.
+
+    Args:
+        status: RQ's word for it.
+        queue: Where it was enqueued.
+        worker: The label that its producer noted; empty if none.
+        created_at: Unix time in seconds, as the others; ``None`` if RQ does not say.
+        enqueued_at: When it was last put on its queue.
+        started_at: When it last started.
+        ended_at: When it last ended.
+        retries_left: ``None`` without retries.
+        dependencies: Jobs that it waits or waited for.
+        dependents: Jobs that wait for it.
+    """
+
+    status: str
+    queue: str = ""
+    worker: str = ""
+    created_at: float | None = None
+    enqueued_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    retries_left: int | None = None
+    dependencies: tuple[str, ...] = ()
+    dependents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Story:
+    """The story of a job; ``attempts`` in their order, ``near`` are ids like it where nothing at all is known."""
+
+    job: str
+    attempts: tuple[LogEntry, ...] = ()
+    running: tuple[RunningExecution, ...] = ()
+    rq: RQJob | None = None
+    relations: Relations = field(default_factory=Relations)
+    near: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of the job."""
+        return bool(self.attempts or self.running or self.rq)
+
+    @property
+    def worker(self) -> str:
+        """The label, from whoever knows it."""
+        if self.attempts:
+            return self.attempts[-1].worker
+        if self.running:
+            return self.running[0].series.worker
+        return self.rq.worker if self.rq else ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; Unix times, seconds."""
+        return {
+            "job": self.job,
+            "worker": self.worker or None,
+            "attempts": [entry.as_dict() for entry in self.attempts],
+            "running": [
+                {"attempt": run.attempt, "started": run.started_at, "rq_worker": run.rq_worker} for run in self.running
+            ],
+            "rq": asdict(self.rq) if self.rq else None,
+            "parents": [entry.job for entry in self.relations.parents],
+            "children": [entry.job for entry in self.relations.children],
+            "others_in_trace": self.relations.family,
+        }
+
+
+def tell(connection: Any, keys: Keys, job: str) -> Story:
+    """Look a job up everywhere.
+
+    Args:
+        connection: A redis-py client.
+        keys: Under which prefix.
+        job: RQ's id.
+    """
+    pipe = connection.pipeline()
+    pipe.hmget(keys.job(job), _FIELDS)
+    pipe.smembers(f"{keys.job(job)}:dependents")
+    pipe.hgetall(keys.running)
+    fields, dependents, table = pipe.execute()
+    entries = list(newest_first(connection, keys))
+    attempts = tuple(reversed([entry for entry in entries if entry.job == job]))
+    runs = (running_entry(_text(field), _text(value)) for field, value in table.items())
+    story = Story(
+        job=job,
+        attempts=attempts,
+        running=tuple(run for run in runs if run.job_id == job),
+        rq=_rq_job(dict(zip(_FIELDS, (_text(value) for value in fields), strict=True)), dependents),
+        relations=relatives(attempts, entries) if attempts else Relations(),
+    )
+    return story if story.known else Story(job, near=_near(job, entries))
+
+
+def _rq_job(found: Mapping[str, str], dependents: Any) -> RQJob | None:
+    if not found["status"]:
+        return None
+    try:
+        dependencies = tuple(map(str, json.loads(found["dependency_ids"] or "[]")))
+    except ValueError:
+        dependencies = ()
+    return RQJob(
+        status=found["status"],
+        queue=found["origin"],
+        worker=found[JOB_WORKER_FIELD],
+        **{name: _rq_time(found[name]) for name in ("created_at", "enqueued_at", "started_at", "ended_at")},
+        retries_left=int(found["retries_left"]) if found["retries_left"].isdigit() else None,
+        dependencies=dependencies,
+        dependents=tuple(sorted(map(_text, dependents))),
+    )
+
+
+def _near(job: str, entries: list[LogEntry]) -> tuple[str, ...]:
+    """Jobs whose id begins with or holds what was asked for: the newest."""
+    ids = dict.fromkeys(entry.job for entry in entries)
+    starts = [one for one in ids if one.startswith(job)]
+    return tuple(dict.fromkeys([*starts, *(one for one in ids if job in one)]))[:_MOST_NEAR]
+
+
+def _rq_time(text: str) -> float | None:
+    """A moment in RQ's own format (``2026-01-31T12:00:00.000000Z``, UTC) as Unix time."""
+    try:
+        return datetime.fromisoformat(text.rstrip("Z")).replace(tzinfo=timezone.utc).timestamp() if text else None
+    except ValueError:
+        return None
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,81 @@
+"""What comes most often: entries of the log grouped by any of their facts or attributes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from jobtelemetry.monitor.entries import LogEntry
+from jobtelemetry.monitor.selection import written
+
+#: What every entry has; any other name is that of an attribute.
+FACTS: dict[str, Callable[[LogEntry], str]] = {
+    "worker": lambda entry: entry.worker,
+    "queue": lambda entry: entry.queue,
+    "state": lambda entry: entry.state.value,
+    "reason": lambda entry: entry.reason,
+    "error_type": lambda entry: entry.error_type,
+    "message": lambda entry: entry.message,
+    "attempt": lambda entry: str(entry.attempt or ""),
+    "source": lambda entry: entry.source,
+    "rq_worker": lambda entry: entry.rq_worker,
+    "job": lambda entry: entry.job,
+}
+
+
+@dataclass
+class Group:
+    """Entries with the same values, in the order of the keys asked for.
+
+    ``first`` and ``last`` are Unix times in seconds; ``example`` is the job of the newest.
+    """
+
+    values: tuple[str, ...]
+    count: int = 0
+    first: float = float("inf")
+    last: float = float("-inf")
+    example: str = ""
+
+    def add(self, entry: LogEntry) -> None:
+        """Count one more."""
+        self.count += 1
+        self.first = min(self.first, entry.ended_at)
+        if entry.ended_at > self.last:
+            self.last, self.example = entry.ended_at, entry.job
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The groups, the largest first, and how many entries were looked at and had none of the keys."""
+
+    groups: tuple[Group, ...]
+    total: int
+    without: int
+    attributes: frozenset[str]
+
+
+def rank(entries: Iterable[LogEntry], by: Sequence[str]) -> Ranking:
+    """Group entries.
+
+    Args:
+        entries: Those asked for.
+        by: Names of :data:`FACTS` or of attributes; an entry that has none of them is in no group.
+    """
+    groups: dict[tuple[str, ...], Group] = {}
+    attributes: set[str] = set()
+    total = without = 0
+    for entry in entries:
+        total += 1
+        attributes.update(entry.attributes)
+        values = tuple(value_of(entry, key) for key in by)
+        if not any(values):
+            without += 1
+            continue
+        groups.setdefault(values, Group(values)).add(entry)
+    ranked = sorted(groups.values(), key=lambda group: (-group.count, group.values))
+    return Ranking(tuple(ranked), total, without, frozenset(attributes))
+
+
+def value_of(entry: LogEntry, key: str) -> str:
+    """A fact or an attribute of an entry as text; empty if it has none."""
+    return FACTS[key](entry) if key in FACTS else written(entry.attributes.get(key)) or ""

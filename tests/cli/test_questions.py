@@ -1,0 +1,176 @@
+"""``jobs``, ``stats``, ``top``, ``show`` and ``compare`` against a real server."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jobtelemetry.demo.server import EmbeddedServer
+from jobtelemetry.outcomes import State
+from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.record import Limits, Start, append_start
+
+Cli = Callable[..., Any]
+
+
+@pytest.mark.usefixtures("cinema")
+def test_jobs_are_listed_newest_first(cli: Cli) -> None:
+    """The short name of a worker will do, and a pipe gets tab-separated lines with nothing cut."""
+    said = cli("jobs", "--worker", "ShowtimeProcessJob", "--limit", "20")
+    assert (said.code, len(said.rows)) == (0, 20)
+    numbers = [int(row["job"].removeprefix("job-")) for row in said.rows]
+    assert numbers == sorted(numbers, reverse=True)
+    assert {row["state"] for row in said.rows} == {"cancelled"}
+    assert said.rows[0]["why"] == "movie_not_matched"
+    assert said.rows[0]["attributes"] == "film_id=4101 title=Velvet Meridian"
+
+
+@pytest.mark.usefixtures("cinema")
+def test_a_newcomer_finds_the_reason_of_a_failed_job_in_one_command(cli: Cli) -> None:
+    """``jobs --state discard`` names the exception and its message."""
+    (row,) = cli("jobs", "--state", "failure,discard").rows
+    assert (row["worker"], row["why"]) == ("cinema.jobs.MovieDetailJob", "KeyError: 'title'")
+
+
+@pytest.mark.usefixtures("cinema")
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [
+        ([], 1275),
+        (["--state", "cancelled"], 536),
+        (["--state", "completed", "--source", "cinema_city"], 738),
+        (["--queue", "scraping"], 1),
+        (["--reason", "movie_not_matched", "--attribute", "film_id=4101"], 36),
+        (["--error-type", "KeyError"], 1),
+        (["--since", "1h"], 1275),
+        (["--worker", "ShowtimeProcessJob", "--error-type", "KeyError"], 0),
+    ],
+)
+def test_filters(cli: Cli, options: list[str], number: int) -> None:
+    """Each filter leaves what it says, and an empty answer says how much was searched."""
+    said = cli("jobs", "--limit", "0", "--json", *options)
+    assert len(said.lines) == number
+    assert (number > 0) or "No execution matches; the log has 1,275" in said.err
+
+
+def test_json_has_every_fact(cli: Cli, record: Callable[..., str]) -> None:
+    """One object a line, with seconds, Unix times and attributes of their own types."""
+    job = record(State.CANCELLED, reason="r", message="żółw", trace_id="0af7", attributes={"n": 3, "new": True})
+    (line,) = cli("jobs", "--job", job, "--json").lines
+    found = json.loads(line)
+    assert (found["job"], found["state"], found["message"], found["trace"]) == (job, "cancelled", "żółw", "0af7")
+    assert (found["wait"], found["duration"], found["attributes"]) == (1.5, 0.2, {"n": 3, "new": True})
+    assert time.time() - found["ended"] < 60
+
+
+@pytest.mark.usefixtures("cinema")
+def test_stats_are_those_of_the_old_table(cli: Cli) -> None:
+    """738 completed, 536 cancelled, a match ratio of 57.9 %, from the counters and from the log alike."""
+    for options in ([], ["--since", "24h"]):
+        showtime, total = cli("stats", "--source", "cinema_city", *options).rows
+        assert (showtime["completed"], showtime["cancelled"], showtime["match"]) == ("738", "536", "0.5793")
+        assert (showtime["success"], showtime["failure"], total["executions"]) == ("1.0000", "0", "1274")
+    assert (
+        "From 1,274 of 1,275 entries of the execution log"
+        in cli("stats", "--source", "cinema_city", "--since", "1h").err
+    )
+
+
+def test_a_log_that_is_too_short_is_not_taken_for_complete(cli: Cli, record: Callable[..., str]) -> None:
+    """Where older entries are gone, statistics of a longer time say INCOMPLETE and since when they are."""
+    record(number=500, log_size=100)
+    said = cli("stats", "--since", "24h")
+    assert "INCOMPLETE: the log reaches back to" in said.err
+    assert json.loads(cli("stats", "--since", "24h", "--json").lines[-1])["complete"] is False
+    assert cli("stats").rows[-1]["executions"] == "500"
+
+
+@pytest.mark.usefixtures("cinema")
+def test_top_groups_by_any_attribute(cli: Cli) -> None:
+    """Which films are cancelled: count, share, when, and a job to look at."""
+    said = cli("top", "--by", "film_id,title", "--worker", "ShowtimeProcessJob", "--state", "cancelled")
+    first, second = said.rows
+    assert (first["film_id"], first["title"], first["count"]) == ("4124", "Kot, który liczył latarnie", "500")
+    assert (second["count"], second["share"]) == ("36", "0.0672")
+    assert second["example job"].startswith("job-")
+    assert [row["error_type"] for row in cli("top", "--by", "error_type").rows] == ["KeyError"]
+
+
+@pytest.mark.usefixtures("cinema")
+def test_wrong_words_are_errors_with_a_way_out(cli: Cli) -> None:
+    """An unknown worker, queue, attribute, state or duration is exit code 2 and names what was meant."""
+    for arguments, hint in (
+        (["jobs", "--worker", "ShowtimeProcesJob"], "did you mean cinema.jobs.ShowtimeProcessJob?"),
+        (["jobs", "--queue", "showtime"], "did you mean showtimes?"),
+        (["top", "--by", "film"], "did you mean film_id?"),
+        (["jobs", "--state", "success"], "did you mean completed?"),
+        (["jobs", "--since", "yesterday"], "write 90s, 30m, 2h"),
+        (["jobs", "--attribute", "4124"], "write film_id=4124"),
+        (["stats", "--source", "web"], "there are cinema_city"),
+    ):
+        said = cli(*arguments)
+        assert (said.code, said.out) == (2, "")
+        assert hint in said.err
+        assert "Traceback" not in said.err
+
+
+def test_the_story_of_a_job(cli: Cli, record: Callable[..., str], server: EmbeddedServer) -> None:
+    """Every attempt with its error, what runs now, and what RQ says, in the order in which it happened."""
+    job = record(State.FAILURE, job_id="film-7", error_type="ReadTimeout", message="no answer", trace_id="ab" * 16)
+    record(State.FAILURE, job_id="film-7", error_type="KeyError", attempt=2)
+    keys, connection = Keys(), server.connection()
+    connection.hset(keys.job(job), mapping={"status": "started", "origin": "showtimes", "retries_left": 1})
+    start = Start("e3", job, "w", "showtimes", "pool-9", time.time())
+    pipe = connection.pipeline()
+    append_start(pipe, keys, start, job_key=keys.job(job), limits=Limits())
+    pipe.execute()
+    text = cli("show", "film-7").out
+    for words in ("attempt 1 ended after 200 ms: failure", "ReadTimeout", "no answer", "abab", "attempt 2 ended"):
+        assert words in text
+    assert text.index("ReadTimeout") < text.index("KeyError") < text.index("still runs")
+    assert "RQ now      started, 1 retries left" in text
+    found = json.loads(cli("show", "film-7", "--json").out)
+    assert [attempt["error_type"] for attempt in found["attempts"]] == ["ReadTimeout", "KeyError"]
+    assert (found["rq"]["status"], found["running"][0]["rq_worker"]) == ("started", "pool-9")
+
+
+def test_parent_and_children_are_told(cli: Cli, record: Callable[..., str]) -> None:
+    """Jobs of one trace are related by their times."""
+    now = time.time()
+    record(job_id="parent", ended_at=now - 10, duration=10.0, wait=0.0, trace_id="t1")
+    record(job_id="child", ended_at=now, duration=2.0, wait=11.0, trace_id="t1")
+    assert "parent      ShowtimeProcessJob parent completed" in cli("show", "child").out
+    assert "children    ShowtimeProcessJob child completed" in cli("show", "parent").out
+
+
+def test_an_unknown_job_is_one_line(cli: Cli, record: Callable[..., str]) -> None:
+    """A part of an id is told which jobs have it; the exit code is 1."""
+    record(job_id="showtime_1061_4124")
+    said = cli("show", "1061")
+    assert said.code == 1
+    assert said.err.splitlines() == [
+        "Error: no job '1061': neither the execution log nor RQ has it; did you mean showtime_1061_4124?"
+    ]
+
+
+@pytest.mark.usefixtures("cinema")
+def test_compare_never_gives_a_percentage_without_its_n(cli: Cli) -> None:
+    """Both stretches have their n, and where one is empty nothing is compared."""
+    rows = {(row["worker"].rpartition(".")[2], row["ratio"]): row for row in cli("compare", "--after", "1h").rows}
+    match = rows["ShowtimeProcessJob", "match"]
+    assert (match["before"], match["after"], match["verdict"]) == ("-", "57.9 % of 1,274", "nothing to compare")
+    found = [json.loads(line) for line in cli("compare", "--before", "1d", "--json").lines]
+    assert found[2]["after"] == {"hits": 738, "n": 1274, "ratio": 738 / 1274}
+
+
+def test_nothing_recorded_yet(cli: Cli) -> None:
+    """An empty Redis is no error: it is said that nothing is there, and where to look."""
+    for command in (["jobs"], ["stats"], ["stats", "--since", "1h"], ["top", "--by", "reason"], ["compare"]):
+        said = cli(*command)
+        assert said.code == 0
+        assert "jobtelemetry doctor" in said.err
+    assert cli("jobs", "--worker", "X").code == 2

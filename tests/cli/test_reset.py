@@ -1,0 +1,90 @@
+"""``jobtelemetry reset`` and the script behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jobtelemetry.demo.server import EmbeddedServer
+from jobtelemetry.errors import StoreError
+from jobtelemetry.outcomes import State
+from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.read import read_snapshot
+from jobtelemetry.store.reset import forget_worker
+
+Cli = Callable[..., Any]
+Record = Callable[..., str]
+ODD = "old%|job"
+
+
+def fill(record: Record, worker: str) -> None:
+    """Every family has a series of it, with exemplars."""
+    for queue in ("a|b", "c"):
+        facts = {"worker": worker, "queue": queue, "trace_id": "t", "span_id": "s"}
+        record(State.COMPLETED, 3, **facts)
+        record(State.CANCELLED, 2, reason="r", **facts)
+        record(State.FAILURE, error_type="E", **facts)
+
+
+def test_only_the_one_worker_is_forgotten(server: EmbeddedServer, record: Record) -> None:
+    """All series of a worker go, whatever its name and queues, and nothing else changes by a single field."""
+    connection, keys = server.connection(), Keys()
+    fill(record, "old")
+    before = connection.hgetall(keys.series), connection.hgetall(keys.exemplars)
+    fill(record, ODD)
+    assert forget_worker(connection, keys, ODD).executions == 12
+    assert (connection.hgetall(keys.series), connection.hgetall(keys.exemplars)) == before
+    assert forget_worker(connection, keys, ODD).fields == 0
+
+
+def test_its_place_is_free_again(server: EmbeddedServer, record: Record) -> None:
+    """After a reset the families have room for as many label sets as before, and a later execution begins at 1."""
+    connection, keys = server.connection(), Keys()
+    fill(record, "old")
+    forget_worker(connection, keys, "old")
+    assert connection.hmget(keys.series, "sets|executions", "sets|cancellations", "sets|errors") == [b"0"] * 3
+    fill(record, "old")
+    snapshot = read_snapshot(connection, keys)
+    assert sum(counter.value for counter in snapshot.executions.values()) == 12
+
+
+def test_what_found_no_place_holds_none(server: EmbeddedServer, record: Record) -> None:
+    """Forgetting the overflow gives back no place that it never took."""
+    connection, keys = server.connection(), Keys()
+    fill(record, "other")
+    places = connection.hget(keys.series, "sets|executions")
+    connection.hset(keys.series, "seen|__other__|__other__|", "1")
+    connection.hset(keys.series, "executions|__other__|__other__||completed", "5")
+    assert forget_worker(connection, keys, "__other__").executions == 5
+    assert connection.hget(keys.series, "sets|executions") == places
+
+
+def test_a_key_of_another_program_is_an_error(server: EmbeddedServer) -> None:
+    """A key that is no hash is left alone and told."""
+    server.connection().set(Keys().series, "x")
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        forget_worker(server.connection(), Keys(), "old")
+
+
+def test_it_asks_first(cli: Cli, record: Record) -> None:
+    """Only a yes removes anything, and the question says how much it is about."""
+    record(worker="cinema.jobs.OldJob", number=3)
+    said = cli("reset", "--worker", "OldJob", stdin="n\n")
+    assert said.code == 1
+    assert "Remove cinema.jobs.OldJob with its 3 executions from the counters?" in said.err
+    assert cli("stats").rows[-1]["executions"] == "3"
+    assert cli("reset", "--worker", "OldJob", stdin="y\n").out == "Removed cinema.jobs.OldJob with 3 executions.\n"
+    assert cli("stats").rows[-1]["executions"] == "0"
+    assert len(cli("jobs").rows) == 3
+
+
+def test_an_ambiguous_name_removes_nothing(cli: Cli, record: Record) -> None:
+    """Where a short name stands for two workers the whole one is asked for."""
+    record(worker="a.Job")
+    record(worker="b.Job")
+    said = cli("reset", "--worker", "Job", "--yes")
+    assert (said.code, "a.Job or b.Job" in said.err) == (2, True)
+    assert cli("reset", "--worker", "a.Job", "--yes").code == 0
+    assert [row["worker"] for row in cli("stats").rows] == ["b.Job", "Total"]

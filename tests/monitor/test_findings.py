@@ -1,0 +1,101 @@
+"""What the doctor says of facts made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from jobtelemetry.monitor.coverage_checks import check_clocks, check_coverage
+from jobtelemetry.monitor.entries import LogEntry
+from jobtelemetry.monitor.findings import Finding, Level, exit_code, size
+from jobtelemetry.monitor.server_checks import eviction, persistence, version
+from jobtelemetry.store.snapshot import QueueState, RQWorkerState, Snapshot
+
+NOW = 1_770_000_000.0
+
+
+def levels(snapshot: Snapshot) -> dict[str, Level]:
+    """Check -> level."""
+    return {finding.check: finding.level for finding in check_coverage(snapshot)}
+
+
+def test_the_worst_finding_is_the_exit_code() -> None:
+    """0 if all is well or was not checked, 1 after a warning, 2 after a problem."""
+    assert exit_code([]) == 0
+    assert exit_code([Finding("a", Level.OK, ""), Finding("b", Level.NOT_CHECKED, "")]) == 0
+    assert exit_code([Finding("a", Level.WARNING, ""), Finding("b", Level.OK, "")]) == 1
+    assert exit_code([Finding("a", Level.WARNING, ""), Finding("b", Level.PROBLEM, "")]) == 2
+
+
+def test_a_blind_spot_is_a_problem() -> None:
+    """An uninstrumented worker and an unrecorded execution are problems; no worker at all is a warning."""
+    good = RQWorkerState("one", instrumented=True, counted_by_rq=5, recorded=5)
+    blind = RQWorkerState("two", instrumented=False, counted_by_rq=3, recorded=0)
+    assert set(levels(Snapshot(NOW, rq_workers=(good,))).values()) == {Level.OK}
+    found = levels(Snapshot(NOW, rq_workers=(good, blind)))
+    assert (found["workers"], found["audit"]) == (Level.PROBLEM, Level.PROBLEM)
+    assert levels(Snapshot(NOW))["workers"] is Level.WARNING
+
+
+def test_our_own_errors_and_overdue_jobs_are_warnings() -> None:
+    """Errors in hooks and scheduled jobs that nobody moves are told."""
+    snapshot = Snapshot(NOW, handler_errors={"start": 2}, late=1, reconciled=3, queues=(QueueState("q", {}, None, 4),))
+    found = {finding.check: finding for finding in check_coverage(snapshot)}
+    assert found["hooks"].level is found["scheduler"].level is Level.WARNING
+    assert "start (2)" in found["hooks"].summary
+    assert "3 executions of dead RQ workers" in found["hooks"].summary
+
+
+def test_clocks_that_differ_are_told(entry: Callable[..., LogEntry]) -> None:
+    """A worker, or this machine, whose clock is off by more than two seconds is named; a slow reply is no skew."""
+    right = entry(rq_worker="one")
+    wrong = entry(rq_worker="two", ended_at=NOW + 90)
+    assert check_clocks(NOW, NOW - 0.1, NOW + 0.1, [right]).level is Level.OK
+    assert check_clocks(NOW + 4, NOW, NOW + 5, []).level is Level.OK
+    assert "two +90.0 s" in check_clocks(NOW, NOW, NOW, [right, wrong]).summary
+    assert "Redis +60.0 s" in check_clocks(NOW + 60, NOW, NOW, []).summary
+    assert "Redis -60.0 s" in check_clocks(NOW - 60, NOW, NOW, []).summary
+
+
+@pytest.mark.parametrize(
+    ("info", "save", "level"),
+    [
+        ({"aof_enabled": 1}, "", Level.OK),
+        ({"aof_enabled": 1, "aof_last_write_status": "err"}, "", Level.PROBLEM),
+        ({}, "", Level.WARNING),
+        ({}, "3600 1", Level.OK),
+        ({"rdb_last_bgsave_status": "err"}, "3600 1", Level.PROBLEM),
+        ({}, None, Level.NOT_CHECKED),
+        ({"rdb_last_bgsave_time_sec": 0}, None, Level.OK),
+    ],
+)
+def test_persistence(info: dict[str, object], save: str | None, level: Level) -> None:
+    """Counts must outlive a restart: none is a warning, one that fails is a problem."""
+    assert persistence(info, save).level is level
+
+
+@pytest.mark.parametrize(
+    ("policy", "most", "used", "level"),
+    [
+        ("noeviction", 0, 10, Level.OK),
+        ("allkeys-lru", 0, 10, Level.OK),
+        ("allkeys-lru", 100, 10, Level.PROBLEM),
+        ("volatile-lru", 100, 10, Level.WARNING),
+        ("noeviction", 100, 95, Level.WARNING),
+    ],
+)
+def test_eviction(policy: str, most: int, used: int, level: Level) -> None:
+    """Redis must not throw counts or jobs away."""
+    assert eviction({"maxmemory": most, "used_memory": used, "maxmemory_policy": policy}).level is level
+
+
+def test_versions_and_sizes() -> None:
+    """An old Redis is a problem, Valkey is called by its name, and bytes are for people."""
+    assert version({"redis_version": "4.0.9"}).level is Level.PROBLEM
+    assert (
+        version({"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "9.0.1"}).summary
+        == "Valkey 9.0.1"
+    )
+    assert version({"redis_version": "unknown"}).level is Level.NOT_CHECKED
+    assert [size(number) for number in (12, 4_513_744, 7_000_000_000)] == ["12 B", "4.5 MB", "7.0 GB"]
