@@ -21,7 +21,7 @@ from jobtelemetry.outcomes import State
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for left-over processes in /proc")
 
 MARK = "JOBTELEMETRY_TEST_MARK"
-DEADLINE = 90
+DEADLINE = 180  # seconds; a machine with nothing else to do needs a tenth of it
 
 
 class Demo:
@@ -65,15 +65,24 @@ class Demo:
         return list(self.directory.iterdir())
 
     def wait_until(self, condition, what: str) -> None:
-        """Return when the condition holds; fail if it never does."""
+        """Return when the condition holds; fail if it never does, or if the command ends before it does."""
+        self._wait(lambda: condition(self) or self.process.poll() is not None)
+        assert condition(self), f"{what} did not come; the demo said:\n{self.text}"
+
+    def wait_until_gone(self, *, files: bool = True) -> None:
+        """Return when no process, and unless told otherwise no file, is left."""
+        self._wait(lambda: not self.processes() and not (files and self.files()))
+
+    def _wait(self, condition) -> None:
         deadline = time.monotonic() + DEADLINE
-        while not condition(self):
-            assert time.monotonic() < deadline, f"{what} did not come; the demo said:\n{self.text}"
+        while not condition():
+            assert time.monotonic() < deadline, f"waited in vain; the demo said:\n{self.text}"
             time.sleep(0.01)
 
-    def is_gone(self) -> bool:
-        """Whether neither a process nor a file of it is left."""
-        return not self.processes() and not self.files()
+    def leftovers(self) -> list[str]:
+        """The processes and files of it that are left, in words."""
+        commands = [Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in self.processes()]
+        return commands + [str(file) for file in self.files()]
 
     def close(self) -> None:
         """Kill what a failed test left."""
@@ -108,11 +117,9 @@ def get(url: str) -> str:
 
 
 def test_the_whole_demo(start):
-    """It runs 1,337 jobs in under a minute, prints the true table, serves it, and is gone after Ctrl-C."""
-    began = time.monotonic()
+    """It runs 1,337 jobs, prints the true table, serves it, and is gone after Ctrl-C."""
     demo = start("--serve", "--listen", "0")
     demo.wait_until(lambda demo: "Ctrl-C ends it all" in demo.text, "the address to open")
-    assert time.monotonic() - began < 60
 
     rows = {line.split()[0]: line.split()[1:6] for line in demo.text.splitlines() if re.match(r"\w+Job +\d", line)}
     assert rows == {
@@ -131,11 +138,11 @@ def test_the_whole_demo(start):
     assert served.workers["jobtelemetry.demo.jobs.ShowtimeProcessJob"].states[State.CANCELLED] == 536
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(30) == 0
-    assert demo.is_gone()
+    assert demo.leftovers() == []
 
 
 MOMENTS = {
-    "the directory is made": lambda demo: demo.files(),
+    "the directory is made": lambda demo: list(demo.directory.glob("jobtelemetry-*")),
     "the server starts": lambda demo: list(demo.directory.glob("*/*/valkey.sock")),
     "the pool starts": lambda demo: list(demo.directory.glob("*/pool.log")),
     "jobs run": lambda demo: "completed" in demo.text,
@@ -150,7 +157,7 @@ def test_interrupted(start, sig, moment):
     demo.wait_until(MOMENTS[moment], moment)
     demo.process.send_signal(sig)
     assert demo.process.wait(30) == 128 + sig
-    assert demo.is_gone()
+    assert demo.leftovers() == []
     assert "Traceback" not in demo.text
 
 
@@ -160,7 +167,7 @@ def test_killed(start, moment):
     demo = start()
     demo.wait_until(MOMENTS[moment], moment)
     demo.process.kill()
-    demo.wait_until(Demo.is_gone, "the end of everything")
+    demo.wait_until_gone()
 
 
 def backstage_of(demo: Demo) -> int:
@@ -176,7 +183,7 @@ def test_a_part_dies(start, victim):
     pid = next(pid for pid in sorted(demo.processes()) if victim in Path(f"/proc/{pid}/cmdline").read_bytes().decode())
     os.kill(backstage_of(demo) if victim == "backstage" else pid, signal.SIGKILL)
     assert demo.process.wait(30) == 1
-    assert demo.is_gone()
+    assert demo.leftovers() == []
     errors = [line for line in demo.text.splitlines() if "of 1" not in line]
     assert len(errors) == 1
     assert errors[0].startswith("Error: ")
@@ -188,7 +195,7 @@ def test_all_killed_at_once(start):
     demo.wait_until(MOMENTS["jobs run"], "a running job")
     for pid in (demo.process.pid, backstage_of(demo)):
         os.kill(pid, signal.SIGKILL)
-    demo.wait_until(lambda demo: not demo.processes(), "the end of all processes")
+    demo.wait_until_gone(files=False)
 
 
 def test_busy_port(start):
@@ -198,7 +205,7 @@ def test_busy_port(start):
         demo = start("--listen", f"127.0.0.1:{port}")
         assert demo.process.wait(30) in (1, 2)
     assert re.fullmatch(rf"Error: [^\n]*\b{port}\b[^\n]*\n", demo.text)
-    assert demo.is_gone()
+    assert demo.leftovers() == []
 
 
 @pytest.mark.parametrize(
@@ -260,7 +267,7 @@ def test_settings_of_the_user_do_not_disturb(start):
     )
     assert demo.process.wait(DEADLINE) == 0, demo.text
     assert float(re.search(r"match ratio ([\d.]+) %", demo.text)[1]) >= 70
-    assert demo.is_gone()
+    assert demo.leftovers() == []
 
 
 def test_a_long_temporary_directory(start, tmp_path):
@@ -275,4 +282,4 @@ def test_a_long_temporary_directory(start, tmp_path):
     assert demo.process.wait(30) == 130
     assert not home.exists()
     assert list(long.iterdir()) == []
-    assert demo.is_gone()
+    assert demo.leftovers() == []

@@ -27,6 +27,7 @@ from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.demo.tether import tethered
 from jobtelemetry.errors import JobTelemetryError
 
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _START_TIMEOUT = 30.0
 _TICK = 0.1
 _ADDRESS = re.compile(r"(https?://\S+?)/metrics")
@@ -73,16 +74,17 @@ def main(home: Path, listen: str, workers: str) -> int:
     if os.getsid(0) != os.getpid():
         os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for sig in (signal.SIGTERM, signal.SIGHUP):
+    for sig in _SIGNALS:
         signal.signal(sig, _leave)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, *_SIGNALS))  # the starter blocks them
         home.mkdir(mode=0o700)
         _run(home, listen, workers)
     except (JobTelemetryError, OSError) as error:
         _tell(error=str(error))
         return 1
     finally:
-        for sig in (signal.SIGTERM, signal.SIGHUP):
+        for sig in _SIGNALS:
             signal.signal(sig, signal.SIG_IGN)
         session.end(os.getpid())
         shutil.rmtree(home, ignore_errors=True)

@@ -15,6 +15,7 @@ from redis import Redis
 from rq import Queue, get_current_job
 
 from jobtelemetry import Cancel
+from jobtelemetry.attributes import set_attribute
 from jobtelemetry.demo import listing, matching
 from jobtelemetry.demo.titles import Titles
 
@@ -117,6 +118,8 @@ class ShowtimeProcessJob(CinemaJob):
         Raises:
             Cancel: The database has no film with such a title. Nothing went wrong, and trying again will not help.
         """
+        set_attribute("film_id", self.showtime.film_id)
+        set_attribute("title", self.showtime.title)
         film, best = matching.find(self.titles, self.showtime.title, self.showtime.original_title)
         if film is None:
             raise Cancel(

@@ -9,7 +9,8 @@ from redis import Redis
 from rq.worker_pool import WorkerPool
 
 import jobtelemetry
-from jobtelemetry.demo import jobs, listing, matching
+from jobtelemetry.config import Config
+from jobtelemetry.demo import jobs, listing, matching, traces
 from jobtelemetry.demo.tether import tie
 
 
@@ -21,7 +22,8 @@ def main(url: str, workers: int) -> None:
     matching.nearest("warm up")
     listing.showtimes(listing.cinema_dates()[0])
     os.register_at_fork(after_in_child=tie)
-    jobtelemetry.instrument()
+    traces.set_up(os.environ)
+    jobtelemetry.instrument(Config.from_env().with_overrides(source_label=True))
     WorkerPool(jobs.QUEUES, connection=Redis.from_url(url), num_workers=workers).start(logging_level="WARNING")
 
 

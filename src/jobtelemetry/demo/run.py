@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from opentelemetry import trace
 from rich.console import Console
 
 from jobtelemetry.config import DEFAULT_PORT, Config
-from jobtelemetry.demo import display, summary
+from jobtelemetry.demo import display, summary, traces
 from jobtelemetry.demo.errors import DemoError
 from jobtelemetry.demo.server import find_binary, missing_extra
 from jobtelemetry.demo.stage import Stage
@@ -32,12 +36,14 @@ class Options:
         workers: How many RQ workers run.
         serve: Whether to keep everything up after the pipeline has ended.
         listen: ``HOST:PORT`` for the exporter; empty for a free port, or the exporter's own where it keeps serving.
+        traces: The file for the spans; ``None`` for none. It must not exist.
     """
 
     titles: Titles = Titles.POLISH
     workers: int = 2
     serve: bool = False
     listen: str = ""
+    traces: Path | None = None
 
     @property
     def address(self) -> str:
@@ -58,14 +64,19 @@ def run(options: Options, console: Console) -> int:
     """
     check_extras()
     Config.from_env()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell script's background jobs have it ignored
     signal.signal(signal.SIGTERM, _leave)
     done = False
     try:
-        with Stage(options.address, options.workers) as stage:
+        environment = traces.environment(options.traces)
+        with Stage(options.address, options.workers, environment) as stage:
             began = time.monotonic()
-            enqueue_sync(stage.redis_url, options.titles)
+            enqueue_sync(stage.redis_url, options.titles, environment)
             figures = follow(stage, console)
             report(figures, time.monotonic() - began, console)
+            if options.traces is not None:
+                console.print(f"\nThe trace of it, from {options.traces}:\n")
+                console.print(traces.tree(traces.read(options.traces, figures.executions)))
             done = True
             if options.serve:
                 serve(stage, console)
@@ -86,15 +97,16 @@ def check_extras() -> None:
         raise MissingExtraError(missing_extra("rapidfuzz"))
 
 
-def enqueue_sync(redis_url: str, titles: Titles) -> None:
-    """Start the pipeline: put the one :class:`~jobtelemetry.demo.jobs.SyncJob` on its queue."""
+def enqueue_sync(redis_url: str, titles: Titles, environment: Mapping[str, str] | None = None) -> None:
+    """Start the pipeline: put the one :class:`~jobtelemetry.demo.jobs.SyncJob` on its queue, in a trace."""
     from redis import Redis
 
     import jobtelemetry
     from jobtelemetry.demo import jobs
 
-    jobtelemetry.instrument()
-    with Redis.from_url(redis_url) as connection:
+    traces.set_up({**os.environ, **(environment or {})})
+    jobtelemetry.instrument(Config.from_env().with_overrides(source_label=True))
+    with Redis.from_url(redis_url) as connection, trace.get_tracer(__name__).start_as_current_span(traces.ROOT):
         jobs.enqueue(connection, jobs.SCRAPING, [jobs.SyncJob(titles)])
 
 
@@ -158,6 +170,9 @@ def serve(stage: Stage, console: Console) -> None:
     """
     url = stage.exporter_url
     console.print(f"\nOpen {url}/ in a browser; Prometheus reads {url}/metrics", soft_wrap=True)
+    console.print("In another terminal, ask what no metric can answer:")
+    console.print(f"  export JOBTELEMETRY_REDIS_URL={stage.redis_url}", soft_wrap=True)
+    console.print("  jobtelemetry top --by title --worker ShowtimeProcessJob --state cancelled")
     console.print("Ctrl-C ends it all.")
     while True:
         stage.check()

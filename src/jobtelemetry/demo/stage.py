@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -17,6 +19,8 @@ from jobtelemetry.demo import session
 from jobtelemetry.demo.errors import DemoError
 from jobtelemetry.demo.server import temporary_directory
 
+#: What asks the demo to end.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _END_TIMEOUT = 15.0
 _UNEXPECTED = "the process that owns the demo's server, workers and exporter ended unexpectedly; try again"
 
@@ -30,13 +34,16 @@ class Stage:
     Args:
         listen: ``HOST:PORT`` for the exporter; port 0 takes a free one.
         workers: How many RQ workers.
+        environment: Further environment variables for the processes.
     """
 
-    def __init__(self, listen: str, workers: int) -> None:
+    def __init__(self, listen: str, workers: int, environment: Mapping[str, str] | None = None) -> None:
         self._listen = listen
+        self._environment = dict(environment or {})
         self._workers = workers
         name = f"jobtelemetry-{secrets.token_hex(4)}"
-        self._home = temporary_directory(name) / name
+        with _deferred_signals():  # tempfile tries its directory out with a file
+            self._home = temporary_directory(name) / name
         self._process: subprocess.Popen[str] | None = None
         self.redis_url = ""
         self.exporter_url = ""
@@ -48,7 +55,7 @@ class Stage:
             DemoError: Something did not start; the message says what and why.
         """
         try:
-            self._process = self._start()
+            self._start()
             facts = self._hear()
             self.redis_url, self.exporter_url = facts["redis"], facts["exporter"]
         except BaseException:
@@ -73,10 +80,11 @@ class Stage:
 
     def close(self) -> None:
         """End everything and remove all files; returns when they are gone. No signal interrupts it."""
-        ignored = {sig: signal.signal(sig, signal.SIG_IGN) for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        handlers = {sig: signal.signal(sig, signal.SIG_IGN) for sig in SIGNALS}
         process, self._process = self._process, None
         if process is not None:
             _pipe(process.stdin).close()
+            process.terminate()
             try:
                 process.wait(_END_TIMEOUT)
             except subprocess.TimeoutExpired:
@@ -85,20 +93,29 @@ class Stage:
             session.end(process.pid)
             _pipe(process.stdout).close()
         shutil.rmtree(self._home, ignore_errors=True)
-        for sig, handler in ignored.items():
+        for sig, handler in handlers.items():
             signal.signal(sig, handler)
 
-    def _start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "jobtelemetry.demo.backstage", str(self._home), self._listen, str(self._workers)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd="/",
-            env=os.environ | {"PYTHONPATH": _absolute_python_path()},
-            start_new_session=True,
-        )
+    def _start(self) -> None:
+        """Start backstage; a signal waits until its process is known, so that it is not lost."""
+        with _deferred_signals():
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [
+                    sys.executable,
+                    "-m",
+                    "jobtelemetry.demo.backstage",
+                    str(self._home),
+                    self._listen,
+                    str(self._workers),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd="/",
+                env=os.environ | {"PYTHONPATH": _absolute_python_path()} | self._environment,
+                start_new_session=True,
+            )
 
     def _hear(self) -> dict[str, str]:
         """What backstage says next.
@@ -118,6 +135,16 @@ class Stage:
                 raise DemoError(facts["error"])
             return facts
         raise DemoError(said)
+
+
+@contextlib.contextmanager
+def _deferred_signals() -> Iterator[None]:
+    """Let signals wait. A process started meanwhile has them blocked and must unblock them itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _pipe(end: IO[str] | None) -> IO[str]:

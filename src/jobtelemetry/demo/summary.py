@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
@@ -124,8 +122,7 @@ class _Samples:
 
     def __init__(self, page: str) -> None:
         self._by_name: dict[str, list[Sample]] = {}
-        families: Iterator[Metric] = iter(text_string_to_metric_families(page))
-        for family in families:
+        for family in text_string_to_metric_families(page):
             for sample in family.samples:
                 self._by_name.setdefault(sample.name, []).append(sample)
 
