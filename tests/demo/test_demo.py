@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -116,9 +117,10 @@ def get(url: str) -> str:
         connection.close()
 
 
-def test_the_whole_demo(start):
-    """It runs 1,337 jobs, prints the true table, serves it, and is gone after Ctrl-C."""
-    demo = start("--serve", "--listen", "0")
+def test_the_whole_demo(start, tmp_path):
+    """It runs 1,337 jobs, prints the true table, serves it, logs every ending, and is gone after Ctrl-C."""
+    log = tmp_path / "demo.log"
+    demo = start("--serve", "--listen", "0", "--log", str(log))
     demo.wait_until(lambda demo: "Ctrl-C ends it all" in demo.text, "the address to open")
 
     rows = {line.split()[0]: line.split()[1:6] for line in demo.text.splitlines() if re.match(r"\w+Job +\d", line)}
@@ -139,6 +141,8 @@ def test_the_whole_demo(start):
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(30) == 0
     assert demo.leftovers() == []
+    logged = [re.match(r"\S+ \S+ (\w+) job (\w+)", line).groups() for line in log.read_text().splitlines()]
+    assert Counter(logged) == {("INFO", "completed"): 801, ("INFO", "cancelled"): 536}
 
 
 MOMENTS = {

@@ -38,16 +38,23 @@ from jobtelemetry.demo.titles import Titles
     metavar="FILE",
     help="Write the spans of the sync into a new file, one line of JSON each, and show its trace as a tree.",
 )
-def demo(titles: str, serve: bool, listen: str | None, workers: int, traces: Path | None) -> None:
+@click.option(
+    "--log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the workers' log into a new file, a line per ending.",
+)
+def demo(titles: str, serve: bool, listen: str | None, workers: int, traces: Path | None, log: Path | None) -> None:
     """Run a cinema listing of 1,274 showtimes through a real RQ worker pool, and show what /metrics says of it.
 
     Everything runs on a private Valkey and is gone afterwards: no Redis, no Prometheus and no settings are needed.
     """
     from jobtelemetry.demo import display, run
 
-    if traces is not None and traces.exists():
-        raise click.UsageError(f"--traces: {traces} is there already; name a new file")
-    options = run.Options(Titles(titles), workers, serve, _address(listen), traces)
+    for option, file in (("--traces", traces), ("--log", log)):
+        if file is not None and file.exists():
+            raise click.UsageError(f"{option}: {file} is there already; name a new file")
+    options = run.Options(Titles(titles), workers, serve, _address(listen), traces, log)
     raise SystemExit(run.run(options, display.console()))
 
 

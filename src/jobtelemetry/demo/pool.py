@@ -10,7 +10,7 @@ from rq.worker_pool import WorkerPool
 
 import jobtelemetry
 from jobtelemetry.config import Config
-from jobtelemetry.demo import jobs, listing, matching, traces
+from jobtelemetry.demo import jobs, listing, logfile, matching, traces
 from jobtelemetry.demo.tether import tie
 
 
@@ -23,6 +23,7 @@ def main(url: str, workers: int) -> None:
     listing.showtimes(listing.cinema_dates()[0])
     os.register_at_fork(after_in_child=tie)
     traces.set_up(os.environ)
+    logfile.set_up(os.environ)
     jobtelemetry.instrument(Config.from_env().with_overrides(source_label=True))
     WorkerPool(jobs.QUEUES, connection=Redis.from_url(url), num_workers=workers).start(logging_level="WARNING")
 

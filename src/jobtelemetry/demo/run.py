@@ -16,7 +16,7 @@ from opentelemetry import trace
 from rich.console import Console
 
 from jobtelemetry.config import DEFAULT_PORT, Config
-from jobtelemetry.demo import display, summary, traces
+from jobtelemetry.demo import display, logfile, summary, traces
 from jobtelemetry.demo.errors import DemoError
 from jobtelemetry.demo.server import find_binary, missing_extra
 from jobtelemetry.demo.stage import Stage
@@ -37,6 +37,7 @@ class Options:
         serve: Whether to keep everything up after the pipeline has ended.
         listen: ``HOST:PORT`` for the exporter; empty for a free port, or the exporter's own where it keeps serving.
         traces: The file for the spans; ``None`` for none. It must not exist.
+        log: The file for the workers' log; ``None`` for none. It must not exist.
     """
 
     titles: Titles = Titles.POLISH
@@ -44,6 +45,7 @@ class Options:
     serve: bool = False
     listen: str = ""
     traces: Path | None = None
+    log: Path | None = None
 
     @property
     def address(self) -> str:
@@ -68,7 +70,7 @@ def run(options: Options, console: Console) -> int:
     signal.signal(signal.SIGTERM, _leave)
     done = False
     try:
-        environment = traces.environment(options.traces)
+        environment = traces.environment(options.traces) | logfile.environment(options.log)
         with Stage(options.address, options.workers, environment) as stage:
             began = time.monotonic()
             enqueue_sync(stage.redis_url, options.titles, environment)
