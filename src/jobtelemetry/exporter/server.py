@@ -85,7 +85,7 @@ class ExporterServer:
         self._started = True
         for thread in self._threads:
             thread.start()
-        logger.info("Serving metrics on %s/metrics", _url(*self.address), extra={"address": self.address})
+        logger.info("Serving metrics on %s/metrics", _url(*self.address))
 
     def serve_forever(self) -> None:
         """Answer requests until :meth:`stop` is called, from a signal handler for instance; then close."""

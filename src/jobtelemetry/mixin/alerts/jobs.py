@@ -1,0 +1,170 @@
+"""Alerts on how executions end, and on those that do not."""
+
+from __future__ import annotations
+
+from jobtelemetry import contract
+from jobtelemetry.mixin import names
+from jobtelemetry.mixin.durations import seconds, spoken
+from jobtelemetry.mixin.names import Board
+from jobtelemetry.mixin.promql import PromQL
+from jobtelemetry.mixin.rules import Alert
+from jobtelemetry.outcomes import ERROR_TYPES, Ending
+
+_KILLED = (Ending.HORSE_KILLED, Ending.HORSE_EXITED)
+_ABANDONED = (Ending.ABANDONED, Ending.STUCK)
+
+
+def alerts(q: PromQL) -> tuple[Alert, ...]:
+    """All alerts of this group."""
+    return (
+        work_horse_killed(q),
+        abandoned(q),
+        rate_limit_storm(q),
+        match_ratio_dropped(q),
+        new_cancel_reason(q),
+        running_too_long(q),
+        periodic_missed(q),
+    )
+
+
+def work_horse_killed(q: PromQL) -> Alert:
+    """The process that ran a job died under it."""
+    return Alert(
+        "JobWorkHorseKilled",
+        _deaths(q, _KILLED),
+        "ticket",
+        "Work-horses die while they run a worker's jobs.",
+        "{{ $value }} execution(s) of {{ $labels.worker }} on queue {{ $labels.queue }} lost their "
+        f"work-horse in the last {spoken(q.config.deaths_window)}: killed by a signal (often the OOM killer) or ended "
+        "by os._exit.",
+        Board.WORKER,
+        variables=("worker", "queue"),
+    )
+
+
+def abandoned(q: PromQL) -> Alert:
+    """The RQ worker died, so that nobody reported the execution's end."""
+    return Alert(
+        "JobAbandoned",
+        _deaths(q, _ABANDONED),
+        "ticket",
+        "RQ workers die while they run a worker's jobs.",
+        "{{ $value }} execution(s) of {{ $labels.worker }} on queue {{ $labels.queue }} were abandoned "
+        f"in the last {spoken(q.config.deaths_window)}: their RQ worker is gone and reported no end.",
+        Board.WORKER,
+        variables=("worker", "queue"),
+    )
+
+
+def rate_limit_storm(q: PromQL) -> Alert:
+    """Somebody else's limit turns a large part of the executions away."""
+    config = q.config
+    window = config.rate_limit_window
+    limited = q.gained(contract.JOB_ERRORS, window, f'error_type=~"{config.rate_limit_errors}"')
+    ended = q.gained(contract.JOB_EXECUTIONS, window)
+    by = q.by("worker")
+    return Alert(
+        "JobRateLimitStorm",
+        f"sum by ({by}) (\n{limited}\n) >= {config.rate_limit_count}\n"
+        f"and on ({by}) sum by ({by}) (\n{limited}\n)\n/ sum by ({by}) (\n{ended}\n) >= {config.rate_limit_ratio:g}",
+        "ticket",
+        "A worker runs into a rate limit again and again.",
+        f"{{{{ $value }}}} executions of {{{{ $labels.worker }}}} ended at a rate limit in the last {spoken(window)}, "
+        f"at least {config.rate_limit_ratio:.0%} of all.",
+        Board.WORKER,
+        variables=("worker",),
+    )
+
+
+def match_ratio_dropped(q: PromQL) -> Alert:
+    """Far more executions than at the same hours before are cancelled."""
+    config = q.config
+    ratio, volume = names.match_ratio(config.match_window), names.match_executions(config.match_window)
+    least = config.match_min_executions
+    fallen, steady = [], []
+    for baseline in config.match_baselines:
+        then = f"({ratio} offset {baseline} and {volume} offset {baseline} >= {least})"
+        fallen.append(f"{ratio} < {then} - {config.match_drop:g}")
+        steady.append(f"unless {ratio} >= {then} - {config.match_drop:g}")
+    return Alert(
+        "JobMatchRatioDropped",
+        f"((\n{chr(10).join(_joined(fallen))}\n)\n{chr(10).join(steady)})\nand {volume} >= {least}",
+        "ticket",
+        "A worker cancels far more of its executions than it used to.",
+        "Only {{ $value | humanizePercentage }} of the executions of {{ $labels.worker }} in the last "
+        f"{spoken(config.match_window)} completed, the others were cancelled: at least {config.match_drop * 100:g} "
+        f"percentage points fewer than at the same hours {' and '.join(map(spoken, config.match_baselines))} before.",
+        Board.WORKER,
+        config.match_hold,
+        ("worker",),
+    )
+
+
+def new_cancel_reason(q: PromQL) -> Alert:
+    """A worker that has run for long cancels for a reason that it never gave before."""
+    config = q.config
+    by, window = q.by("worker", "reason"), config.new_reason_window
+    now = f"sum by ({by}) ({q.of(contract.JOB_CANCELLATIONS)})"
+    then = f"sum by ({by}) ({q.of(contract.JOB_CANCELLATIONS, offset=window)})"
+    known = f"sum by ({q.by('worker')}) ({q.of(contract.JOB_EXECUTIONS, offset=window)})"
+    return Alert(
+        "JobNewCancelReason",
+        f"({now} > 0)\nunless {then}\nand on ({q.by('worker')}) ({known} >= {config.new_reason_min_executions})",
+        "ticket",
+        "A worker cancels for a reason that it never gave before.",
+        "{{ $labels.worker }} cancelled {{ $value }} execution(s) because of {{ $labels.reason }}, which "
+        f"it did not know {spoken(window)} ago.",
+        Board.WORKER,
+        variables=("worker",),
+    )
+
+
+def running_too_long(q: PromQL) -> Alert:
+    """An execution is far older than those of its worker ever become."""
+    config = q.config
+    return Alert(
+        "JobRunningTooLong",
+        running_over_limit(q),
+        "ticket",
+        "An execution runs far longer than its worker's usually do.",
+        "An execution of {{ $labels.worker }} on queue {{ $labels.queue }} has been running for "
+        f"{{{{ $value | humanizeDuration }}}}: more than {config.running_p99_factor:g} times the p99 of the last "
+        f"{spoken(config.running_p99_window)} (at least {spoken(config.running_min_age)}), or more than "
+        f"{spoken(config.running_max_age)}.",
+        Board.WORKER,
+        variables=("worker", "queue"),
+    )
+
+
+def running_over_limit(q: PromQL) -> str:
+    """The age of every worker's oldest execution that is beyond its limit."""
+    by = q.by("worker", "queue")
+    oldest = f"min by ({by}) ({q.raw(contract.EXECUTION_OLDEST_START)})"
+    return f"time() - {oldest} > on ({by}) {names.RUN_LIMIT}"
+
+
+def periodic_missed(q: PromQL) -> Alert:
+    """A worker that completes again and again has not for far longer than it ever paused."""
+    config = q.config
+    last = f"max by ({q.by('worker')}) ({q.raw(contract.JOB_LAST_COMPLETED)})"
+    usual = f"{config.periodic_factor:g} * {names.longest_pause(config.periodic_window)}"
+    return Alert(
+        "JobPeriodicMissed",
+        f"time() - {last} > clamp_min({usual}, {seconds(config.periodic_min_age)})",
+        "ticket",
+        "A worker that runs regularly has not completed for long.",
+        "{{ $labels.worker }} last completed {{ $value | humanizeDuration }} ago: more than "
+        f"{config.periodic_factor:g} times its longest pause in {spoken(config.periodic_window)}.",
+        Board.WORKER,
+        variables=("worker",),
+    )
+
+
+def _deaths(q: PromQL, endings: tuple[Ending, ...]) -> str:
+    types = "|".join(ERROR_TYPES[ending] for ending in endings)
+    deaths = q.gained(contract.JOB_ERRORS, q.config.deaths_window, f'error_type=~"{types}"')
+    return f"sum by ({q.by('worker', 'queue')}) (\n{deaths}\n) >= {q.config.deaths}"
+
+
+def _joined(conditions: list[str]) -> list[str]:
+    return [condition if index == 0 else f"or {condition}" for index, condition in enumerate(conditions)]

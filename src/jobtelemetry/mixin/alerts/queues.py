@@ -1,0 +1,112 @@
+"""Alerts on queues, the RQ workers that listen on them, and the scheduler."""
+
+from __future__ import annotations
+
+from jobtelemetry import contract
+from jobtelemetry.mixin.alerts.jobs import running_over_limit
+from jobtelemetry.mixin.durations import seconds, spoken
+from jobtelemetry.mixin.names import Board
+from jobtelemetry.mixin.promql import PromQL
+from jobtelemetry.mixin.rules import Alert
+
+_QUEUED = 'status="queued"'
+_SCHEDULED = 'status="scheduled"'
+
+
+def alerts(q: PromQL) -> tuple[Alert, ...]:
+    """All alerts of this group."""
+    return (stalled(q), without_workers(q), oldest_job_too_old(q), scheduler_down(q), scheduled_overdue(q))
+
+
+def stalled(q: PromQL) -> Alert:
+    """Jobs wait, RQ workers exist, nothing is taken from the queue and nothing ends.
+
+    RQ workers that are all busy with executions of a usual length are no reason: that is a backlog.
+    """
+    by, window = q.by("queue"), q.config.stalled_window
+    waiting = f"min by ({by}) (min_over_time({q.raw(contract.QUEUE_JOBS, _QUEUED)}[{window}])) > 0"
+    workers = f"sum by ({by}) ({q.of(contract.RQ_WORKERS)}) > 0"
+    taken = f"max by ({by}) (changes({q.raw(contract.QUEUE_OLDEST_JOB)}[{window}])) > 0"
+    ended = f"sum by ({by}) (\n{q.gained(contract.JOB_EXECUTIONS, window)}\n) > 0"
+    free = f"""sum by ({by}) ({q.of(contract.RQ_WORKERS, 'status!="busy"')}) == 0"""
+    before = f"max by ({by}) ({q.raw(contract.QUEUE_JOBS, _QUEUED)} offset {window}) > 0"
+    hung = f"({running_over_limit(q)})"
+    return Alert(
+        "QueueStalled",
+        f"({waiting})\nand on ({by}) ({before})\nand on ({by}) ({workers})\nunless on ({by}) ({taken})\nunless on "
+        f"({by}) ({ended})\n"
+        f"unless on ({by}) (({free}) unless on ({q.by()}) {hung})",
+        "page",
+        "Jobs wait on a queue, RQ workers listen, and nothing is done.",
+        f"At least {{{{ $value }}}} job(s) have been waiting on queue {{{{ $labels.queue }}}} for {spoken(window)}. "
+        "RQ workers listen on it, but no job was taken from it and no execution ended.",
+        Board.QUEUES,
+        variables=("queue",),
+    )
+
+
+def without_workers(q: PromQL) -> Alert:
+    """Jobs wait on a queue that no RQ worker listens on."""
+    by = q.by("queue")
+    waiting = f"max by ({by}) ({q.raw(contract.QUEUE_JOBS, _QUEUED)}) > 0"
+    workers = f"sum by ({by}) ({q.of(contract.RQ_WORKERS)}) > 0"
+    return Alert(
+        "QueueWithoutWorkers",
+        f"({waiting})\nunless on ({by}) ({workers})",
+        "page",
+        "Jobs wait on a queue that no RQ worker listens on.",
+        "{{ $value }} job(s) wait on queue {{ $labels.queue }}, and no RQ worker listens on it.",
+        Board.QUEUES,
+        q.config.no_workers_hold,
+        ("queue",),
+    )
+
+
+def oldest_job_too_old(q: PromQL) -> Alert:
+    """The job at the head of a queue has waited too long."""
+    oldest = f"min by ({q.by('queue')}) ({q.raw(contract.QUEUE_OLDEST_JOB)})"
+    return Alert(
+        "QueueOldestJobTooOld",
+        f"time() - {oldest} > {seconds(q.config.oldest_job_age)}",
+        "ticket",
+        "Jobs wait too long on a queue.",
+        "The job at the head of queue {{ $labels.queue }} has waited for {{ $value | humanizeDuration }}; "
+        f"{spoken(q.config.oldest_job_age)} are allowed.",
+        Board.QUEUES,
+        q.config.oldest_job_hold,
+        ("queue",),
+    )
+
+
+def scheduler_down(q: PromQL) -> Alert:
+    """Jobs are scheduled, or wait for a retry, and no scheduler runs."""
+    by = q.by("queue")
+    scheduled = f"max by ({by}) ({q.raw(contract.QUEUE_JOBS, _SCHEDULED)}) > 0"
+    return Alert(
+        "QueueSchedulerDown",
+        f"({scheduled})\nand on ({by}) (max by ({by}) ({q.raw(contract.SCHEDULER_UP)}) == 0)",
+        "page",
+        "Scheduled jobs have no scheduler.",
+        "{{ $value }} scheduled job(s) of queue {{ $labels.queue }} have no RQ scheduler that would start them; "
+        "delayed retries are among them.",
+        Board.QUEUES,
+        q.config.scheduler_hold,
+        ("queue",),
+    )
+
+
+def scheduled_overdue(q: PromQL) -> Alert:
+    """A scheduler holds the lock and does not move what is due."""
+    by = q.by("queue")
+    overdue = f"max by ({by}) ({q.raw(contract.QUEUE_OVERDUE_SCHEDULED)}) > 0"
+    return Alert(
+        "QueueScheduledOverdue",
+        f"({overdue})\nand on ({by}) (max by ({by}) ({q.raw(contract.SCHEDULER_UP)}) == 1)",
+        "ticket",
+        "Scheduled jobs are overdue, although a scheduler runs.",
+        "{{ $value }} scheduled job(s) of queue {{ $labels.queue }} are overdue: their time has come, and nothing "
+        "moved them to the queue.",
+        Board.QUEUES,
+        q.config.overdue_hold,
+        ("queue",),
+    )

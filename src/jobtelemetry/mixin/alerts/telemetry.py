@@ -1,0 +1,120 @@
+"""Alerts on the telemetry itself: what cannot be seen cannot wake anybody."""
+
+from __future__ import annotations
+
+from jobtelemetry import contract
+from jobtelemetry.contract import Family
+from jobtelemetry.mixin.durations import spoken
+from jobtelemetry.mixin.names import Board
+from jobtelemetry.mixin.promql import PromQL
+from jobtelemetry.mixin.rules import Alert
+
+
+def alerts(q: PromQL) -> tuple[Alert, ...]:
+    """All alerts of this group."""
+    return (
+        exporter_down(q),
+        redis_down(q),
+        unrecorded(q),
+        workers_uninstrumented(q),
+        handler_errors(q),
+        series_dropped(q),
+        watchdog(q),
+    )
+
+
+def exporter_down(q: PromQL) -> Alert:
+    """Nothing is scraped: every other alert is blind."""
+    selector = q.config.selector
+    return Alert(
+        "JobTelemetryExporterDown",
+        f"absent({q.raw(contract.UP)})\nunless on () (max by ({q.by()}) (up{{{selector}}}) == 0)\n"
+        f"or max by ({q.by()}) (up{{{selector}}}) == 0",
+        "page",
+        "The jobtelemetry exporter is down or not scraped.",
+        "Prometheus has no metrics of {{ $labels.job }}: no exporter answers. No job is affected and no count is "
+        "lost, but no other alert can fire.",
+        Board.HEALTH,
+        q.config.exporter_hold,
+    )
+
+
+def redis_down(q: PromQL) -> Alert:
+    """Every exporter answers, and none can read Redis."""
+    return Alert(
+        "JobTelemetryRedisDown",
+        f"max by ({q.by()}) ({q.raw(contract.UP)}) == 0",
+        "page",
+        "The exporter cannot read Redis.",
+        "No exporter of {{ $labels.job }} can read Redis. If Redis is down, no job runs either.",
+        Board.HEALTH,
+        q.config.redis_hold,
+    )
+
+
+def unrecorded(q: PromQL) -> Alert:
+    """RQ counted executions that were not recorded."""
+    return Alert(
+        "JobTelemetryUnrecordedExecutions",
+        f"max by ({q.by()}) ({q.raw(contract.UNRECORDED_EXECUTIONS)}) > 0",
+        "ticket",
+        "Executions went unrecorded: the figures are not complete.",
+        "RQ counted {{ $value }} execution(s) of its live workers that jobtelemetry did not record.",
+        Board.HEALTH,
+        q.config.audit_hold,
+    )
+
+
+def workers_uninstrumented(q: PromQL) -> Alert:
+    """RQ workers run whose executions nobody records."""
+    return Alert(
+        "JobTelemetryWorkersUninstrumented",
+        f"max by ({q.by()}) ({q.raw(contract.RQ_WORKERS_UNINSTRUMENTED)}) > 0",
+        "ticket",
+        "RQ workers run that are not instrumented.",
+        "{{ $value }} live RQ worker(s) are not instrumented; what they run is not recorded.",
+        Board.HEALTH,
+        q.config.audit_hold,
+    )
+
+
+def handler_errors(q: PromQL) -> Alert:
+    """A hook of jobtelemetry failed; the job did not."""
+    return Alert(
+        "JobTelemetryHandlerErrors",
+        _grown(q, contract.HANDLER_ERRORS, "hook"),
+        "ticket",
+        "Hooks of jobtelemetry fail.",
+        f"{{{{ $value }}}} error(s) in the hook {{{{ $labels.hook }}}} in the last {spoken(q.config.health_window)}. "
+        "No job was affected; the RQ workers' logs say what happened.",
+        Board.HEALTH,
+    )
+
+
+def series_dropped(q: PromQL) -> Alert:
+    """A family is full; new label sets are counted together."""
+    return Alert(
+        "JobTelemetrySeriesDropped",
+        _grown(q, contract.SERIES_DROPPED, "family"),
+        "ticket",
+        "A metric family is full.",
+        f"{{{{ $value }}}} observation(s) of {{{{ $labels.family }}}} in the last {spoken(q.config.health_window)} "
+        "were counted under worker='__other__', because the family has as many label sets as it may.",
+        Board.HEALTH,
+    )
+
+
+def watchdog(q: PromQL) -> Alert:
+    """Always fires: its absence tells that alerts do not arrive."""
+    return Alert(
+        "JobTelemetryWatchdog",
+        "vector(1)",
+        "none",
+        "Always fires, to show that alerts arrive.",
+        "This alert always fires. Let a dead man's switch outside of this Prometheus call you when it stops.",
+        Board.HEALTH,
+    )
+
+
+def _grown(q: PromQL, family: Family, label: str) -> str:
+    return f"sum by ({q.by(label)}) (\n{q.gained(family, q.config.health_window)}\n) > 0"

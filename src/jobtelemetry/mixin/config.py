@@ -1,0 +1,263 @@
+"""Every selector, objective, threshold and window of the mixin, in one place.
+
+A field is set on the command line as ``--set name=value``. Durations are written as Prometheus writes them (``5m``,
+``1h30m``), and ratios as fractions unless the field says per cent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from jobtelemetry.errors import ConfigError
+from jobtelemetry.mixin.durations import normalised, seconds
+
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_MATCHERS = re.compile(r'\s*[a-zA-Z_]\w*\s*(=|!=|=~|!~)\s*"(?:[^"\\]|\\.)*"\s*(,\s*|$)')
+
+
+@dataclass(frozen=True)
+class BurnRate:
+    """One burn-rate condition: the budget burns ``factor`` times too fast over both windows.
+
+    Args:
+        factor: How many times faster than the budget allows.
+        long: The window that measures.
+        short: The window that says whether it still goes on; the alert ends soon after the incident does.
+        severity: ``page`` or ``ticket``, see :attr:`MixinConfig.severities`.
+        hold: How long the condition must hold.
+    """
+
+    factor: float
+    long: str
+    short: str
+    severity: str
+    hold: str
+
+
+def _burn_rates() -> tuple[BurnRate, ...]:
+    # The pairs of Google's SRE workbook, chapter 5: 2 %, 5 %, 10 % and 10 % of a 30 day budget.
+    return (
+        BurnRate(14.4, "1h", "5m", "page", "2m"),
+        BurnRate(6, "6h", "30m", "page", "15m"),
+        BurnRate(3, "1d", "2h", "ticket", "1h"),
+        BurnRate(1, "3d", "6h", "ticket", "3h"),
+    )
+
+
+@dataclass(frozen=True)
+class MixinConfig:
+    """What the bundle is made for. Every field has a default that the committed files are made with."""
+
+    # --- Where the series are -------------------------------------------------------------------------------------
+    #: Matchers that every expression carries: the scrape job of the exporter.
+    selector: str = 'job="jobtelemetry"'
+    #: Labels that tell installations apart (``cluster,job``). They stay on every alert and recorded series. Whatever
+    #: else the scrape adds (``instance``, ``pod``) tells replicas of an exporter apart: all of them show the same
+    #: numbers, because these live in Redis, so the highest is taken and nothing is counted twice.
+    installation_labels: tuple[str, ...] = ("job",)
+    #: Worker labels that neither alerts nor dashboards look at, as a regular expression.
+    ignored_workers: str = ""
+
+    # --- Where people look ----------------------------------------------------------------------------------------
+    #: Where Grafana is, without a slash at the end; ``dashboard_url`` of an alert starts with it.
+    grafana_url: str = "http://localhost:3000"
+    #: Where the runbooks are; ``runbook_url`` of an alert is this, its name and ``.md``.
+    runbook_url: str = "https://github.com/jobtelemetry/jobtelemetry/blob/main/docs/runbooks"
+    #: First words of every dashboard's title.
+    title_prefix: str = "Jobs"
+    #: What a dashboard shows when it is opened, and how often it looks again.
+    dashboard_range: str = "6h"
+    dashboard_refresh: str = "30s"
+    #: Values of the label ``severity``: what wakes somebody, what waits for the morning, and the watchdog's.
+    severity_page: str = "page"
+    severity_ticket: str = "ticket"
+    severity_none: str = "none"
+    #: How often the recording rules and alerts are evaluated.
+    interval: str = "30s"
+    #: The same for those that look back for a day or more.
+    slow_interval: str = "5m"
+
+    # --- The objective --------------------------------------------------------------------------------------------
+    #: Per cent of jobs, of those that ended as completed or discard, that shall complete.
+    slo: float = 99.0
+    #: The time over which the error budget is reckoned.
+    slo_window: str = "30d"
+    #: ``factor:long/short:severity:for``, separated by commas. A factor that could never fire, because factor x
+    #: (1 - SLO) is 1 or more, is left out.
+    burn_rates: tuple[BurnRate, ...] = field(default_factory=_burn_rates)
+    #: Jobs (completed or discard) that a worker must have ended in the long window before its ratio means anything.
+    burn_min_jobs: int = 20
+
+    # --- Single failures ------------------------------------------------------------------------------------------
+    #: A worker with fewer jobs than ``burn_min_jobs`` in this window is a low-traffic one: its discards are counted.
+    low_traffic_window: str = "1h"
+    #: Discards of a low-traffic worker in that window that are worth a ticket.
+    low_traffic_discards: int = 1
+    #: How far back killed horses and abandoned executions are counted, and how many are worth a ticket.
+    deaths_window: str = "15m"
+    deaths: int = 1
+    #: ``error_type`` of a rate limit, as a regular expression.
+    rate_limit_errors: str = ".*RateLimit.*|.*TooManyRequests.*|.*Throttl.*"
+    #: Executions ended by a rate limit within the window, and their part of all, that make a storm.
+    rate_limit_window: str = "15m"
+    rate_limit_count: int = 20
+    rate_limit_ratio: float = 0.2
+
+    # --- Cancellations --------------------------------------------------------------------------------------------
+    #: The match ratio of this window ...
+    match_window: str = "2h"
+    #: ... is compared with the same hours so long ago; where both are known, it must have fallen against both.
+    match_baselines: tuple[str, ...] = ("1d", "7d")
+    #: By how much it must have fallen (0.2: from 58 % to below 38 %).
+    match_drop: float = 0.2
+    #: Executions (completed or cancelled) that both windows need.
+    match_min_executions: int = 50
+    #: How long the fall must last.
+    match_hold: str = "15m"
+    #: A cancel reason is new for so long ...
+    new_reason_window: str = "1h"
+    #: ... in a worker that had ended this many executions before.
+    new_reason_min_executions: int = 20
+
+    # --- Queues ---------------------------------------------------------------------------------------------------
+    #: A queue on which jobs wait, and nothing ends for so long, although there are RQ workers, is stalled.
+    stalled_window: str = "10m"
+    #: Age of the job at the head of a queue, and how long it must be older.
+    oldest_job_age: str = "15m"
+    oldest_job_hold: str = "5m"
+    #: How long jobs may wait on a queue that no RQ worker listens on.
+    no_workers_hold: str = "3m"
+    #: How long scheduled jobs may be overdue, or have no scheduler.
+    overdue_hold: str = "5m"
+    scheduler_hold: str = "5m"
+
+    # --- Executions that take too long, or do not happen -----------------------------------------------------------
+    #: An execution runs too long beyond this many times the p99 of its worker over the window ...
+    running_p99_factor: float = 3.0
+    running_p99_window: str = "1d"
+    #: ... but never below this age ...
+    running_min_age: str = "10m"
+    #: ... and always beyond this one: set it to the longest ``job_timeout`` that is in use.
+    running_max_age: str = "4h"
+    #: A worker that completed at least this often in the window is missed when it has not completed for
+    #: ``periodic_factor`` times its longest pause in that window. The window ends ``periodic_offset`` ago, so that the
+    #: pause in question is not part of it; workers that run more rarely than the offset are not watched.
+    periodic_window: str = "7d"
+    periodic_offset: str = "1d"
+    periodic_factor: float = 2.0
+    periodic_min_completions: int = 3
+    periodic_min_age: str = "15m"
+
+    # --- The telemetry itself -------------------------------------------------------------------------------------
+    #: How long a blind spot, a missing exporter and an unreachable Redis may last.
+    audit_hold: str = "5m"
+    exporter_hold: str = "3m"
+    redis_hold: str = "2m"
+    #: How far back errors in hooks and dropped series are counted.
+    health_window: str = "15m"
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def objective(self) -> float:
+        """The objective as a fraction."""
+        return self.slo / 100
+
+    @property
+    def reachable_burn_rates(self) -> tuple[BurnRate, ...]:
+        """Those of :attr:`burn_rates` that a ratio of 1 exceeds."""
+        return tuple(rate for rate in self.burn_rates if rate.factor * (1 - self.objective) < 1)
+
+    @property
+    def burn_windows(self) -> tuple[str, ...]:
+        """Every window of a reachable burn rate once, the shortest first."""
+        windows = {window for rate in self.reachable_burn_rates for window in (rate.long, rate.short)}
+        return tuple(sorted(windows, key=seconds))
+
+    def severity(self, kind: str) -> str:
+        """The value of the label ``severity`` for ``page``, ``ticket`` or ``none``."""
+        return {"page": self.severity_page, "ticket": self.severity_ticket, "none": self.severity_none}[kind]
+
+    def with_settings(self, settings: Iterable[str]) -> MixinConfig:
+        """This config with ``name=value`` settings applied.
+
+        Args:
+            settings: As they are given to ``--set``.
+
+        Raises:
+            ConfigError: There is no such setting, or it has no usable value; the message names it.
+        """
+        known = {one.name for one in fields(self)}
+        changes: dict[str, Any] = {}
+        for setting in settings:
+            name, separator, text = setting.partition("=")
+            if not separator or name not in known:
+                raise ConfigError(
+                    f"unknown setting {setting!r}; expected NAME=VALUE with one of {', '.join(sorted(known))}"
+                )
+            changes[name] = _parsed(name, text, getattr(self, name))
+        return replace(self, **changes)
+
+
+def _parsed(name: str, text: str, default: object) -> object:
+    kinds: dict[type, Callable[[str], object]] = {str: str, int: int, float: float}
+    try:
+        if name == "burn_rates":
+            return tuple(_burn_rate(part) for part in text.split(",") if part)
+        if isinstance(default, tuple):
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        return kinds[type(default)](text)
+    except ValueError as error:
+        raise ConfigError(f"{name} has no usable value: expected {type(default).__name__}, got {text!r}") from error
+
+
+def _burn_rate(text: str) -> BurnRate:
+    factor, windows, severity, hold = text.split(":")
+    long, short = windows.split("/")
+    return BurnRate(float(factor), long, short, severity, hold)
+
+
+_DURATIONS = re.compile(r"(_window|_hold|_age|_offset|_range|_refresh|interval)$")
+
+
+def _check(config: MixinConfig) -> None:
+    for one in fields(config):
+        value = getattr(config, one.name)
+        if isinstance(value, str) and _DURATIONS.search(one.name):
+            object.__setattr__(config, one.name, normalised(value, what=one.name))
+    for offset in config.match_baselines:
+        normalised(offset, what="match_baselines")
+    for rate in config.burn_rates:
+        for duration in (rate.long, rate.short, rate.hold):
+            normalised(duration, what="burn_rates")
+        if rate.severity not in ("page", "ticket"):
+            raise ConfigError(f"the severity in burn_rates must be page or ticket, got {rate.severity!r}")
+    if not 0 < config.slo < 100:
+        raise ConfigError(f"slo must be per cent, above 0 and below 100, got {config.slo:g}")
+    if not _are_matchers(config.selector):
+        raise ConfigError(f'selector must be PromQL matchers such as job="jobs", got {config.selector!r}')
+    if not config.installation_labels or not all(map(_LABEL.fullmatch, config.installation_labels)):
+        raise ConfigError("installation_labels must be one or more label names, separated by commas")
+
+
+def _are_matchers(text: str) -> bool:
+    position = 0
+    while position < len(text):
+        found = _MATCHERS.match(text, position)
+        if found is None:
+            return False
+        position = found.end()
+    return bool(text.strip())
+
+
+def shown(value: object) -> str:
+    """A setting's value as ``--set`` takes it."""
+    if isinstance(value, tuple):
+        return ",".join(map(shown, value))
+    if isinstance(value, BurnRate):
+        return f"{value.factor:g}:{value.long}/{value.short}:{value.severity}:{value.hold}"
+    return f"{value:g}" if isinstance(value, float) else str(value)

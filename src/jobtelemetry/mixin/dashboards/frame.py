@@ -1,0 +1,111 @@
+"""What every dashboard has around its panels: uid, variables, links, annotations."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.models import dashboard as model
+
+from jobtelemetry import contract
+from jobtelemetry.mixin.config import MixinConfig
+from jobtelemetry.mixin.names import Board
+from jobtelemetry.mixin.promql import SOURCE, PromQL
+
+TAG = "jobtelemetry"
+DATA = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+#: The alerts of this mixin, as the built-in series ALERTS shows them.
+OUR_ALERTS = 'alertname=~"(Job|Queue).*"'
+
+
+def frame(config: MixinConfig, board: Board, description: str, variables: tuple[str, ...]) -> build.Dashboard:
+    """A dashboard without panels.
+
+    Args:
+        config: Title prefix, range and selector.
+        board: Which one.
+        description: What it answers.
+        variables: Labels to choose from, in order: ``queue``, ``worker``, ``source``. One that ends in ``!`` takes
+            one value and not several.
+    """
+    dashboard = (
+        build.Dashboard(f"{config.title_prefix} / {board.title}")
+        .uid(board.uid)
+        .description(description)
+        .tags([TAG])
+        .time(f"now-{config.dashboard_range}", "now")
+        .refresh(config.dashboard_refresh)
+        .timezone("browser")
+        .tooltip(model.DashboardCursorSync.CROSSHAIR)
+        .editable()
+        .link(_link())
+        .with_variable(build.DatasourceVariable("datasource").label("Data source").type("prometheus"))
+    )
+    for position, variable in enumerate(variables):
+        by_queue = "queue" in variables[:position]
+        dashboard = dashboard.with_variable(_variable(config, variable, by_queue=by_queue))
+    return dashboard.annotation(_alerts(config))
+
+
+def scoped(config: MixinConfig, *labels: str) -> PromQL:
+    """Expressions that follow the dashboard's variables for these labels."""
+    return PromQL(config, tuple((label, f'{label}=~"${label}"') for label in labels))
+
+
+def row(title: str) -> build.Row:
+    """A heading between panels."""
+    return build.Row(title)
+
+
+def board_url(board: Board, *, label: str = "", value: str = "") -> str:
+    """The address of a dashboard that keeps the time range and, for a label, takes a value along."""
+    chosen = f"&var-{label}={value}" if label else ""
+    return f"/d/{board.uid}?${{__url_time_range}}&var-datasource=${{datasource}}{chosen}"
+
+
+def numbered(dashboard: model.Dashboard) -> model.Dashboard:
+    """Give every panel its id, in order, so that a link to a panel survives a rebuild."""
+    for number, panel in enumerate(dashboard.panels or [], start=1):
+        panel.id_val = number
+    return dashboard
+
+
+def _variable(config: MixinConfig, name: str, *, by_queue: bool) -> build.QueryVariable:
+    label, single = name.rstrip("!"), name.endswith("!")
+    family = contract.QUEUE_JOBS if label == "queue" else contract.JOB_EXECUTIONS
+    scope = (("queue", 'queue=~"$queue"'),) if by_queue else ()
+    source = PromQL(config, scope).raw(family, f'{label}!=""')
+    variable = (
+        build.QueryVariable(label)
+        .label({"queue": "Queue", "worker": "Worker", SOURCE: "Source"}[label])
+        .datasource(DATA)
+        .query({"query": f"label_values({source}, {label})", "refId": label, "qryType": 1})
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(model.VariableSort.ALPHABETICAL_ASC)
+        .multi(not single)
+    )
+    if single and label == "worker":
+        return variable
+    everything = model.VariableOption(selected=True, text="All", value="$__all")
+    return variable.include_all(True).all_value(".*").current(everything)
+
+
+def _link() -> build.DashboardLink:
+    return (
+        build.DashboardLink("Jobs")
+        .type(model.DashboardLinkType.DASHBOARDS)
+        .tags([TAG])
+        .include_vars(False)
+        .keep_time(True)
+    )
+
+
+def _alerts(config: MixinConfig) -> build.AnnotationQuery:
+    return (
+        build.AnnotationQuery()
+        .name("Alerts that page")
+        .datasource(DATA)
+        .enable(True)
+        .hide(False)
+        .icon_color("red")
+        .expr(f'ALERTS{{alertstate="firing", severity="{config.severity_page}", {OUR_ALERTS}}}')
+    )

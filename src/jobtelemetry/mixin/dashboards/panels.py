@@ -1,0 +1,224 @@
+"""The kinds of panels that the dashboards are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from grafana_foundation_sdk.builders import bargauge, common, heatmap, stat, timeseries
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders import prometheus as prom
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import common as kinds
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models import heatmap as heat
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from jobtelemetry.mixin.dashboards import theme
+from jobtelemetry.mixin.dashboards.frame import DATA
+
+#: What a dashboard takes.
+PanelBuilder: TypeAlias = Builder[model.Panel]
+
+#: How far up an axis goes at least, so that 0 is a line at the bottom and not in the middle of nothing.
+_LEAST_AXIS = {theme.COUNT: 4, theme.SECONDS: 1, theme.PER_MINUTE: 1}
+
+_LAST = common.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
+
+
+def range_query(expr: str, legend: str, *, exemplar: bool = False) -> prom.Dataquery:
+    """A query over the time range."""
+    query = prom.Dataquery().expr(expr).legend_format(legend).range().datasource(DATA)
+    return query.exemplar(True) if exemplar else query
+
+
+def instant_query(expr: str, ref: str, *, legend: str = "") -> prom.Dataquery:
+    """A query at the end of the time range, as a table unless it has a legend."""
+    query = prom.Dataquery().expr(expr).instant().ref_id(ref).datasource(DATA)
+    return query.legend_format(legend) if legend else query.format(PromQueryFormat.TABLE)
+
+
+def figure(
+    title: str,
+    description: str,
+    expr: str,
+    *,
+    unit: str = theme.COUNT,
+    thresholds: build.ThresholdsConfig | None = None,
+    color: str = "",
+    width: int = 3,
+    decimals: int | None = None,
+    no_value: str = "-",
+    mappings: Sequence[model.ValueMapping] = (),
+) -> stat.Panel:
+    """One figure at the end of the time range."""
+    panel = (
+        stat.Panel()
+        .title(title)
+        .description(description)
+        .datasource(DATA)
+        .span(width)
+        .height(4)
+        .unit(unit)
+        .no_value(no_value)
+        .mappings(list(mappings))
+        .graph_mode(kinds.BigValueGraphMode.NONE)
+        .color_mode(kinds.BigValueColorMode.VALUE)
+        .text_mode(kinds.BigValueTextMode.VALUE)
+        .justify_mode(kinds.BigValueJustifyMode.CENTER)
+        .reduce_options(_LAST)
+        .with_target(instant_query(expr, "A", legend="__auto"))
+        .thresholds(thresholds if thresholds is not None else theme.steps(color or theme.NEUTRAL))
+        .color_scheme(theme.by_threshold())
+    )
+    return panel.decimals(decimals) if decimals is not None else panel
+
+
+def lines(
+    title: str,
+    description: str,
+    queries: Sequence[prom.Dataquery],
+    *,
+    unit: str = theme.COUNT,
+    width: int = 12,
+    height: int = 8,
+    colors: Mapping[str, str] | None = None,
+    stacked: bool = False,
+    highest: float | None = None,
+    thresholds: build.ThresholdsConfig | None = None,
+    decimals: int | None = None,
+    interval: str = "30s",
+    bars: bool = False,
+    connect: bool = False,
+    shades: str = "",
+    least_axis: float | None = None,
+    with_legend: bool = True,
+    no_value: str = "",
+) -> timeseries.Panel:
+    """Series over time: lines, a stack of areas, or a stack of bars.
+
+    Args:
+        interval: The least step, and so the least window of ``$__rate_interval``.
+        connect: Whether a line goes on across a time without data.
+        shades: The colour of which every series gets a shade.
+        least_axis: How far up the axis goes at least; by default it depends on the unit.
+    """
+    legend = common.VizLegendOptions().show_legend(with_legend).placement(kinds.LegendPlacement.BOTTOM)
+    panel = (
+        timeseries.Panel()
+        .title(title)
+        .description(description)
+        .datasource(DATA)
+        .span(width)
+        .height(height)
+        .unit(unit)
+        .min(0)
+        .interval(interval)
+        .axis_soft_max(_LEAST_AXIS.get(unit, 0) if least_axis is None else least_axis)
+        .draw_style(kinds.GraphDrawStyle.BARS if bars else kinds.GraphDrawStyle.LINE)
+        .line_width(0 if bars else 1 if stacked else 2)
+        .fill_opacity(80 if bars else 45 if stacked else 8)
+        .line_interpolation(kinds.LineInterpolation.LINEAR)
+        .show_points(kinds.VisibilityMode.NEVER)
+        .span_nulls(connect)
+        .legend(legend.display_mode(kinds.LegendDisplayMode.LIST).calcs([]))
+        .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING))
+    )
+    for query in queries:
+        panel = panel.with_target(query)
+    for name, color in (colors or {}).items():
+        panel = panel.override_by_name(name, [theme.color(color)])
+    if stacked:
+        panel = panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A"))
+    if shades:
+        panel = panel.color_scheme(build.FieldColor().mode(model.FieldColorModeId.SHADES).fixed_color(shades))
+    if highest is not None:
+        panel = panel.max(highest)
+    if decimals is not None:
+        panel = panel.decimals(decimals)
+    if no_value:
+        panel = panel.no_value(no_value)
+    if thresholds is not None:
+        style = common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED)
+        panel = panel.thresholds(thresholds).thresholds_style(style)
+    return panel
+
+
+def density(title: str, description: str, expr: str, *, width: int = 12, scheme: str = "Blues") -> heatmap.Panel:
+    """A histogram over time, with exemplars where the family has them."""
+    query = prom.Dataquery().expr(expr).legend_format("{{le}}").range().format(PromQueryFormat.HEATMAP).datasource(DATA)
+    return (
+        heatmap.Panel()
+        .title(title)
+        .description(description)
+        .datasource(DATA)
+        .span(width)
+        .height(9)
+        .with_target(query.exemplar(True))
+        .interval("30s")
+        .calculate(False)
+        .cell_gap(1)
+        .y_axis(heatmap.YAxisConfig().unit(theme.SECONDS).axis_placement(kinds.AxisPlacement.LEFT))
+        .color(
+            heatmap.HeatmapColorOptions()
+            .mode(heat.HeatmapColorMode.SCHEME)
+            .scheme(scheme)
+            .steps(64)
+            .exponent(0.5)
+            .fill("dark-blue")
+            .reverse(False)
+        )
+        .filter_values(heatmap.FilterValueRange().le(1e-9))
+        .exemplars_color("rgba(255, 120, 10, 0.9)")
+        .show_legend()
+        .mode(kinds.TooltipDisplayMode.SINGLE)
+        .show_y_histogram()
+    )
+
+
+def bars(
+    title: str,
+    description: str,
+    queries: Sequence[prom.Dataquery],
+    *,
+    unit: str = theme.COUNT,
+    width: int = 12,
+    height: int = 8,
+    thresholds: build.ThresholdsConfig | None = None,
+    color: str = "",
+    lowest: float = 0,
+    highest: float | None = None,
+    decimals: int | None = None,
+    transformations: Sequence[model.DataTransformerConfig] = (),
+    values: bool = False,
+    no_value: str = "-",
+) -> bargauge.Panel:
+    """A bar per series, or per row of a table."""
+    reduce = common.ReduceDataOptions().calcs(["lastNotNull"]).values(values)
+    panel = (
+        bargauge.Panel()
+        .title(title)
+        .description(description)
+        .datasource(DATA)
+        .span(width)
+        .height(height)
+        .unit(unit)
+        .min(lowest)
+        .no_value(no_value)
+        .orientation(kinds.VizOrientation.HORIZONTAL)
+        .display_mode(kinds.BarGaugeDisplayMode.BASIC)
+        .name_placement(kinds.BarGaugeNamePlacement.LEFT)
+        .value_mode(kinds.BarGaugeValueMode.TEXT)
+        .show_unfilled(True)
+        .sizing(kinds.BarGaugeSizing.AUTO)
+        .text(common.VizTextDisplayOptions().title_size(14).value_size(18))
+        .reduce_options(reduce)
+        .transformations(list(transformations))
+        .thresholds(thresholds if thresholds is not None else theme.steps(color or "blue"))
+        .color_scheme(theme.by_threshold())
+    )
+    for query in queries:
+        panel = panel.with_target(query)
+    if highest is not None:
+        panel = panel.max(highest)
+    return panel.decimals(decimals) if decimals is not None else panel

@@ -1,0 +1,64 @@
+"""Expressions that several dashboards show."""
+
+from __future__ import annotations
+
+from jobtelemetry import contract
+from jobtelemetry.contract import Family
+from jobtelemetry.mixin.promql import PromQL
+from jobtelemetry.outcomes import State
+
+#: Grafana's own: the range on show, the same in seconds, a step that fits it, and a window that fits the scrapes.
+RANGE, RANGE_SECONDS, STEP, RATE = "$__range", "$__range_s", "$__interval", "$__rate_interval"
+STEP_SECONDS = "$__interval_ms / 1000"
+
+
+def counted(q: PromQL, family: Family, by: str, extra: str = "") -> str:
+    """Exactly how many in the range on show, as a whole number."""
+    return f"sum by ({by}) (\n{q.gained(family, RANGE, extra, step=STEP, span=RANGE_SECONDS)}\n)"
+
+
+def total(q: PromQL, family: Family, extra: str = "") -> str:
+    """Exactly how many in all."""
+    return f"sum(\n{q.gained(family, RANGE, extra, step=STEP, span=RANGE_SECONDS)}\n)"
+
+
+def per_interval(q: PromQL, family: Family, by: str, extra: str = "") -> str:
+    """Exactly how many in each step of the graph: a first one shows, which ``rate()`` cannot see."""
+    return f"sum by ({by}) (\n{q.gained(family, STEP, extra, span=STEP_SECONDS)}\n) > 0"
+
+
+def state(value: State | str) -> str:
+    """The matcher of one state, or of several."""
+    return f'state="{value}"' if isinstance(value, State) else f'state=~"{value}"'
+
+
+def ratio(q: PromQL, by: str, other: State) -> str:
+    """Completed of completed and ``other``, in the range on show."""
+    both = state(f"{State.COMPLETED}|{other}")
+    good = counted(q, contract.JOB_EXECUTIONS, by, state(State.COMPLETED))
+    return f"{good}\n/ ({counted(q, contract.JOB_EXECUTIONS, by, both)} > 0)"
+
+
+def ratio_over_time(q: PromQL, by: str, other: State) -> str:
+    """The same in each step of the graph."""
+    both = q.gained(contract.JOB_EXECUTIONS, STEP, state(f"{State.COMPLETED}|{other}"), span=STEP_SECONDS)
+    good = q.gained(contract.JOB_EXECUTIONS, STEP, state(State.COMPLETED), span=STEP_SECONDS)
+    return f"sum by ({by}) (\n{good}\n)\n/ (sum by ({by}) (\n{both}\n) > 0)"
+
+
+def per_minute(q: PromQL, family: Family, by: str, extra: str = "") -> str:
+    """How many a minute."""
+    return f"60 * sum by ({by}) ({q.rate(family, RATE, extra)})"
+
+
+def quantile_in_range(q: PromQL, level: float, family: Family, by: str) -> str:
+    """A quantile of all observations in the range on show, also of those before the second scrape."""
+    labels = q.by(*family.labels, "source", "le")
+    now = f"max by ({labels}) ({q.raw(family, suffix='_bucket')})"
+    begin = f"max by ({labels}) ({q.raw(family, suffix='_bucket')} offset {RANGE})"
+    return f"histogram_quantile({level:g}, sum by ({by}, le) (({now} - {begin} >= 0) or {now})) >= 0"
+
+
+def last_completed(q: PromQL, by: str) -> str:
+    """When it last completed, in milliseconds as Grafana wants it."""
+    return f"1000 * max by ({by}) ({q.raw(contract.JOB_LAST_COMPLETED)})"

@@ -1,0 +1,211 @@
+"""Queues, RQ workers and the scheduler: does work get done as fast as it comes?"""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as build
+
+from jobtelemetry import contract
+from jobtelemetry.contract import Family
+from jobtelemetry.mixin.config import MixinConfig
+from jobtelemetry.mixin.dashboards import panels, queries, tables, theme
+from jobtelemetry.mixin.dashboards.frame import frame, row, scoped
+from jobtelemetry.mixin.dashboards.panels import range_query
+from jobtelemetry.mixin.dashboards.tables import Column
+from jobtelemetry.mixin.durations import seconds
+from jobtelemetry.mixin.names import Board
+from jobtelemetry.mixin.promql import PromQL
+
+#: Statuses of jobs that have yet to run; the others only keep results.
+_PENDING = "queued|intermediate|scheduled|deferred|ready_to_enqueue"
+
+
+def make(config: MixinConfig) -> build.Dashboard:
+    """The dashboard."""
+    q = scoped(config, "queue")
+    about = "Does work get done as fast as it comes, and who does it?"
+    dashboard = frame(config, Board.QUEUES, about, ("queue",)).with_panel(table(q))
+    dashboard = dashboard.with_row(row("Jobs"))
+    for panel in jobs(q):
+        dashboard = dashboard.with_panel(panel)
+    dashboard = dashboard.with_row(row("RQ workers and scheduler"))
+    for panel in workers(q):
+        dashboard = dashboard.with_panel(panel)
+    return dashboard
+
+
+def table(q: PromQL) -> panels.PanelBuilder:
+    """Every queue in a line."""
+    late = seconds(q.config.oldest_job_age)
+    ages = ((None, theme.NEUTRAL), (late / 3, theme.WARN), (late, theme.BAD))
+    none = ((None, theme.BAD), (1, theme.GOOD))
+    up_or_down = [{"type": "value", "options": {"0": {"text": "none", "index": 0}, "1": {"text": "up", "index": 1}}}]
+    return tables.listing(
+        "Queues",
+        "Every queue now. Oldest is how long the job at its head has waited; it is empty where none waits. Overdue "
+        "are scheduled jobs whose time has come and that nothing moved. A queue needs a scheduler only for scheduled "
+        "jobs and delayed retries.",
+        {"queue": "Queue"},
+        [
+            Column("Waiting", _jobs(q, "queued"), width=110),
+            Column(
+                "Oldest", f"time() - {_least(q, contract.QUEUE_OLDEST_JOB)}", theme.SECONDS, thresholds=ages, width=110
+            ),
+            Column("Started", _jobs(q, "started"), width=110),
+            Column("Scheduled", _jobs(q, "scheduled"), width=110),
+            Column("Overdue", _most(q, contract.QUEUE_OVERDUE_SCHEDULED), color=theme.BAD, width=110),
+            Column("Deferred", _jobs(q, "deferred"), width=110),
+            Column("Failed kept", _jobs(q, "failed"), width=110),
+            Column("Cancelled kept", _jobs(q, "canceled"), width=110),
+            Column("RQ workers", _workers(q), thresholds=none, width=110),
+            Column("Busy", _workers(q, 'status="busy"'), width=110),
+            Column(
+                "Scheduler",
+                _most(q, contract.SCHEDULER_UP),
+                thresholds=((None, theme.NEUTRAL), (1, theme.GOOD)),
+                width=110,
+                properties=(("mappings", up_or_down),),
+            ),
+        ],
+        sort="Waiting",
+        height=7,
+    )
+
+
+def jobs(q: PromQL) -> list[panels.PanelBuilder]:
+    """Depth, age, wait and traffic."""
+    late = seconds(q.config.oldest_job_age)
+    oldest = f"time() - {_least(q, contract.QUEUE_OLDEST_JOB)} or {_jobs(q, 'queued')} * 0"
+    pending = f'status=~"{_PENDING}"'
+    depth = f"sum by (status) (max by ({q.by('queue', 'status')}) ({q.raw(contract.QUEUE_JOBS, pending)}))"
+    wait = q.rate(contract.JOB_WAIT, queries.RATE, suffix="_bucket")
+    return [
+        panels.lines(
+            "Jobs that have yet to run, by status",
+            "Of the queues that are chosen, all together. Deferred jobs wait for another job, scheduled ones for a "
+            "time.",
+            [range_query(depth, "{{status}}")],
+            width=8,
+            stacked=True,
+            colors=theme.STATUS_COLORS,
+            decimals=0,
+        ),
+        panels.lines(
+            "Jobs waiting, by queue",
+            "Jobs on each queue.",
+            [range_query(_jobs(q, "queued"), "{{queue}}")],
+            width=8,
+            decimals=0,
+        ),
+        panels.lines(
+            "Age of the oldest job",
+            "How long the job at the head of each queue has waited; 0 where none waits.",
+            [range_query(oldest, "{{queue}}")],
+            unit=theme.SECONDS,
+            width=8,
+            thresholds=theme.steps("transparent", (late, theme.BAD)),
+        ),
+        panels.lines(
+            "Wait, p95",
+            "From when a job could run to its start: 95 % of the executions waited no longer.",
+            [range_query(f"histogram_quantile(0.95, sum by (queue, le) ({wait}))", "{{queue}}")],
+            unit=theme.SECONDS,
+            width=8,
+            connect=True,
+        ),
+        panels.lines(
+            "Enqueued and ended",
+            "Times a job was put on a queue by an instrumented process, and executions that ended, a minute. Where "
+            "the first stays above the second, a backlog grows.",
+            [
+                range_query(queries.per_minute(q, contract.JOBS_ENQUEUED, q.by()), "enqueued"),
+                range_query(queries.per_minute(q, contract.JOB_EXECUTIONS, q.by()), "ended"),
+            ],
+            unit=theme.PER_MINUTE,
+            width=8,
+            colors={"enqueued": "yellow", "ended": "green"},
+        ),
+        panels.lines(
+            "Cancelled before they ran",
+            "Jobs that job.cancel() took off a queue, a minute. 0 where nobody does so.",
+            [range_query(queries.per_minute(q, contract.JOBS_CANCELLED_UNSTARTED, "queue"), "{{queue}}")],
+            unit=theme.PER_MINUTE,
+            width=8,
+        ),
+    ]
+
+
+def workers(q: PromQL) -> list[panels.PanelBuilder]:
+    """Who does the work, and who starts what is scheduled."""
+    by_status = f"max by ({q.by('queue', 'status')}) ({q.raw(contract.RQ_WORKERS)})"
+    limited = f"sum({q.config_only().of(contract.QUEUE_JOBS, _RATE_LIMITED)})"
+    return [
+        panels.lines(
+            "RQ workers by status",
+            "Live RQ workers; one that listens on several queues is counted on each of them.",
+            [range_query(f"sum by (status) ({by_status})", "{{status}}")],
+            width=8,
+            stacked=True,
+            colors=theme.STATUS_COLORS,
+            decimals=0,
+        ),
+        panels.lines(
+            "Saturation",
+            "The part of each queue's RQ workers that is busy. A queue that stays at 100 % and grows needs more of "
+            "them.",
+            [range_query(f"{_workers(q, _BUSY)} / ({_workers(q)} > 0)", "{{queue}}")],
+            unit=theme.PERCENT,
+            width=8,
+            highest=1,
+        ),
+        panels.lines(
+            "Executions running",
+            "Executions that started and have not ended, by worker.",
+            [range_query(f"sum by (worker) ({q.of(contract.EXECUTIONS_RUNNING)})", "{{worker}}")],
+            width=8,
+            stacked=True,
+            decimals=0,
+        ),
+        panels.lines(
+            "Scheduled jobs that are overdue",
+            "Their time has come, and no scheduler moved them to the queue. 0 is health.",
+            [range_query(_most(q, contract.QUEUE_OVERDUE_SCHEDULED), "{{queue}}")],
+            width=8,
+            decimals=0,
+        ),
+        panels.lines(
+            "Scheduler",
+            "Whether an RQ scheduler holds the lock of each queue: 1 or 0.",
+            [range_query(_most(q, contract.SCHEDULER_UP), "{{queue}}")],
+            width=8,
+            highest=1,
+            decimals=0,
+        ),
+        panels.lines(
+            "Jobs that wait for a rate limit",
+            "RQ keeps them for all queues together. 0 where no rate limit is used.",
+            [range_query(limited, "rate limited")],
+            width=8,
+            colors={"rate limited": "orange"},
+            decimals=0,
+        ),
+    ]
+
+
+_BUSY = 'status="busy"'
+_RATE_LIMITED = 'status="rate_limited"'
+
+
+def _jobs(q: PromQL, status: str) -> str:
+    return _most(q, contract.QUEUE_JOBS, f'status="{status}"')
+
+
+def _workers(q: PromQL, extra: str = "") -> str:
+    return f"sum by (queue) (max by ({q.by('queue', 'status')}) ({q.raw(contract.RQ_WORKERS, extra)}))"
+
+
+def _most(q: PromQL, family: Family, extra: str = "") -> str:
+    return f"max by (queue) ({q.raw(family, extra)})"
+
+
+def _least(q: PromQL, family: Family) -> str:
+    return f"min by (queue) ({q.raw(family)})"

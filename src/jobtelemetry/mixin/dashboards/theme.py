@@ -1,0 +1,68 @@
+"""Colours, units and thresholds: the same thing looks the same on every dashboard.
+
+The colours are names of Grafana's palette, so that they change with its theme.
+"""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.models import dashboard as model
+
+from jobtelemetry.outcomes import State
+
+GOOD, WARN, BAD, NEUTRAL = "green", "orange", "red", "text"
+
+#: Cancelled is a decision and not an error, so it is never red.
+STATE_COLORS: dict[str, str] = {
+    State.COMPLETED.value: "green",
+    State.CANCELLED.value: "blue",
+    State.SNOOZED.value: "purple",
+    State.STOPPED.value: "#8E96A3",
+    State.FAILURE.value: "orange",
+    State.DISCARD.value: "red",
+}
+
+#: Of an RQ worker, and of a queue's jobs.
+STATUS_COLORS: dict[str, str] = {
+    "busy": "blue",
+    "idle": "green",
+    "started": "purple",
+    "suspended": "orange",
+    "queued": "blue",
+    "intermediate": "super-light-blue",
+    "scheduled": "purple",
+    "deferred": "yellow",
+    "ready_to_enqueue": "light-yellow",
+    "rate_limited": "orange",
+}
+
+QUANTILE_COLORS: dict[str, str] = {"p50": "super-light-blue", "p95": "blue", "p99": "dark-blue"}
+
+SECONDS, PERCENT, PER_MINUTE, COUNT, FROM_NOW = "s", "percentunit", "opm", "none", "dateTimeFromNow"
+
+
+def steps(base: str, *rising: tuple[float, str]) -> build.ThresholdsConfig:
+    """Colours from a value on: ``steps("green", (1, "red"))``."""
+    thresholds = [model.Threshold(value=None, color=base)]
+    thresholds += [model.Threshold(value=value, color=color) for value, color in rising]
+    return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(thresholds)
+
+
+def fixed(color: str) -> build.FieldColor:
+    """One colour, whatever the value."""
+    return build.FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color(color)
+
+
+def by_threshold() -> build.FieldColor:
+    """The colour of the threshold."""
+    return build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS)
+
+
+def prop(name: str, value: object) -> model.DynamicConfigValue:
+    """One property of an override."""
+    return model.DynamicConfigValue(id_val=name, value=value)
+
+
+def color(name: str) -> model.DynamicConfigValue:
+    """The override that gives a series its colour."""
+    return prop("color", {"mode": "fixed", "fixedColor": name})

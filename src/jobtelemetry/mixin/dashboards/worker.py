@@ -1,0 +1,220 @@
+"""One job class: how its executions end, why, and how long they take."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders import prometheus as prom
+
+from jobtelemetry import contract
+from jobtelemetry.mixin.config import MixinConfig
+from jobtelemetry.mixin.dashboards import panels, queries, theme
+from jobtelemetry.mixin.dashboards.frame import frame, row, scoped
+from jobtelemetry.mixin.dashboards.panels import range_query
+from jobtelemetry.mixin.names import Board
+from jobtelemetry.mixin.promql import PromQL
+from jobtelemetry.outcomes import State
+
+_LEVELS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+def make(config: MixinConfig) -> build.Dashboard:
+    """The dashboard."""
+    q = scoped(config, "worker", "queue", "source")
+    about = "One worker, that is one job function or class: how its executions end, why, and how long they take."
+    dashboard = frame(config, Board.WORKER, about, ("worker!", "queue", "source"))
+    for panel in (*figures(q), *endings(q)):
+        dashboard = dashboard.with_panel(panel)
+    dashboard = dashboard.with_row(row("Why"))
+    for panel in causes(q):
+        dashboard = dashboard.with_panel(panel)
+    dashboard = dashboard.with_row(row("How long"))
+    for panel in times(q):
+        dashboard = dashboard.with_panel(panel)
+    dashboard = dashboard.with_row(row("Attempts and traffic"))
+    for panel in traffic(q):
+        dashboard = dashboard.with_panel(panel)
+    return dashboard
+
+
+def figures(q: PromQL) -> list[panels.PanelBuilder]:
+    """Exact counts by state, what runs now, and when it last completed."""
+    meaning = {
+        State.COMPLETED: "the function returned.",
+        State.CANCELLED: "the job cancelled itself on purpose; neither a success nor a failure.",
+        State.FAILURE: "it failed and RQ runs it again.",
+        State.DISCARD: "it failed and will not run again.",
+        State.SNOOZED: "the job asked to be run again later.",
+        State.STOPPED: "an operator stopped it.",
+    }
+    counts: list[panels.PanelBuilder] = [
+        panels.figure(
+            state.value.capitalize(),
+            f"Executions in the time range, exactly: {text}",
+            queries.total(q, contract.JOB_EXECUTIONS, queries.state(state)),
+            thresholds=theme.steps(theme.NEUTRAL, (1, theme.STATE_COLORS[state.value])),
+        )
+        for state, text in meaning.items()
+    ]
+    return [
+        *counts,
+        panels.figure("Running", "Executions that run now.", f"sum({q.of(contract.EXECUTIONS_RUNNING)})"),
+        panels.figure(
+            "Last completed",
+            "When an execution last completed.",
+            f"1000 * max({q.raw(contract.JOB_LAST_COMPLETED)})",
+            unit=theme.FROM_NOW,
+        ),
+    ]
+
+
+def endings(q: PromQL) -> list[panels.PanelBuilder]:
+    """States and ratios over time."""
+    return [
+        panels.lines(
+            "Executions by state",
+            "Executions that ended in the time of each bar, exactly.",
+            [range_query(queries.per_interval(q, contract.JOB_EXECUTIONS, "state"), "{{state}}")],
+            colors=theme.STATE_COLORS,
+            stacked=True,
+            bars=True,
+            interval="1m",
+        ),
+        panels.lines(
+            "Success and match ratio",
+            "Of the jobs that ended: success is completed of completed and discard, match is completed of completed "
+            "and cancelled.",
+            [
+                range_query(queries.ratio_over_time(q, q.by(), State.DISCARD), "success"),
+                range_query(queries.ratio_over_time(q, q.by(), State.CANCELLED), "match"),
+            ],
+            unit=theme.PERCENT,
+            highest=1,
+            interval="2m",
+            connect=True,
+            colors={"success": "green", "match": "blue"},
+        ),
+    ]
+
+
+def causes(q: PromQL) -> list[panels.PanelBuilder]:
+    """Reasons and error types."""
+    return [
+        panels.lines(
+            "Cancellations by reason",
+            "Why executions were cancelled, exactly, in the time of each bar. Without data where none was.",
+            [range_query(queries.per_interval(q, contract.JOB_CANCELLATIONS, "reason"), "{{reason}}")],
+            stacked=True,
+            bars=True,
+            interval="1m",
+            shades="blue",
+            no_value="Nothing was cancelled",
+        ),
+        panels.lines(
+            "Errors by type",
+            "Executions that ended as failure or discard, by exception class or kind of death, exactly. Without data "
+            "where none failed.",
+            [range_query(queries.per_interval(q, contract.JOB_ERRORS, "error_type"), "{{error_type}}")],
+            stacked=True,
+            bars=True,
+            interval="1m",
+            shades="red",
+            no_value="Nothing failed",
+        ),
+    ]
+
+
+def times(q: PromQL) -> list[panels.PanelBuilder]:
+    """Heatmaps and percentiles of run time and wait."""
+    run = f"sum by (le) ({q.rate(contract.JOB_DURATION, '$__rate_interval', suffix='_bucket')})"
+    wait = f"sum by (le) ({q.rate(contract.JOB_WAIT, '$__rate_interval', suffix='_bucket')})"
+    return [
+        panels.density(
+            "Run time",
+            "How long executions ran. The dots are exemplars: click one to open its trace. They are there where jobs "
+            "are traced and Prometheus stores exemplars.",
+            run,
+        ),
+        panels.density(
+            "Wait",
+            "From when a job could run to its start; an intended delay is not counted.",
+            wait,
+            scheme="Purples",
+        ),
+        panels.lines(
+            "Run time, percentiles",
+            "The run time that 50, 95 and 99 % of the executions did not exceed.",
+            _percentiles(q, contract.JOB_DURATION),
+            unit=theme.SECONDS,
+            colors=theme.QUANTILE_COLORS,
+            connect=True,
+        ),
+        panels.lines(
+            "Wait, percentiles",
+            "The wait that 50, 95 and 99 % of the executions did not exceed.",
+            _percentiles(q, contract.JOB_WAIT),
+            unit=theme.SECONDS,
+            colors=theme.QUANTILE_COLORS,
+            connect=True,
+        ),
+    ]
+
+
+def traffic(q: PromQL) -> list[panels.PanelBuilder]:
+    """Attempts, and what comes in against what goes out."""
+    by = q.by()
+    failed = f"sum by ({by}) ({q.rate(contract.JOB_EXECUTIONS, '$__rate_interval', queries.state('failure|discard'))})"
+    ended = f"sum by ({by}) ({q.rate(contract.JOB_EXECUTIONS, '$__rate_interval')})"
+    jobs = queries.state("completed|cancelled|discard|stopped")
+    terminal = f"sum by ({by}) ({q.rate(contract.JOB_EXECUTIONS, '$__rate_interval', jobs)})"
+    oldest = f"time() - min by (queue) ({q.raw(contract.EXECUTION_OLDEST_START)})"
+    return [
+        panels.lines(
+            "Attempts that fail",
+            "The part of all executions that ended as failure or discard. This is about attempts: a job that fails "
+            "twice and then completes is a success.",
+            [range_query(f"{failed} / ({ended} > 0)", "failed attempts")],
+            unit=theme.PERCENT,
+            width=6,
+            highest=1,
+            colors={"failed attempts": "orange"},
+            connect=True,
+        ),
+        panels.lines(
+            "Attempts per job",
+            "Executions for each job that came to its end. 1 means that nothing is retried.",
+            [range_query(f"{ended} / ({terminal} > 0)", "attempts")],
+            width=6,
+            decimals=2,
+            colors={"attempts": "purple"},
+            connect=True,
+        ),
+        panels.lines(
+            "Enqueued and ended",
+            "Times a job was put on a queue by an instrumented process, and executions that ended, a minute. Where "
+            "the first stays above the second, a backlog grows.",
+            [
+                range_query(f"60 * sum by ({by}) ({q.rate(contract.JOBS_ENQUEUED, '$__rate_interval')})", "enqueued"),
+                range_query(f"60 * {ended}", "ended"),
+            ],
+            unit=theme.PER_MINUTE,
+            width=6,
+            colors={"enqueued": "yellow", "ended": "green"},
+        ),
+        panels.lines(
+            "Age of the oldest running execution",
+            "Without data where nothing runs at the moment.",
+            [range_query(oldest, "{{queue}}")],
+            unit=theme.SECONDS,
+            width=6,
+            no_value="Nothing runs",
+        ),
+    ]
+
+
+def _percentiles(q: PromQL, family: contract.Family) -> list[prom.Dataquery]:
+    return [
+        range_query(
+            q.quantile(level, family, "$__rate_interval", ()), name, exemplar=family.exemplars and name == "p95"
+        )
+        for name, level in _LEVELS.items()
+    ]

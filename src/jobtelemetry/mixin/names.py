@@ -1,0 +1,65 @@
+"""Names that dashboards, alerts and tests share: titles, uids, recorded series."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Board(Enum):
+    """The dashboards; the value is the end of the uid and of the file name."""
+
+    OVERVIEW = "overview"
+    WORKER = "worker"
+    PIPELINE = "pipeline"
+    QUEUES = "queues"
+    HEALTH = "slo"
+
+    @property
+    def uid(self) -> str:
+        """Stable, so that links and bookmarks survive a rebuild."""
+        return f"jobtelemetry-{self.value}"
+
+    @property
+    def title(self) -> str:
+        """What stands behind the config's prefix."""
+        return {
+            Board.OVERVIEW: "Overview",
+            Board.WORKER: "Worker",
+            Board.PIPELINE: "Pipeline",
+            Board.QUEUES: "Queues and RQ workers",
+            Board.HEALTH: "SLO and telemetry health",
+        }[self]
+
+
+def jobs_increase(window: str) -> str:
+    """Jobs that a worker ended as completed or discard within the window, by state."""
+    return f"worker_state:jobtelemetry_job_executions:increase{window}"
+
+
+def discard_ratio(window: str) -> str:
+    """The part of these jobs that was discarded."""
+    return f"worker:jobtelemetry_job_discards:ratio{window}"
+
+
+def match_executions(window: str) -> str:
+    """Executions that a worker completed or cancelled within the window."""
+    return f"worker:jobtelemetry_job_matchable:increase{window}"
+
+
+def match_ratio(window: str) -> str:
+    """The part of these executions that completed."""
+    return f"worker:jobtelemetry_job_match:ratio{window}"
+
+
+def duration_p99(window: str) -> str:
+    """The run time that 99 % of a worker's completed executions did not exceed."""
+    return f"worker_queue:jobtelemetry_job_duration_seconds:p99_{window}"
+
+
+#: The age at which an execution runs too long.
+RUN_LIMIT = "worker_queue:jobtelemetry_execution_limit_seconds:p99"
+
+
+def longest_pause(window: str) -> str:
+    """The longest time that a worker went without completing within the window."""
+    return f"worker:jobtelemetry_job_pause_seconds:max{window}"

@@ -1,0 +1,54 @@
+"""The metric reference, ``docs/metrics.md``, made from the contract: ``python -m jobtelemetry.mixin.reference``."""
+
+from __future__ import annotations
+
+from jobtelemetry import contract
+from jobtelemetry.contract import FAMILIES, Family
+from jobtelemetry.outcomes import State
+
+_HEAD = """# Metrics
+
+<!-- Made by `python -m jobtelemetry.mixin.reference > docs/metrics.md`; change the contract, not this file. -->
+
+Everything that `/metrics` shows. The base unit is the second, moments are Unix time, and a label is always an
+identifier. Counters come with a `_created` series, which says when they began to count. The numbers live in Redis:
+several exporters show the same ones, so take the `max` over `instance` before you sum. Where
+`JOBTELEMETRY_SOURCE_LABEL=1` is set, every family with the label `worker` has the label `source`, too.
+"""
+
+_LABELS = {
+    "worker": "the job's function or class, such as `cinema.jobs.process_showtime`; never a process",
+    "queue": "the RQ queue",
+    "state": "how an execution ended: " + ", ".join(f"`{state}`" for state in State),
+    "reason": "the identifier that a job gave to `Cancel`",
+    "error_type": "an exception's class name, or a kind of death such as `WorkHorseKilled`",
+    "status": "of a queue's jobs "
+    + ", ".join(f"`{status}`" for status in contract.QUEUE_STATUSES)
+    + "; of RQ workers "
+    + ", ".join(f"`{status}`" for status in contract.RQ_WORKER_STATUSES),
+    "hook": "the part of jobtelemetry that failed",
+    "family": "the metric family that was full",
+    "version": "of jobtelemetry",
+}
+
+
+def reference() -> str:
+    """The whole page."""
+    labels = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in _LABELS.items())
+    sections = "\n".join(map(_section, FAMILIES))
+    return f"{_HEAD}\n## Labels\n\n| label | meaning |\n|---|---|\n{labels}\n\n## Families\n\n{sections}"
+
+
+def _section(family: Family) -> str:
+    facts = [f"*{family.kind.value}*"]
+    if family.labels:
+        facts.append("labels " + ", ".join(f"`{label}`" for label in family.labels))
+    if family.exemplars:
+        facts.append("exemplars")
+    if family.buckets:
+        facts.append("buckets " + ", ".join(f"{bound:g}" for bound in family.buckets))
+    return f"### `{family.name}`\n\n{family.help}\n\n{' · '.join(facts)}\n"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")  # noqa: T201 - that is what it is for

@@ -1,0 +1,35 @@
+"""The mixin's windows for a drill: seconds where production has minutes and hours."""
+
+from __future__ import annotations
+
+SETTINGS = (
+    "interval=1s",
+    "slow_interval=2s",
+    "slo_window=5m",
+    "burn_rates=14.4:30s/8s:page:2s",
+    "burn_min_jobs=10",
+    "low_traffic_window=25s",
+    "deaths_window=25s",
+    "rate_limit_window=25s",
+    "match_window=15s",
+    "match_baselines=30s",
+    "match_min_executions=10",
+    "match_hold=3s",
+    "new_reason_window=20s",
+    "new_reason_min_executions=10",
+    "stalled_window=12s",
+    "oldest_job_age=20s",
+    "oldest_job_hold=3s",
+    "no_workers_hold=5s",
+    "overdue_hold=8s",
+    "scheduler_hold=5s",
+    "running_p99_window=2m",
+    "running_min_age=10s",
+    "periodic_window=1m",
+    "periodic_offset=30s",
+    "periodic_min_age=2m",
+    "audit_hold=5s",
+    "exporter_hold=8s",
+    "redis_hold=4s",
+    "health_window=25s",
+)

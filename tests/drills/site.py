@@ -1,0 +1,187 @@
+"""A whole installation for one drill: Valkey, RQ workers, exporter, Prometheus, Alertmanager, and traffic."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import yaml
+from rq import Queue
+
+from drills.processes import Process, binary, free_port, python
+from drills.settings import SETTINGS
+from jobtelemetry.demo.server import EmbeddedServer
+from jobtelemetry.mixin.build import build
+from jobtelemetry.mixin.config import MixinConfig
+from support.waiting import eventually
+
+_DEPLOY = Path(__file__).parents[2] / "deploy"
+_WATCHDOG = "JobTelemetryWatchdog"
+
+
+class Site:
+    """Everything that an installation has, with the repository's own configuration.
+
+    Args:
+        home: For configuration, data and logs.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._stack = ExitStack()
+        self._exporter_port, self._prometheus_port, self._alertmanager_port = free_port(), free_port(), free_port()
+        #: Alerts that were active at any look: name -> worker and queue labels.
+        self.seen: set[str] = set()
+        self.workers: list[Process] = []
+
+    def __enter__(self) -> Site:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        self.server = EmbeddedServer(self._home, appendonly="yes", appendfsync="always", save="")
+        self.server.start()
+        self._stack.callback(self.server.stop)
+        self.redis = self.server.connection()
+        self.start_exporter()
+        self._get(self._exporter_port, "/healthz")
+        self._start_prometheus()
+        eventually(lambda: self.query("min(jobtelemetry_up)") == 1, "a first scrape", 60)
+        eventually(lambda: self.active(watchdog=True) == {_WATCHDOG}, "the watchdog in the Alertmanager", 60)
+
+    def start_exporter(self) -> None:
+        """Start the exporter, on the same port each time."""
+        listen = f"127.0.0.1:{self._exporter_port}"
+        command = python("jobtelemetry", "exporter", "--redis-url", self.server.url, "--listen", listen)
+        self.exporter = self._process("exporter", *command, "--reconcile-interval", "1")
+
+    def start_worker(self, *options: str, queue: str = "default", instrumented: bool = True) -> Process:
+        """Start an RQ worker."""
+        command = python("jobtelemetry") if instrumented else python("rq.cli")
+        worker = self._process("worker", *command, "worker", "--url", self.server.url, "--quiet", *options, queue)
+        self.workers.append(worker)
+        return worker
+
+    def enqueue(self, function: str, *numbers: int, queue: str = "default", **options: Any) -> None:
+        """Put one job per number on a queue."""
+        for number in numbers:
+            Queue(queue, connection=self.redis).enqueue(f"drill_jobs.{function}", number, **options)
+
+    def set(self, function: str, mode: str) -> None:
+        """Say what a job does from now on."""
+        self.redis.set(f"drill:{function}", mode)
+
+    def ended(self, function: str) -> float:
+        """How many executions have ended."""
+        return self.query(f'sum(jobtelemetry_job_executions_total{{worker="drill_jobs.{function}"}})')
+
+    def run(self, function: str, count: int, until: Callable[[], object], *, at_once: int = 1) -> None:
+        """Enqueue one job after the other, never more than a few ahead of the workers, until a condition holds.
+
+        Args:
+            function: Which job.
+            count: How many at least must have ended.
+            until: What else must be true.
+            at_once: How many jobs may wait.
+        """
+        numbers = iter(range(1_000_000))
+        queue = Queue("default", connection=self.redis)
+
+        def step() -> bool:
+            if queue.count < at_once:
+                self.enqueue(function, next(numbers))
+            return self._ended_in_redis(function) >= count and bool(until())
+
+        _paced(step, f"{count} executions of {function}")
+
+    def query(self, expr: str) -> float:
+        """One number from Prometheus; -1 if there is none."""
+        result = self._get(self._prometheus_port, f"/api/v1/query?query={urllib.parse.quote(expr)}")["data"]["result"]
+        return float(result[0]["value"][1]) if result else -1.0
+
+    def active(self, *, watchdog: bool = False) -> set[str]:
+        """Alerts that are active and not inhibited in the Alertmanager, by name."""
+        alerts = self._get(self._alertmanager_port, "/api/v2/alerts?active=true&inhibited=false&silenced=false")
+        names = {alert["labels"]["alertname"] for alert in alerts}
+        self.seen |= names - {_WATCHDOG}
+        return names if watchdog else names - {_WATCHDOG}
+
+    def _ended_in_redis(self, function: str) -> int:
+        from jobtelemetry.store.keys import Keys
+        from jobtelemetry.store.read import read_snapshot
+
+        executions = read_snapshot(self.redis, Keys("rq")).executions
+        return sum(counter.value for (series, _), counter in executions.items() if series.worker.endswith(function))
+
+    def _start_prometheus(self) -> None:
+        written = build(MixinConfig().with_settings(SETTINGS), self._home)
+        config = yaml.safe_load((_DEPLOY / "prometheus" / "prometheus.yml").read_text())
+        config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+        config["rule_files"] = [str(path) for path in written if path.suffix == ".yml"]
+        config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [
+            f"127.0.0.1:{self._alertmanager_port}"
+        ]
+        config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{self._exporter_port}"]
+        (self._home / "prometheus.yml").write_text(json.dumps(config))
+        self._process(
+            "alertmanager",
+            binary("prometheus-alertmanager", "alertmanager"),
+            f"--config.file={_DEPLOY / 'alertmanager' / 'alertmanager.yml'}",
+            f"--storage.path={self._home / 'alertmanager'}",
+            f"--web.listen-address=127.0.0.1:{self._alertmanager_port}",
+            "--cluster.listen-address=",
+        )
+        self._process(
+            "prometheus",
+            binary("prometheus"),
+            f"--config.file={self._home / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self._home / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{self._prometheus_port}",
+            "--enable-feature=exemplar-storage",
+            "--rules.alert.resend-delay=2s",
+        )
+
+    def _process(self, name: str, *command: str) -> Process:
+        process = Process(self._home / f"{name}.log", *command)
+        self._stack.callback(process.kill)
+        return process
+
+    def _get(self, port: int, path: str) -> Any:
+        def answer() -> Any:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+                    body = response.read()
+                    return (json.loads(body) if path.startswith("/api") else body,)
+            except (OSError, urllib.error.URLError):
+                return None
+
+        return eventually(answer, f"an answer from port {port}", 60)[0]
+
+
+def _paced(step: Callable[[], bool], what: str) -> None:
+    """Call ``step`` a few times a second until it is true."""
+    pace = threading.Event()
+
+    def look() -> bool:
+        done = step()
+        pace.wait(0.15)
+        return done
+
+    eventually(look, what, 120)

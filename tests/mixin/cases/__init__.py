@@ -1,0 +1,8 @@
+"""Unit tests of the alerts: per alert at least one that fires and one that stays quiet."""
+
+from __future__ import annotations
+
+from mixin.cases import jobs, queues, slo, telemetry
+from mixin.series import Case
+
+CASES: tuple[Case, ...] = (*slo.CASES, *jobs.CASES, *queues.CASES, *telemetry.CASES)

@@ -1,0 +1,113 @@
+"""Queues, RQ workers, the scheduler."""
+
+from __future__ import annotations
+
+from jobtelemetry import contract
+from mixin.cases.jobs import durations, running
+from mixin.series import Case, Series, alive, executions, firing, flat, name, queue, values
+
+
+def scheduled(jobs: float, *, up: float, overdue: str = "0+0x600") -> Series:
+    """A queue with scheduled jobs."""
+    return {
+        name(contract.QUEUE_JOBS.name, queue="q", status="scheduled"): flat(jobs),
+        name(contract.SCHEDULER_UP.name, queue="q"): flat(up),
+        name(contract.QUEUE_OVERDUE_SCHEDULED.name, queue="q"): overdue,
+    }
+
+
+_STALLED = firing("QueueStalled", "page", queue="q")
+
+CASES = (
+    Case(
+        "QueueStalled",
+        "jobs that nobody takes from a queue although RQ workers are idle page",
+        alive() | executions(completed=flat(9)) | queue(flat(5), idle=2, oldest=flat(0)),
+        "12m",
+        (_STALLED,),
+    ),
+    Case(
+        "QueueStalled",
+        "a hung job on the only RQ worker pages for the jobs behind it",
+        alive() | executions() | durations("1.0") | running(flat(0)) | queue(flat(5), busy=1, oldest=flat(0)),
+        "13m",
+        (_STALLED, firing("JobRunningTooLong", worker="w", queue="q")),
+    ),
+    Case(
+        "QueueStalled",
+        "a backlog behind RQ workers that are busy for their usual time is not stalled",
+        alive() | executions() | durations("600.0") | running(flat(0)) | queue(flat(5), busy=1, oldest=flat(0)),
+        "12m",
+    ),
+    Case(
+        "QueueStalled",
+        "a queue whose head moves is not stalled, even if nothing that runs is recorded",
+        alive() | executions() | queue(flat(5), idle=2, oldest="0+60x60"),
+        "14m",
+    ),
+    Case(
+        "QueueStalled",
+        "an empty queue is not stalled",
+        alive() | executions(completed=flat(9)) | queue(flat(0), idle=2),
+        "60m",
+    ),
+    Case(
+        "QueueStalled",
+        "an exporter that has just restarted says nothing about the last ten minutes",
+        alive()
+        | executions(completed=values([None] * 20 + [9] * 60))
+        | queue(values([None] * 20 + [5] * 60), idle=2, oldest=values([None] * 20 + [1200] * 60)),
+        "24m",
+    ),
+    Case(
+        "QueueWithoutWorkers",
+        "jobs on a queue that no RQ worker listens on page",
+        alive() | queue(flat(5), oldest=flat(0)),
+        "5m",
+        (firing("QueueWithoutWorkers", "page", queue="q"),),
+    ),
+    Case(
+        "QueueWithoutWorkers",
+        "a pool that restarts within the hold raises nothing",
+        alive() | queue("0+0x5 4+0x1 0+0x60"),
+        "8m",
+    ),
+    Case("QueueWithoutWorkers", "an empty queue needs no RQ worker", alive() | queue(flat(0)), "60m"),
+    Case(
+        "QueueOldestJobTooOld",
+        "a backlog whose oldest job has waited too long is a ticket",
+        alive() | executions(completed="0+1x60") | queue(flat(900), busy=2, oldest="-1200+60x60"),
+        "10m",
+        (firing("QueueOldestJobTooOld", queue="q"),),
+    ),
+    Case(
+        "QueueOldestJobTooOld",
+        "a long queue that moves fast enough raises nothing",
+        alive() | executions(completed="0+90x60") | queue(flat(900), busy=2, oldest="-300+60x60"),
+        "30m",
+    ),
+    Case(
+        "QueueSchedulerDown",
+        "scheduled jobs without a scheduler page",
+        alive() | scheduled(3, up=0),
+        "7m",
+        (firing("QueueSchedulerDown", "page", queue="q"),),
+    ),
+    Case(
+        "QueueSchedulerDown", "a queue without scheduled jobs needs no scheduler", alive() | scheduled(0, up=0), "60m"
+    ),
+    Case("QueueSchedulerDown", "scheduled jobs with a scheduler raise nothing", alive() | scheduled(3, up=1), "60m"),
+    Case(
+        "QueueScheduledOverdue",
+        "overdue jobs although a scheduler holds the lock are a ticket",
+        alive() | scheduled(3, up=1, overdue=flat(2)),
+        "7m",
+        (firing("QueueScheduledOverdue", queue="q"),),
+    ),
+    Case(
+        "QueueScheduledOverdue",
+        "a job that is overdue for a moment raises nothing",
+        alive() | scheduled(3, up=1, overdue="0+0x3 1+0x1 0+0x3 2+0x0 0+0x60"),
+        "9m",
+    ),
+)

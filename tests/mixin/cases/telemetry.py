@@ -1,0 +1,117 @@
+"""The telemetry itself."""
+
+from __future__ import annotations
+
+from jobtelemetry import contract
+from mixin.series import Case, Series, alive, executions, firing, flat, name, values
+
+_DOWN = firing("JobTelemetryExporterDown", "page")
+_GAP = values([1] * 20 + [None] * 2 + [1] * 60)
+
+
+def counter(family: contract.Family, label: str, value: str, numbers: str) -> Series:
+    """A counter of the telemetry's own troubles."""
+    return {name(family.name, **{label: value}): numbers}
+
+
+CASES = (
+    Case(
+        "JobTelemetryExporterDown",
+        "an exporter that does not answer pages, once",
+        {name("up"): "1+0x20 0+0x60", name(contract.UP.name): "1+0x20 stale"},
+        "26m",
+        (_DOWN,),
+    ),
+    Case("JobTelemetryExporterDown", "an exporter that was never scraped pages", {}, "5m", (_DOWN,)),
+    Case(
+        "JobTelemetryExporterDown",
+        "an exporter that restarts raises nothing",
+        {name("up"): "1+0x20 0+0x1 1+0x60", name(contract.UP.name): _GAP},
+        "24m",
+    ),
+    Case(
+        "JobTelemetryExporterDown",
+        "one of two replicas is enough",
+        alive() | {name("up", "b:10427"): flat(0)},
+        "30m",
+    ),
+    Case(
+        "JobTelemetryRedisDown",
+        "an exporter that cannot read Redis pages",
+        {name("up"): flat(1), name(contract.UP.name): "1+0x20 0+0x60"},
+        "24m",
+        (firing("JobTelemetryRedisDown", "page"),),
+    ),
+    Case(
+        "JobTelemetryRedisDown",
+        "Redis that fails over within a minute raises nothing",
+        {name("up"): flat(1), name(contract.UP.name): "1+0x20 0+0x0 1+0x60"},
+        "24m",
+    ),
+    Case(
+        "JobTelemetryUnrecordedExecutions",
+        "unrecorded executions are a ticket",
+        alive() | {name(contract.UNRECORDED_EXECUTIONS.name): flat(3)},
+        "10m",
+        (firing("JobTelemetryUnrecordedExecutions"),),
+    ),
+    Case(
+        "JobTelemetryUnrecordedExecutions",
+        "a gap that closes within the hold raises nothing",
+        alive() | {name(contract.UNRECORDED_EXECUTIONS.name): "0+0x5 1+0x1 0+0x60"},
+        "10m",
+    ),
+    Case(
+        "JobTelemetryWorkersUninstrumented",
+        "an uninstrumented RQ worker is a ticket",
+        alive() | {name(contract.RQ_WORKERS_UNINSTRUMENTED.name): flat(1)},
+        "10m",
+        (firing("JobTelemetryWorkersUninstrumented"),),
+    ),
+    Case(
+        "JobTelemetryWorkersUninstrumented",
+        "instrumented RQ workers raise nothing",
+        alive() | {name(contract.RQ_WORKERS_UNINSTRUMENTED.name): flat(0)},
+        "60m",
+    ),
+    Case(
+        "JobTelemetryHandlerErrors",
+        "the first error ever of a hook is a ticket, though its series appears with value 1",
+        alive() | counter(contract.HANDLER_ERRORS, "hook", "record", "_x20 1+0x60"),
+        "25m",
+        (firing("JobTelemetryHandlerErrors", hook="record"),),
+    ),
+    Case(
+        "JobTelemetryHandlerErrors",
+        "errors of long ago raise nothing when the exporter restarts",
+        alive(away=(30, 38))
+        | counter(contract.HANDLER_ERRORS, "hook", "record", values([4] * 30 + [None] * 8 + [4] * 60)),
+        "50m",
+    ),
+    Case(
+        "JobTelemetryHandlerErrors",
+        "errors that were there before Prometheus was raise nothing",
+        counter(contract.HANDLER_ERRORS, "hook", "record", values([None] * 20 + [4] * 60))
+        | {name("up"): values([None] * 20 + [1] * 60), name(contract.UP.name): values([None] * 20 + [1] * 60)},
+        "25m",
+    ),
+    Case(
+        "JobTelemetrySeriesDropped",
+        "a full family is a ticket",
+        alive() | counter(contract.SERIES_DROPPED, "family", "jobtelemetry_job_errors_total", "_x20 7+0x60"),
+        "25m",
+        (firing("JobTelemetrySeriesDropped", family="jobtelemetry_job_errors_total"),),
+    ),
+    Case(
+        "JobTelemetrySeriesDropped",
+        "a family that was full and is no longer raises nothing",
+        alive() | counter(contract.SERIES_DROPPED, "family", "jobtelemetry_job_errors_total", flat(7)),
+        "60m",
+    ),
+    Case(
+        "JobTelemetryWatchdog",
+        "in a healthy run the watchdog is the only alert",
+        alive() | executions(completed="0+9x600", cancelled="0+5x600"),
+        "9h",
+    ),
+)

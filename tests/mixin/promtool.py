@@ -1,0 +1,54 @@
+"""Runs promtool; it must be there, in CI as anywhere."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mixin.series import Case
+
+_WATCHDOG = 'alertname!="JobTelemetryWatchdog"'
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run promtool with these arguments."""
+    binary = shutil.which("promtool")
+    assert binary, "promtool is needed for these tests: install Prometheus (Debian: apt-get install prometheus)"
+    return subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+
+
+def unit_test(case: Case, rules: Iterable[Path]) -> dict[str, Any]:
+    """The case as a document for ``promtool test rules``."""
+    return {
+        "rule_files": [str(path) for path in rules],
+        "evaluation_interval": case.every,
+        "tests": [
+            {
+                "interval": case.every,
+                "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
+                "promql_expr_test": [
+                    {
+                        "expr": f'ALERTS{{alertstate="firing", {_WATCHDOG}}}',
+                        "eval_time": case.at,
+                        "exp_samples": [{"labels": _labels(labels), "value": 1} for labels in case.firing],
+                    },
+                    {
+                        "expr": 'ALERTS{alertstate="firing", alertname="JobTelemetryWatchdog"}',
+                        "eval_time": case.at,
+                        "exp_samples": [
+                            {"labels": _labels({"alertname": "JobTelemetryWatchdog", "severity": "none"}), "value": 1}
+                        ],
+                    },
+                ],
+            }
+        ],
+    }
+
+
+def _labels(labels: dict[str, str]) -> str:
+    pairs = {"alertstate": "firing", **labels}
+    return "ALERTS{" + ", ".join(f"{label}={json.dumps(value)}" for label, value in sorted(pairs.items())) + "}"

@@ -1,0 +1,144 @@
+"""The bundle as a whole: settings, the committed files, dashboards, the reference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from jobtelemetry.cli import main
+from jobtelemetry.contract import FAMILIES
+from jobtelemetry.errors import ConfigError
+from jobtelemetry.mixin import alerts
+from jobtelemetry.mixin.build import files
+from jobtelemetry.mixin.config import MixinConfig
+from jobtelemetry.mixin.dashboards.theme import STATE_COLORS
+from jobtelemetry.mixin.reference import reference
+from jobtelemetry.outcomes import State
+
+_ROOT = Path(__file__).parents[2]
+_BOARDS = {name: json.loads(text) for name, text in files(MixinConfig()).items() if name.endswith(".json")}
+_PANELS = [
+    pytest.param(panel, id=f"{Path(name).stem}: {panel['title']}")
+    for name, board in _BOARDS.items()
+    for panel in board["panels"]
+    if panel["type"] != "row"
+]
+
+
+@pytest.mark.parametrize("name", files(MixinConfig()))
+def test_committed_files_are_what_the_defaults_make(name: str) -> None:
+    """``deploy/`` holds exactly what ``jobtelemetry mixin build --out deploy`` writes."""
+    assert (_ROOT / "deploy" / name).read_text(encoding="utf-8") == files(MixinConfig())[name]
+
+
+def test_the_reference_is_made_from_the_contract() -> None:
+    """``docs/metrics.md`` is what the contract says, and names every family."""
+    assert (_ROOT / "docs" / "metrics.md").read_text(encoding="utf-8") == reference()
+    assert all(f"`{family.name}`" in reference() for family in FAMILIES)
+
+
+def test_the_command_builds_for_other_labels(tmp_path: Path) -> None:
+    """``--set`` reaches every expression and threshold."""
+    settings = ["--set", "slo=99.5", "--set", 'selector=job="jobs"', "--set", "ignored_workers=test.*"]
+    ran = CliRunner().invoke(main, ["mixin", "build", "--out", str(tmp_path), *settings])
+    assert ran.exit_code == 0, ran.output
+    texts = [path.read_text() for path in tmp_path.rglob("*.*") if path.is_file()]
+    assert len(texts) == len(files(MixinConfig()))
+    assert not any('job="jobtelemetry"' in text or 'job=\\"jobtelemetry\\"' in text for text in texts)
+    rules = (tmp_path / "prometheus" / "rules" / "jobtelemetry-alerts.yml").read_text()
+    assert "14.4 * 0.005" in rules
+
+
+def test_settings_lists_every_setting_as_set_takes_it() -> None:
+    """What ``mixin settings`` prints can be given back to ``--set`` and changes nothing."""
+    ran = CliRunner().invoke(main, ["mixin", "settings"])
+    assert MixinConfig().with_settings(ran.output.splitlines()) == MixinConfig()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "slo=100",
+        "slo=much",
+        "nonsense=1",
+        "slo",
+        "low_traffic_window=soon",
+        "selector=job=jobs",
+        "burn_rates=2:1h:page",
+    ],
+)
+def test_a_wrong_setting_is_an_error_that_names_it(setting: str) -> None:
+    """A setting without a usable value is refused."""
+    with pytest.raises(ConfigError, match=setting.partition("=")[0]):
+        MixinConfig().with_settings([setting])
+
+
+def test_burn_rates_that_could_never_fire_are_left_out() -> None:
+    """With an objective of 90 % a factor of 14.4 asks for more than all jobs, so there is no such alert."""
+    factors = [rate.factor for rate in MixinConfig(slo=90).reachable_burn_rates]
+    assert factors == [6, 3, 1]
+    names = [alert.name for alert in alerts.every(MixinConfig(slo=90))]
+    assert names.count("JobErrorBudgetBurn") == 3
+
+
+@pytest.mark.parametrize("alert", alerts.every(MixinConfig()), ids=lambda alert: f"{alert.name} {alert.severity}")
+def test_alerts_say_what_they_are_about(alert: alerts.Alert) -> None:
+    """Each alert has a severity, a summary, a description with its labels and figure, and both links."""
+    document = alert.document(MixinConfig())
+    notes = document["annotations"]
+    assert document["labels"]["severity"] in {"page", "ticket", "none"}
+    assert notes["runbook_url"].endswith(f"/docs/runbooks/{alert.name}.md")
+    assert notes["summary"].endswith(".")
+    assert "$" not in notes["summary"]
+    assert any(board["uid"] in notes["dashboard_url"] for board in _BOARDS.values())
+    for label in alert.variables:
+        assert f"$labels.{label}" in notes["dashboard_url"]
+    if alert.variables:
+        assert "$value" in notes["description"]
+        assert f"$labels.{alert.variables[0]}" in notes["description"]
+
+
+@pytest.mark.parametrize("panel", _PANELS)
+def test_panels_explain_themselves(panel: dict[str, Any]) -> None:
+    """Each panel has a title, a description, a data source variable and an id of its own."""
+    assert panel["title"]
+    assert panel["description"].endswith(".")
+    assert panel["datasource"]["uid"] == "${datasource}"
+    assert panel["id"] > 0
+
+
+@pytest.mark.parametrize("board", _BOARDS.values(), ids=lambda board: board["uid"])
+def test_boards_have_stable_names_and_links(board: dict[str, Any]) -> None:
+    """Each dashboard has its uid, the tag by which the others link to it, and the data source to choose."""
+    assert board["uid"].startswith("jobtelemetry-")
+    assert board["tags"] == ["jobtelemetry"]
+    assert board["links"][0]["tags"] == ["jobtelemetry"]
+    assert board["templating"]["list"][0]["type"] == "datasource"
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+def test_a_state_has_one_colour_everywhere_and_cancelled_is_never_red() -> None:
+    """Overrides by state agree with the theme on all dashboards."""
+    assert set(STATE_COLORS) == {state.value for state in State}
+    assert "red" not in STATE_COLORS["cancelled"]
+    for board in _BOARDS.values():
+        for panel in board["panels"]:
+            for override in panel.get("fieldConfig", {}).get("overrides", ()):
+                if (name := override["matcher"]["options"]) in STATE_COLORS:
+                    colors = [prop["value"] for prop in override["properties"] if prop["id"] == "color"]
+                    assert colors == [{"mode": "fixed", "fixedColor": STATE_COLORS[name]}]
+
+
+def test_the_compose_file_mounts_the_tested_configuration() -> None:
+    """Every file that the stack mounts is in the repository."""
+    folder = _ROOT / "deploy" / "compose"
+    services = yaml.safe_load((folder / "compose.yml").read_text())["services"]
+    mounts = [volume.split(":")[0] for service in services.values() for volume in service.get("volumes", ())]
+    paths = [folder / mount for mount in mounts if mount.startswith(".")]
+    assert paths
+    assert all(path.exists() for path in paths)
