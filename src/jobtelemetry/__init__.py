@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobtelemetry._version import __version__
+from jobtelemetry.attributes import set_attribute
 from jobtelemetry.config import Config
 from jobtelemetry.errors import (
     ConfigError,
@@ -16,6 +17,7 @@ from jobtelemetry.errors import (
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.options import job
 from jobtelemetry.outcomes import Cancel, Discard, Outcome, State
+from jobtelemetry.ratelimit import RateLimited, register_rate_limit
 
 if TYPE_CHECKING:
     from jobtelemetry.exporter.collector import Collector
@@ -32,12 +34,15 @@ __all__ = [
     "JobTelemetryError",
     "MissingExtraError",
     "Outcome",
+    "RateLimited",
     "State",
     "StoreError",
     "__version__",
     "instrument",
     "is_instrumented",
     "job",
+    "register_rate_limit",
+    "set_attribute",
     "uninstrument",
 ]
 

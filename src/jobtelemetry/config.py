@@ -6,13 +6,14 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from importlib import metadata
 
 from jobtelemetry.errors import ConfigError
+from jobtelemetry.options import REPORTS
 
 DEFAULT_PORT = 10427
 _REDIS_URL_VARIABLES = ("JOBTELEMETRY_REDIS_URL", "RQ_REDIS_URL", "REDIS_URL")
 _PREFIX = re.compile(r"[A-Za-z0-9_.:{}-]+")
+_RELATIONS = ("parent", "link")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
 
@@ -31,6 +32,15 @@ class Config:
         log_size: Entries that the execution log keeps; 0 switches it off. ``JOBTELEMETRY_LOG_SIZE``.
         reconcile_interval: Seconds between two runs of the exporter's reconciler; 0 switches it off.
             ``JOBTELEMETRY_RECONCILE_INTERVAL``.
+        sentry_after_attempts: From which attempt on Sentry hears of a failure that RQ will retry.
+            ``JOBTELEMETRY_SENTRY_AFTER_ATTEMPTS``.
+        sentry_reports: Pairs of worker label and ``never``, ``discard`` or ``always``: when Sentry hears of that
+            job's failures instead. ``JOBTELEMETRY_SENTRY_REPORTS=shop.jobs.mail=never,shop.jobs.pay=always``.
+        trace_relation: ``parent`` makes an execution's span a child of the span that enqueued the job; ``link``
+            starts a trace of its own that links to it. ``JOBTELEMETRY_TRACE_RELATION``.
+        trace_arguments: Whether spans carry the job's call with its arguments. ``JOBTELEMETRY_TRACE_ARGUMENTS``.
+        flush_timeout: Seconds that a work-horse which made spans, or a worker that ends, waits for the exporter at
+            most. ``JOBTELEMETRY_FLUSH_TIMEOUT``.
     """
 
     redis_url: str = "redis://localhost:6379/0"
@@ -41,6 +51,12 @@ class Config:
     source_label: bool = False
     log_size: int = 10_000
     reconcile_interval: float = 5.0
+    sentry_after_attempts: int = 3
+    sentry_reports: tuple[tuple[str, str], ...] = ()
+
+    trace_relation: str = "parent"
+    trace_arguments: bool = False
+    flush_timeout: float = 2.0
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
@@ -62,14 +78,15 @@ class Config:
             host, port = parse_listen(listen, option="JOBTELEMETRY_LISTEN")
             config = replace(config, listen_host=host, listen_port=port)
         if text := env.get("JOBTELEMETRY_MAX_LABEL_SETS"):
-            config = replace(config, max_label_sets=int(_number("JOBTELEMETRY_MAX_LABEL_SETS", text, whole=True, least=1)))
+            most = int(_number("JOBTELEMETRY_MAX_LABEL_SETS", text, whole=True, least=1))
+            config = replace(config, max_label_sets=most)
         if text := env.get("JOBTELEMETRY_LOG_SIZE"):
             config = replace(config, log_size=int(_number("JOBTELEMETRY_LOG_SIZE", text, whole=True, least=0)))
         if text := env.get("JOBTELEMETRY_RECONCILE_INTERVAL"):
             config = replace(config, reconcile_interval=_number("JOBTELEMETRY_RECONCILE_INTERVAL", text, least=0))
         if text := env.get("JOBTELEMETRY_SOURCE_LABEL"):
             config = replace(config, source_label=_flag("JOBTELEMETRY_SOURCE_LABEL", text))
-        return config
+        return _with_tracing(_with_sentry(config, env), env)
 
     def with_overrides(self, **settings: object) -> Config:
         """The same settings with those that are not ``None`` replaced.
@@ -101,7 +118,7 @@ def parse_listen(text: str, *, option: str) -> tuple[str, int]:
 
 def _key_prefix(env: Mapping[str, str]) -> str:
     prefix = env.get("RQ_KEY_PREFIX", "rq")
-    if prefix == "rq" or int(metadata.version("rq").split(".")[0]) < 3:
+    if prefix == "rq" or _rq_major() < 3:
         return "rq"
     if not _PREFIX.fullmatch(prefix):
         raise ConfigError(
@@ -121,8 +138,49 @@ def _number(variable: str, text: str, *, least: float, whole: bool = False) -> f
     return value
 
 
+def _with_tracing(config: Config, env: Mapping[str, str]) -> Config:
+    if text := env.get("JOBTELEMETRY_TRACE_RELATION"):
+        if text not in _RELATIONS:
+            raise ConfigError(f"JOBTELEMETRY_TRACE_RELATION must be {' or '.join(_RELATIONS)}, got {text!r}")
+        config = replace(config, trace_relation=text)
+    if text := env.get("JOBTELEMETRY_TRACE_ARGUMENTS"):
+        config = replace(config, trace_arguments=_flag("JOBTELEMETRY_TRACE_ARGUMENTS", text))
+    if text := env.get("JOBTELEMETRY_FLUSH_TIMEOUT"):
+        config = replace(config, flush_timeout=_number("JOBTELEMETRY_FLUSH_TIMEOUT", text, least=0))
+    return config
+
+
+def _with_sentry(config: Config, env: Mapping[str, str]) -> Config:
+    if text := env.get("JOBTELEMETRY_SENTRY_AFTER_ATTEMPTS"):
+        attempts = int(_number("JOBTELEMETRY_SENTRY_AFTER_ATTEMPTS", text, whole=True, least=1))
+        config = replace(config, sentry_after_attempts=attempts)
+    if text := env.get("JOBTELEMETRY_SENTRY_REPORTS"):
+        config = replace(config, sentry_reports=_reports("JOBTELEMETRY_SENTRY_REPORTS", text))
+    return config
+
+
+def _reports(variable: str, text: str) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        worker, _, report = (word.strip() for word in part.rpartition("="))
+        if not worker or report not in REPORTS:
+            raise ConfigError(
+                f"{variable} must be worker=report pairs with commas between them, each report one of "
+                f"{', '.join(REPORTS)}, got {part!r}"
+            )
+        pairs.append((worker, report))
+    return tuple(pairs)
+
+
 def _flag(variable: str, text: str) -> bool:
     word = text.strip().lower()
     if word not in _TRUE | _FALSE:
         raise ConfigError(f"{variable} must be 1 or 0, got {text!r}")
     return word in _TRUE
+
+
+def _rq_major() -> int:
+    """RQ's major version, without importing RQ."""
+    from importlib import metadata
+
+    return int(metadata.version("rq").split(".")[0])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
-from jobtelemetry.outcomes import Outcome
+from jobtelemetry.outcomes import Outcome, State
+
+_LONGEST_TEXT = 8_000  # characters that a process tells another of a stack trace
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,15 @@ class ExecutionEvent:
         message: First line of the error message or the detail of a cancellation.
         trace_id: 32 hex digits, or empty.
         span_id: 16 hex digits, or empty.
+        lost_span: The running table's ``trace``, where the process that would end the span is gone.
+        timeout: Seconds that RQ lets the job run; ``None`` if unknown.
+        exception: ``type``, ``message`` and ``stacktrace`` of the exception, for the span.
         attributes: What the job added with ``set_attribute``.
         signal: The signal that killed the work-horse; 0 if none did.
+        rate_limited: Whether a rate limit is what it failed of.
+        retry_after: Seconds that the other side asked to wait; ``None`` if it did not say.
+        report: What the job's decorator says about reporting: ``"never"``, ``"discard"``, ``"always"`` or nothing.
+        error: The exception itself, in the process that raised it; ``None`` elsewhere.
     """
 
     execution_id: str
@@ -49,5 +59,23 @@ class ExecutionEvent:
     message: str = ""
     trace_id: str = ""
     span_id: str = ""
+    lost_span: str = ""
+    timeout: float | None = None
+    exception: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     attributes: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     signal: int = 0
+    rate_limited: bool = False
+    retry_after: float | None = None
+    report: str = ""
+    error: BaseException | None = field(default=None, compare=False, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the exception itself, in types that JSON knows; of its texts only the ends."""
+        exception = {key: text[-_LONGEST_TEXT:] for key, text in self.exception.items()}
+        return asdict(replace(self, error=None, exception=exception))
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> ExecutionEvent:
+        """What :meth:`to_dict` gave, in another process."""
+        outcome = facts["outcome"]
+        return cls(**{**facts, "outcome": Outcome(**{**outcome, "state": State(outcome["state"])})})

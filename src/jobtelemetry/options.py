@@ -12,6 +12,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _ATTRIBUTE = "__jobtelemetry__"
 _LONGEST_NAME = 200
 
+#: When Sentry hears of a job's failures: not at all, only of the last one, of each.
+REPORTS = ("never", "discard", "always")
+
 
 @dataclass(frozen=True)
 class JobOptions:
@@ -19,25 +22,33 @@ class JobOptions:
 
     Args:
         name: The worker label to use instead of the dotted path; empty for the path.
+        report: One of :data:`REPORTS`; empty for the default policy.
     """
 
     name: str = ""
+    report: str = ""
 
 
-def job(*, name: str) -> Callable[[F], F]:
-    """Decorate a job's function (or class) with the label that it is counted under.
+def job(*, name: str | None = None, report: str | None = None) -> Callable[[F], F]:
+    """Decorate a job's function (or class) with what jobtelemetry shall know about it.
 
     Args:
-        name: The worker label, for instance the name that the job had before it was moved.
+        name: The worker label that it is counted under, for instance the name that it had before it was moved.
+        report: When Sentry hears of its failures, instead of the default policy: ``"never"``; ``"discard"``, only
+            when the job will not run again; ``"always"``, each failed attempt. The log and the metrics stay.
 
     Raises:
-        ConfigError: ``name`` is empty or longer than 200 characters.
+        ConfigError: ``name`` is empty or longer than 200 characters, ``report`` is another word, or both are missing.
     """
-    if not isinstance(name, str) or not 0 < len(name.strip()) <= _LONGEST_NAME:
+    if name is None and report is None:
+        raise ConfigError("job(...) needs name=... or report=...")
+    if name is not None and (not isinstance(name, str) or not 0 < len(name.strip()) <= _LONGEST_NAME):
         raise ConfigError(f"job(name=...) must be a text of 1 to {_LONGEST_NAME} characters, got {name!r}")
+    if report is not None and report not in REPORTS:
+        raise ConfigError(f"job(report=...) must be one of {', '.join(REPORTS)}, got {report!r}")
 
     def decorate(function: F) -> F:
-        setattr(function, _ATTRIBUTE, JobOptions(name=name.strip()))
+        setattr(function, _ATTRIBUTE, JobOptions(name=(name or "").strip(), report=report or ""))
         return function
 
     return decorate

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from jobtelemetry.config import Config
 from jobtelemetry.rq.patch import Patches
+from jobtelemetry.sinks import sentry
 
 __all__ = ["instrument", "is_instrumented", "uninstrument"]
 
@@ -32,17 +35,19 @@ def instrument(config: Config | None = None) -> None:
     from jobtelemetry.rq.job import JobHooks
     from jobtelemetry.rq.lifecycle import LifecycleHooks
     from jobtelemetry.rq.parent import ParentHooks
+    from jobtelemetry.rq.producer import ProducerHooks
     from jobtelemetry.rq.queue import EnqueueHooks, SynchronousHooks
     from jobtelemetry.rq.runtime import Runtime
     from jobtelemetry.rq.spawn import InstrumentingOs
     from jobtelemetry.rq.worker import ExecutionHooks
-    from jobtelemetry.sinks.logs import LogSink
+    from jobtelemetry.sinks import reporting_sinks
 
-    runtime = Runtime(settings, sinks=(LogSink(),))
+    runtime = Runtime(settings, sinks=reporting_sinks(settings))
     patches = Patches()
-    for hooks in (JobHooks, EnqueueHooks, SynchronousHooks, ExecutionHooks, ParentHooks, LifecycleHooks):
+    for hooks in (JobHooks, ProducerHooks, EnqueueHooks, SynchronousHooks, ExecutionHooks, ParentHooks, LifecycleHooks):
         hooks(runtime).attach(patches)
-    patches.replace(worker_classes, "os", InstrumentingOs(worker_classes.os))
+    patches.replace(worker_classes, "os", InstrumentingOs(os))
+    sentry.decide(True)
     _patches = patches
 
 
@@ -51,6 +56,7 @@ def uninstrument() -> None:
     global _patches
     if _patches is not None:
         _patches.undo()
+        sentry.decide(False)
         _patches = None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
@@ -17,14 +16,15 @@ from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.store.keys import JOB_CANCEL_DETAIL_FIELD, JOB_CANCEL_REASON_FIELD
 from jobtelemetry.store.record import append_cancelled
 
-log = logging.getLogger("jobtelemetry")
-
-
-def end_execution(worker: BaseWorker, job: Job, execution: Any, verdict: Cancel, runtime: Runtime) -> None:
+def end_execution(worker: BaseWorker, job: Job, execution: Any, verdict: Cancel, runtime: Runtime) -> bool:
     """End a worker's execution as cancelled, as ``handle_job_failure`` would end it as failed.
 
-    Like there, an error while writing is logged and the horse ends; RQ then finds the job abandoned.
+    Like there, an error of Redis is logged and the horse ends; RQ then finds the job abandoned.
+
+    Returns:
+        Whether that was tried; ``False`` after an error of ours, before anything was written.
     """
+    built = False
     try:
         with worker.connection.pipeline() as pipeline:
             off = bool(worker.__dict__.get(OFF))
@@ -35,13 +35,15 @@ def end_execution(worker: BaseWorker, job: Job, execution: Any, verdict: Cancel,
                 worker.cleanup_execution(job, pipeline=pipeline)
             else:
                 worker.cleanup_execution(job, pipeline=pipeline, execution=execution)
+            built = True
             pipeline.execute()
-    except Exception:
-        log.exception("could not write that the job was cancelled", extra={"job": job.id})
-        return
+    except Exception as error:
+        runtime.note_error("cancel", error)
+        return built
     release = getattr(worker, "_release_slot_safely", None)
     if release is not None:
         release(job)
+    return True
 
 
 def write_cancelled(

@@ -20,6 +20,8 @@ class HorsePipe:
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
+        for end in (self._reader, self._writer):  # before anything can go wrong: nobody must ever wait here
+            os.set_blocking(end, False)
 
     @property
     def writer(self) -> int:
@@ -38,12 +40,16 @@ class HorsePipe:
     def in_horse(self) -> None:
         """Keep only the writing end."""
         self._reader = _close(self._reader)
-        os.set_blocking(self._writer, False)
 
     def in_parent(self) -> None:
         """Keep only the reading end."""
         self._writer = _close(self._writer)
-        os.set_blocking(self._reader, False)
+
+    def tell_attribute(self, key: str, value: Any) -> int:
+        """Tell an attribute at once, for the horse may be killed. Returns its bytes; the pipe is not endless."""
+        with suppress(OSError):
+            self.send(attributes={key: value})
+        return len(key) + len(str(value)) + 24
 
     def send(self, **message: Any) -> None:
         """Write one message.
@@ -56,11 +62,15 @@ class HorsePipe:
             os.write(self._writer, line)
 
     def receive(self) -> dict[str, Any]:
-        """Everything the horse said, later messages over earlier ones, and close."""
+        """Everything the horse said, later messages over earlier ones (attributes are added up), and close."""
         said: dict[str, Any] = {}
+        attributes: dict[str, Any] = {}
         for line in self._read().splitlines():
             with suppress(ValueError):  # cut off by the horse's death
-                said.update(json.loads(line))
+                message = json.loads(line)
+                attributes.update(message.pop("attributes", {}))
+                said.update(message)
+        said["attributes"] = attributes
         self.close()
         return said
 

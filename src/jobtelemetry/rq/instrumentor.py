@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 try:
-    from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[import-not-found]
+    from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,import-not-found,unused-ignore]
 except ImportError:
     BaseInstrumentor = object
 

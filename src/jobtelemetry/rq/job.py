@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from rq.job import Job, JobStatus
@@ -16,6 +17,7 @@ from jobtelemetry.rq.patch import Patches
 from jobtelemetry.rq.piggyback import piggyback
 from jobtelemetry.rq.run import forget_verdict, note_verdict
 from jobtelemetry.rq.runtime import Runtime
+from jobtelemetry.store.keys import JOB_REPORT_FIELD
 from jobtelemetry.store.record import append_cancelled_unstarted
 
 Args = tuple[Any, ...]
@@ -23,6 +25,10 @@ Kwargs = Mapping[str, Any]
 Wrapped = Callable[..., Any]
 
 _UNSTARTED = {"created", "queued", "scheduled", "deferred", "ready_to_enqueue", "rate_limited"}
+_PERFORMING = "_jobtelemetry_performing"
+#: A job that is deleted while it runs must not leave a hash of one field.
+_NOTE = "return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])"
+
 _cancelling: ContextVar[Job | None] = ContextVar("jobtelemetry_cancelling", default=None)
 
 
@@ -43,6 +49,7 @@ class JobHooks:
             ("set_status", self.set_status),
         ):
             patches.wrap(Job, name, hook)
+        patches.replace(Job, "func", property(partial(self.load, vars(Job)["func"].fget)))
 
     def create(self, wrapped: Wrapped, cls: type[Job], args: Args, kwargs: Kwargs) -> Any:
         """A producer makes a job, and knows its function."""
@@ -69,6 +76,7 @@ class JobHooks:
     def perform(self, wrapped: Wrapped, job: Job, args: Args, kwargs: Kwargs) -> Any:
         """The job's function runs. What it says with ``Cancel`` or ``Discard``, raised or returned, is noted."""
         forget_verdict(job)
+        job.__dict__[_PERFORMING] = True
         try:
             result = wrapped(*args, **kwargs)
             if isinstance(result, (Cancel, Discard)):
@@ -78,7 +86,18 @@ class JobHooks:
             if isinstance(verdict, Cancel):
                 job._failure_callback = None  # type: ignore[assignment]
             raise
+        finally:
+            job.__dict__.pop(_PERFORMING, None)
         return result
+
+    def load(self, wrapped: Wrapped, job: Job) -> Any:
+        """The job's function is imported; what its decorator says is noted for those who never load the job."""
+        function = wrapped(job)
+        with self._runtime.fence("label"):
+            if job.__dict__.get(_PERFORMING) and labels.note_report(job, function):
+                report = labels.report(job)
+                job.connection.eval(_NOTE, 1, job.key, JOB_REPORT_FIELD, report)
+        return function
 
     def cancel(self, wrapped: Wrapped, job: Job, args: Args, kwargs: Kwargs) -> Any:
         """Somebody cancels a job."""

@@ -14,13 +14,14 @@ from typing import Any
 from rq.job import UNEVALUATED, Job
 
 from jobtelemetry.options import options_of
-from jobtelemetry.store.keys import JOB_DUE_FIELD, JOB_WORKER_FIELD
+from jobtelemetry.store.keys import JOB_DUE_FIELD, JOB_REPORT_FIELD, JOB_WORKER_FIELD
 
 #: The label as long as nobody knows better.
 UNKNOWN = "unknown"
 
 _NOTED = "_jobtelemetry_worker"
 _DUE = "_jobtelemetry_due"
+_REPORT = "_jobtelemetry_report"
 _CALL = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_<>]\w*)+)\(")
 
 
@@ -64,6 +65,20 @@ def of_loaded_job(job: Job, known: str) -> str:
 def note(job: Job, function: Any) -> None:
     """Remember a job's label until the job is saved."""
     job.__dict__[_NOTED] = of_callable(function)
+    note_report(job, function)
+
+
+def note_report(job: Job, function: Any) -> bool:
+    """Remember what a job's function, or its class, says about reporting. Returns whether that is news."""
+    said = options_of(function).report or options_of(getattr(function, "__self__", None)).report
+    before = report(job)
+    job.__dict__[_REPORT] = said
+    return said != before
+
+
+def report(job: Job) -> str:
+    """What the job's decorator says about reporting, as far as this process knows; empty for nothing."""
+    return str(job.__dict__.get(_REPORT) or "")
 
 
 def note_due(job: Job, due: float | None) -> None:
@@ -84,6 +99,8 @@ def fields(job: Job) -> dict[str, str]:
     if _DUE in job.__dict__:
         moment = job.__dict__[_DUE]
         saved[JOB_DUE_FIELD] = "" if moment is None else f"{moment:.6f}"
+    if said := report(job):
+        saved[JOB_REPORT_FIELD] = said
     return saved
 
 
@@ -93,6 +110,8 @@ def restore(job: Job, raw: dict[Any, Any]) -> None:
         job.__dict__[_NOTED] = noted.decode()
     if moment := raw.get(JOB_DUE_FIELD.encode()):
         job.__dict__[_DUE] = float(moment)
+    if said := raw.get(JOB_REPORT_FIELD.encode()):
+        job.__dict__[_REPORT] = said.decode()
 
 
 def _of_class(cls: type) -> str:
@@ -101,8 +120,6 @@ def _of_class(cls: type) -> str:
 
 def _decorated_name(path: str) -> str:
     """The name given with ``@job(name=...)``, without importing anything: the work-horse has done so."""
-
-
     module_path, _, attribute = path.rpartition(".")
     while module_path:
         if module := sys.modules.get(module_path):

@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq import worker_registration
 from rq.utils import utcformat
 from rq.worker.base import BaseWorker
 
 from jobtelemetry.rq.arguments import argument
 from jobtelemetry.rq.patch import Patches
-from jobtelemetry.rq.piggyback import piggyback
+from jobtelemetry.rq.piggyback import piggyback, write_own_errors
 from jobtelemetry.rq.runtime import OFF, Runtime, log
+from jobtelemetry.sinks import sentry
+from jobtelemetry.sinks.tracing import provider
 from jobtelemetry.store.reconcile import forget_gone_workers, reconcile
 from jobtelemetry.store.record import append_probe
 
@@ -33,6 +36,7 @@ class LifecycleHooks:
         """Put the hooks in place."""
         patches.wrap(BaseWorker, "bootstrap", self.bootstrap)
         patches.wrap(BaseWorker, "run_maintenance_tasks", self.run_maintenance_tasks)
+        patches.wrap(BaseWorker, "teardown", self.teardown)
         patches.wrap(worker_registration, "register", self.register)
         patches.wrap(worker_registration, "unregister", self.unregister)
 
@@ -44,6 +48,8 @@ class LifecycleHooks:
 
     def _probe(self, worker: BaseWorker) -> None:
         problem = probe(worker.connection, self._runtime)
+        if problem and problem == worker.__dict__.get(OFF):
+            return  # said before
         if problem:
             log.error(
                 "jobtelemetry cannot record the jobs of this RQ worker; it runs them uninstrumented",
@@ -56,7 +62,9 @@ class LifecycleHooks:
                 remedy(problem),
             )
             worker.__dict__[OFF] = problem
+            sentry.decide(False)
         elif worker.__dict__.pop(OFF, None):
+            sentry.decide(True)
             log.warning("jobtelemetry can record the jobs of this RQ worker again", extra={"rq_worker": worker.name})
             pipe = worker.connection.pipeline()
             self._mark(worker, pipe)
@@ -99,7 +107,23 @@ class LifecycleHooks:
                 for event in reconcile(worker.connection, self._runtime.keys, self._runtime.limits):
                     self._runtime.tell(event)
                 forget_gone_workers(worker.connection, self._runtime.keys)
+        with self._runtime.fence("flush"):
+            if not worker.__dict__.get(OFF):
+                write_own_errors(worker.connection, self._runtime)
         return wrapped(*args, **kwargs)
+
+    def teardown(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
+        """A worker ends, and what it has reported is sent."""
+        try:
+            return wrapped(*args, **kwargs)
+        finally:
+            with self._runtime.fence("flush"):
+                if not worker.is_horse:
+                    self._runtime.flush()
+                    self._runtime.spans.sdk.flush(provider())
+            with self._runtime.fence("flush"):
+                if not worker.is_horse and not worker.__dict__.get(OFF):
+                    write_own_errors(worker.connection, self._runtime)
 
 
 def probe(connection: Any, runtime: Runtime) -> str:
@@ -122,11 +146,11 @@ def probe(connection: Any, runtime: Runtime) -> str:
 def remedy(problem: str) -> str:
     """What an operator does about a problem that :func:`probe` found."""
     word = problem.upper()
-    if "NOPERM" in word or "UNKNOWN COMMAND" in word:
+    if "NOPERM" in word or "PERMISSION" in word or "UNKNOWN COMMAND" in word:
         return "allow EVAL and the keys of jobtelemetry to this Redis user (ACL: +eval ~rq:telemetry:*)"
     if "READONLY" in word or "READ ONLY" in word:
         return "connect the worker to the primary; RQ cannot run jobs on a read-only replica either"
-    if "OOM" in word:
+    if "OOM" in word or "MAXMEMORY" in word:
         return "raise maxmemory or free memory; RQ cannot store results either"
     if "HOLDS A" in word:
         return "another program uses that key: rename or delete it, then restart the worker"

@@ -8,24 +8,36 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rq.job import Job
+from rq.job import Job, JobStatus
 from rq.worker import SimpleWorker, SpawnWorker, Worker
 from rq.worker.base import BaseWorker
 
+from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import ERROR_TYPES, Ending, Outcome, State
 from jobtelemetry.rq import labels
 from jobtelemetry.rq.arguments import argument
 from jobtelemetry.rq.horse import HorsePipe
+from jobtelemetry.rq.horse_span import ending_told, exception_facts
 from jobtelemetry.rq.patch import Patches
 from jobtelemetry.rq.run import Run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
-from jobtelemetry.rq.spawn import inherited_run, spawning
+from jobtelemetry.rq.spawn import inherited_off, inherited_run, spawning
+from jobtelemetry.sinks.tracing import provider
 from jobtelemetry.store.reconcile import settle_reply
-from jobtelemetry.store.record import append_settle
+from jobtelemetry.store.record import COUNTED, LATE, append_settle
 
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
 Wrapped = Callable[..., Any]
+
+
+#: What a job's status says about its last execution, where nobody could record it.
+_BY_STATUS = {
+    "finished": State.COMPLETED,
+    "canceled": State.CANCELLED,
+    "stopped": State.STOPPED,
+    "failed": State.DISCARD,
+}
 
 
 class ParentHooks:
@@ -36,10 +48,10 @@ class ParentHooks:
 
     def attach(self, patches: Patches) -> None:
         """Put the hooks in place."""
-        for owner in (Worker, SpawnWorker):
-            patches.wrap(owner, "fork_work_horse", self.fork_work_horse)
-        for owner in (Worker, SimpleWorker):
-            patches.wrap(owner, "execute_job", self.execute_job)
+        patches.wrap(Worker, "fork_work_horse", self.fork_work_horse)
+        patches.wrap(SpawnWorker, "fork_work_horse", self.fork_work_horse)
+        patches.wrap(Worker, "execute_job", self.execute_job)
+        patches.wrap(SimpleWorker, "execute_job", self.execute_job)
         patches.wrap(Worker, "monitor_work_horse", self.monitor_work_horse)
         patches.wrap(BaseWorker, "main_work_horse", self.main_work_horse)
         patches.wrap(BaseWorker, "handle_work_horse_killed", self.handle_work_horse_killed)
@@ -49,6 +61,8 @@ class ParentHooks:
         try:
             return wrapped(*args, **kwargs)
         finally:
+            with self._runtime.fence("trace"):
+                self._end_span(worker, argument(wrapped, args, kwargs, "job"))
             with self._runtime.fence("start"):
                 for run in runs_of(worker).values():
                     if run.pipe is not None:
@@ -62,8 +76,12 @@ class ParentHooks:
             run = runs_of(worker).get(argument(wrapped, args, kwargs, "job").id)
             if run is not None and run.pipe is None:
                 run.pipe = HorsePipe()
-        with spawning(run, self._runtime.config):
+        with self._runtime.fence("trace"):
+            self._runtime.spans.sdk.before_fork(provider())
+        with spawning(run, self._runtime.config, worker.__dict__.get(OFF, "")):
             result = wrapped(*args, **kwargs)
+        with self._runtime.fence("trace"):
+            self._runtime.spans.sdk.after_fork()
         with self._runtime.fence("fork"):
             if run is not None and run.pipe is not None:
                 run.pipe.in_parent()
@@ -72,7 +90,11 @@ class ParentHooks:
     def main_work_horse(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
         """The horse begins."""
         with self._runtime.fence("fork"):
+            self._runtime.spans.sdk.in_horse()
+            self._runtime.enter_horse()
             job: Job = argument(wrapped, args, kwargs, "job")
+            if off := inherited_off():
+                worker.__dict__[OFF] = off
             run = runs_of(worker).get(job.id) or inherited_run()
             if run is not None:
                 runs_of(worker)[job.id] = run
@@ -106,11 +128,30 @@ class ParentHooks:
             run = runs_of(worker).get(job.id)
             if run is not None:
                 said = horse_said(run, worker)
+                if untold := said.get("untold"):
+                    self._runtime.tell_for_horse(ExecutionEvent.from_dict(untold))
+                self._runtime.note_logged(said.get("logged", ()))
                 for hook, number in said.get("own_errors", {}).items():
                     self._runtime.note_error(hook, "in the work-horse", number)
                 if not run.recorded and not said.get("recorded") and run.in_table and not worker.__dict__.get(OFF):
                     self._settle(worker, job, run)
+                run.horse_gone = True
         return result
+
+    def _end_span(self, worker: BaseWorker, job: Job) -> None:
+        """End the span of an execution whose end is known. Where it is not, the reconciler will find it."""
+        run = runs_of(worker).get(job.id)
+        if run is None or run.trace is None or run.trace.ended:
+            return
+        said = horse_said(run, worker)
+        if said.get("late") or run.answer == LATE:
+            return  # counted as abandoned before, and its span made then
+        told = said.get("ending")
+        if told is None and run.event is None and not run.horse_gone and run.pipe is not None:
+            return
+        event = _ended(run, job, told)
+        if event is not None:
+            self._runtime.spans.end(run, event, (told or {}).get("span"))
 
     def _settle(self, worker: BaseWorker, job: Job, run: Run) -> None:
         event = replace(
@@ -130,6 +171,7 @@ class ParentHooks:
         )
         settled = settle_reply(event, pipe.execute()[0])
         if settled is not None:
+            run.event, run.answer = settled, COUNTED
             self._runtime.tell(settled)
 
 
@@ -141,16 +183,51 @@ def horse_said(run: Run, worker: BaseWorker) -> dict[str, Any]:
         run.said = run.pipe.receive()
         if label := run.said.get("worker"):
             run.start = replace(run.start, worker=label)
+        run.attributes.update(run.said.get("attributes", {}))
     return run.said
+
+
+def _ended(run: Run, job: Job, told: dict[str, Any] | None) -> ExecutionEvent | None:
+    """How an execution ended: as the horse told, as this process recorded it, or as RQ has the job.
+
+    To RQ it may still be running, because nobody could write its end; then it is the reconciler's.
+    """
+    if told is not None:
+        outcome = Outcome(State(told["state"]), told["reason"], told["error_type"])
+        event = replace(run.to_event(job), outcome=outcome, ended_at=told["ended_at"], message=told["message"])
+        event = replace(event, worker=told["worker"], exception=told["exception"], attributes=told["attributes"])
+        return replace(event, rate_limited=told["rate_limited"], retry_after=told["retry_after"])
+    if run.event is not None and (run.recorded or not run.in_table):
+        return run.event
+    status = job.get_status()
+    if status == JobStatus.STARTED and run.in_table:
+        return None
+    ending = _BY_STATUS.get(status.value if status is not None else "finished", State.FAILURE)
+    return replace(run.to_event(job), outcome=Outcome(ending, error_type="Unknown" if ending.failed else ""))
 
 
 def tell_parent(run: Run, runtime: Runtime) -> None:
     """In the horse: the ending is recorded; and what went wrong in our hooks, for the parent to count."""
     if run.pipe is None or run.event is None:
         return
+    message: dict[str, Any] = {
+        "recorded": run.recorded,
+        "late": run.answer == LATE,
+        "state": run.event.outcome.state.value,
+        "logged": runtime.logged_here(),
+    }
     errors = runtime.take_own_errors()
     try:
-        run.pipe.send(recorded=run.recorded, state=run.event.outcome.state.value, own_errors=errors)
+        run.pipe.send(**message, own_errors=errors)
+        if run.answer == COUNTED and runtime.needs_parent(run.event):
+            exception = exception_facts(run.error) if run.error else {}
+            run.pipe.send(untold=replace(run.event, exception=exception).to_dict())
+        if run.trace is not None and run.trace.sampled:
+            run.pipe.send(ending=ending_told(run.event, run.trace))
+    except BrokenPipeError:
+        runtime.give_back(errors)
+        if run.answer == COUNTED:
+            runtime.spans.end_orphaned(run, run.event)
     except BaseException:
         runtime.give_back(errors)
         raise

@@ -7,6 +7,8 @@ from typing import Any
 
 import wrapt
 
+from jobtelemetry.rq.arguments import parameters
+
 #: As wrapt calls it: the wrapped callable, the instance, positional and keyword arguments.
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], Mapping[str, Any]], Any]
 
@@ -27,6 +29,7 @@ class Patches:
         if original is None:
             return False
         self._originals.append((owner, name, original))
+        parameters(getattr(original, "__func__", original))
         wrapt.wrap_function_wrapper(owner, name, wrapper)
         return True
 

@@ -15,6 +15,7 @@ from typing import Any
 from redis.exceptions import ResponseError, WatchError
 
 from jobtelemetry.rq.runtime import Runtime
+from jobtelemetry.store.record import append_own_errors
 
 _COMMAND_NUMBER = re.compile(r"Command # (\d+) ")
 #: Worker, queue and source.
@@ -40,7 +41,7 @@ class Piggyback:
         self._pipeline = pipeline
         self._runtime = runtime
         self._execute = pipeline.execute
-        self._ours: list[tuple[Any, Callable[[Any], None] | None]] = []
+        self._ours: list[tuple[Any, Callable[[Any], None] | None, Callable[[], None] | None]] = []
         self._tally: list[tuple[Labels, Any]] = []
         self._append_tally: Callable[[Piggyback, Counter[Labels]], None] | None = None
 
@@ -49,12 +50,18 @@ class Piggyback:
         """Whether a command appended now waits for ``execute()``; while watching, redis-py sends at once."""
         return not self._pipeline.watching or bool(self._pipeline.explicit_transaction)
 
-    def append(self, command: Callable[[Any], Any], on_reply: Callable[[Any], None] | None = None) -> bool:
+    def append(
+        self,
+        command: Callable[[Any], Any],
+        on_reply: Callable[[Any], None] | None = None,
+        on_rebuild: Callable[[], None] | None = None,
+    ) -> bool:
         """Append what ``command(pipeline)`` appends.
 
         Args:
             command: Appends exactly one command to the pipeline.
             on_reply: Gets the reply, or the exception that stands for it.
+            on_rebuild: Called before RQ has to build the transaction again because of us.
 
         Returns:
             Whether it was appended.
@@ -62,7 +69,7 @@ class Piggyback:
         if self._runtime.suspended or not self.buffers:
             return False
         command(self._pipeline)
-        self._ours.append((self._pipeline.command_stack[-1], on_reply))
+        self._ours.append((self._pipeline.command_stack[-1], on_reply, on_rebuild))
         return True
 
     def tally(self, labels: Labels, append: Callable[[Piggyback, Counter[Labels]], None]) -> None:
@@ -77,12 +84,14 @@ class Piggyback:
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         """What ``pipeline.execute`` would do and return without us."""
-        with self._runtime.fence("tally"):
+        with self._runtime.fence("enqueue"):
             self._flush_tally()
+        with self._runtime.fence("record"):
+            self._flush_own_errors()
         ours, self._ours = self._ours, []
         pipeline = self._pipeline
         stack = list(pipeline.command_stack)
-        mine = {id(command): on_reply for command, on_reply in ours}
+        mine = {id(command): on_reply for command, on_reply, _ in ours}
         if not any(id(command) in mine for command in stack):
             return self._execute(raise_on_error)  # type: ignore[no-any-return]
         scripts, watching = set(pipeline.scripts), pipeline.watching
@@ -94,6 +103,10 @@ class Piggyback:
             self._runtime.suspend(error)
             if watching:
                 # What was watched is no longer; RQ builds the transaction again, and we stay out of it.
+                for _, _, on_rebuild in ours:
+                    with self._runtime.fence("record"):
+                        if on_rebuild is not None:
+                            on_rebuild()
                 raise WatchError("jobtelemetry's commands were refused") from error
             pipeline.command_stack = [command for command in stack if id(command) not in mine]
             pipeline.scripts = scripts
@@ -107,7 +120,7 @@ class Piggyback:
         for command, reply in zip(stack, replies, strict=True):
             on_reply = mine.get(id(command))
             if on_reply is not None:
-                with self._runtime.fence("reply"):
+                with self._runtime.fence("record"):
                     on_reply(reply)
         theirs = []
         for number, (command, reply) in enumerate(zip(stack, replies, strict=True), 1):
@@ -125,6 +138,31 @@ class Piggyback:
         counts = Counter(labels for labels, command in tally if id(command) in present)
         if counts and self._append_tally and not self._runtime.suspended:
             self._append_tally(self, counts)
+
+    def _flush_own_errors(self) -> None:
+        """Our own errors travel with whatever else of ours does, until Redis has said that it has them."""
+        errors = self._runtime.own_errors
+        if not errors or not self._ours:
+            return
+
+        def on_reply(reply: Any) -> None:
+            if not isinstance(reply, Exception):
+                self._runtime.written(errors)
+
+        self.append(lambda pipe: append_own_errors(pipe, self._runtime.keys, errors), on_reply)
+
+
+def write_own_errors(connection: Any, runtime: Runtime) -> None:
+    """Write errors of our hooks that no transaction has taken along.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer or refuses.
+    """
+    if errors := runtime.own_errors:
+        pipe = connection.pipeline(transaction=False)
+        append_own_errors(pipe, runtime.keys, errors)
+        pipe.execute()
+        runtime.written(errors)
 
 
 def _refused(error: ResponseError, stack: list[Any], mine: dict[int, Any]) -> bool:

@@ -16,6 +16,7 @@ from rq.job import Job, JobStatus
 from rq.queue import Queue
 
 from jobtelemetry.outcomes import Cancel, Discard, Ending
+from jobtelemetry.ratelimit import detect
 from jobtelemetry.rq import labels
 from jobtelemetry.rq.arguments import argument
 from jobtelemetry.rq.cancel import write_cancelled
@@ -24,7 +25,7 @@ from jobtelemetry.rq.patch import Patches
 from jobtelemetry.rq.piggyback import Labels, Piggyback, piggyback
 from jobtelemetry.rq.run import Run, new_run, verdict_of
 from jobtelemetry.rq.runtime import Runtime
-from jobtelemetry.store.record import COUNTED, append_enqueued, append_finish
+from jobtelemetry.store.record import COUNTED, append_enqueued, append_finish, finished
 
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
@@ -85,22 +86,17 @@ class EnqueueHooks:
         return result
 
     def _append(self, attached: Piggyback, counts: Counter[Labels]) -> None:
-        own_errors = self._runtime.take_own_errors()
         for labels_, number in counts.items():
-            appended = attached.append(
-                lambda pipe, labels_=labels_, number=number, errors=own_errors: append_enqueued(  # type: ignore[misc]
+            attached.append(
+                lambda pipe, labels_=labels_, number=number: append_enqueued(  # type: ignore[misc]
                     pipe,
                     self._runtime.keys,
                     *labels_,
                     now=time.time(),
                     limits=self._runtime.limits,
                     number=number,
-                    own_errors=errors,
                 )
             )
-            if appended:
-                own_errors = {}
-        self._runtime.give_back(own_errors)
 
     def schedule(self, wrapped: Wrapped, queue: Queue, args: Args, kwargs: Kwargs) -> Any:
         """A job is delayed; an intended delay is not waiting."""
@@ -136,11 +132,21 @@ class SynchronousHooks:
             run.attempt = run.max_attempts = 1
             run.performing_since = run.start.started_at
             here = (job, run)
+        entered = None
+        with self._runtime.fence("trace"):
+            if here is not None:
+                self._runtime.spans.start(here[1], here[0])
+                entered = self._runtime.spans.enter(here[1], here[0], in_horse=False)
         token = _running_here.set(here)
         try:
             return wrapped(*args, **kwargs)
         finally:
             _running_here.reset(token)
+            with self._runtime.fence("trace"):
+                if entered is not None:
+                    self._runtime.spans.leave(entered, in_horse=False)
+                if here is not None and here[1].event is not None:
+                    self._runtime.spans.end(here[1], here[1].event)
             if here is not None and here[1].event is not None and here[1].answer == COUNTED:
                 with self._runtime.fence("tell"):
                     self._runtime.tell(here[1].event)
@@ -156,16 +162,22 @@ class SynchronousHooks:
             job._success_callback = None  # type: ignore[assignment]
             if hasattr(job, "webhooks"):
                 job.webhooks = []
-            with queue.connection.pipeline() as pipeline:
-                write_cancelled(job, pipeline, verdict, DEFAULT_RESULT_TTL, self._runtime)
-                self._append(job, pipeline, Ending.CANCELLED, verdict)
-                pipeline.execute()
+            try:
+                with queue.connection.pipeline() as pipeline:
+                    write_cancelled(job, pipeline, verdict, DEFAULT_RESULT_TTL, self._runtime)
+                    with self._runtime.fence("record"):
+                        self._append(job, pipeline, Ending.CANCELLED, verdict)
+                    pipeline.execute()
+            except Exception as error:  # RQ then fails the job, as it would without us
+                self._runtime.note_error("cancel", error)
+                raise verdict from error
             return job
 
     def handle_success(self, wrapped: Wrapped, job: Job, args: Args, kwargs: Kwargs) -> Any:
         """RQ writes that the job finished."""
         result = wrapped(*args, **kwargs)
-        self._append(job, argument(wrapped, args, kwargs, "pipeline"), Ending.RETURNED, None)
+        with self._runtime.fence("record"):
+            self._append(job, argument(wrapped, args, kwargs, "pipeline"), Ending.RETURNED, None)
         return result
 
     def handle_failure(self, wrapped: Wrapped, job: Job, args: Args, kwargs: Kwargs) -> Any:
@@ -173,30 +185,32 @@ class SynchronousHooks:
         result = wrapped(*args, **kwargs)
         error = sys.exc_info()[1]
         ending = Ending.DISCARDED if isinstance(error, Discard) else Ending.RAISED
-        self._append(job, argument(wrapped, args, kwargs, "pipeline"), ending, error)
+        with self._runtime.fence("record"):
+            self._append(job, argument(wrapped, args, kwargs, "pipeline"), ending, error)
         return result
 
     def _append(self, job: Job, pipeline: Any, ending: Ending, error: BaseException | None) -> None:
-        with self._runtime.fence("record"):
-            here = _running_here.get()
-            if here is None or here[0] is not job or pipeline is None:
-                return
-            run = here[1]
-            run.ending, run.error = ending, error
-            run.event = event = run.to_event(job)
+        here = _running_here.get()
+        if here is None or here[0] is not job or pipeline is None:
+            return
+        run = here[1]
+        run.ending, run.error, run.rate_limit = ending, error, detect(error)
+        run.event = event = run.to_event(job)
 
-            def on_reply(reply: Any) -> None:
-                run.answer = reply.decode() if isinstance(reply, bytes) else str(reply)
+        def on_reply(reply: Any) -> None:
+            run.answer, fault = finished(reply)
+            if fault:  # the script has counted its own
+                self._runtime.note_error("record", fault, number=int(isinstance(reply, Exception)))
 
-            piggyback(pipeline, self._runtime).append(
-                lambda pipe: append_finish(
-                    pipe,
-                    self._runtime.keys,
-                    event,
-                    job_key=job.key,
-                    rq_worker_key=self._runtime.keys.rq_worker("sync"),
-                    limits=self._runtime.limits,
-                    token=False,
-                ),
-                on_reply,
-            )
+        piggyback(pipeline, self._runtime).append(
+            lambda pipe: append_finish(
+                pipe,
+                self._runtime.keys,
+                event,
+                job_key=job.key,
+                rq_worker_key=self._runtime.keys.rq_worker("sync"),
+                limits=self._runtime.limits,
+                token=False,
+            ),
+            on_reply,
+        )

@@ -10,8 +10,10 @@ from rq.job import Job
 
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import Cancel, Discard, Ending, Outcome, classify
+from jobtelemetry.ratelimit import RateLimit
 from jobtelemetry.rq import labels
 from jobtelemetry.rq.horse import HorsePipe
+from jobtelemetry.rq.horse_span import RunTrace, exception_facts
 from jobtelemetry.store.record import AGAIN, COUNTED, LATE, Start
 
 _RUNS = "_jobtelemetry_runs"
@@ -30,15 +32,21 @@ class Run:
         pipe: From the horse to the parent; ``None`` where there is no horse.
         performing_since: When the job's function was called, Unix time.
         error: The exception that ended it.
+        rate_limit: What was found in it.
         ending: What happened, before it is judged.
         will_retry: Whether RQ runs the job again.
         signal: What killed the horse.
         rq_counts: Endings that RQ has added to its worker's counts in the transaction being built.
         appended: Whether the transaction being built carries our record.
+        counted_after: Endings that RQ counts in that transaction after our record.
+        repeats_left: What the job had before its success.
         event: What was recorded.
         answer: What Redis said to it.
+        told: Whether the sinks were told.
         said: What the horse said, once the parent has heard it.
         attributes: What the job added with ``set_attribute``.
+        trace: Its CONSUMER span; ``None`` where nothing is traced.
+        horse_gone: Whether RQ has seen the horse's end.
     """
 
     start: Start
@@ -48,15 +56,21 @@ class Run:
     pipe: HorsePipe | None = None
     performing_since: float | None = None
     error: BaseException | None = None
+    rate_limit: RateLimit | None = None
     ending: Ending | None = None
     will_retry: bool = False
     signal: int = 0
     rq_counts: int = 0
     appended: bool = False
+    counted_after: int = 0
+    repeats_left: int | None = None
     event: ExecutionEvent | None = None
     answer: str = ""
+    told: bool = False
     said: dict[str, Any] | None = None
     attributes: dict[str, str | int | float | bool] = field(default_factory=dict)
+    trace: RunTrace | None = None
+    horse_gone: bool = False
 
     @property
     def recorded(self) -> bool:
@@ -85,13 +99,15 @@ class Run:
         if not began <= ended <= now:
             ended = now  # of an earlier attempt
         ready = self.start.ready_at
+        outcome = self.outcome()
+        traced = self.trace if self.trace is not None and self.trace.sampled else None
         return ExecutionEvent(
             execution_id=self.start.execution_id,
             job_id=self.start.job_id,
             worker=labels.of_loaded_job(job, self.start.worker),
             queue=self.start.queue,
             rq_worker=self.start.rq_worker,
-            outcome=self.outcome(),
+            outcome=outcome,
             attempt=self.attempt,
             max_attempts=self.max_attempts,
             started_at=self.start.started_at,
@@ -100,8 +116,16 @@ class Run:
             wait=None if ready is None else max(0.0, self.start.started_at - ready),
             source=self.start.source,
             message=_first_line(self.error),
+            trace_id=f"{traced.context.trace_id:032x}" if traced else "",
+            span_id=f"{traced.context.span_id:016x}" if traced else "",
+            timeout=float(job.timeout) if job.timeout and job.timeout > 0 else None,
+            exception=exception_facts(self.error) if traced and self.error and outcome.state.failed else {},
             attributes=dict(self.attributes),
             signal=self.signal,
+            rate_limited=self.rate_limit is not None,
+            retry_after=self.rate_limit.retry_after if self.rate_limit else None,
+            report=labels.report(job),
+            error=self.error,
         )
 
 

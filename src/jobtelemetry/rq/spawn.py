@@ -11,35 +11,40 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
+from jobtelemetry import logformat, otel
 from jobtelemetry.config import Config
+from jobtelemetry.sinks import sentry
+from jobtelemetry.sinks.tracing import span_context, traceparent
 
 if TYPE_CHECKING:
     from jobtelemetry.rq.run import Run
 
-_spawning: tuple[Run, Config] | None = None
+_spawning: tuple[Run, Config, str] | None = None
 
 #: In the horse: the run that the parent started, until the horse's own worker object takes it.
 _inherited: dict[str, Any] = {}
 
 
 @contextmanager
-def spawning(run: Run | None, config: Config) -> Iterator[None]:
-    """While this lasts, a horse that is spawned is given this run and these settings."""
+def spawning(run: Run | None, config: Config, off: str = "") -> Iterator[None]:
+    """While this lasts, a horse that is spawned is given this run, these settings, and why nothing can be recorded."""
     global _spawning
-    _spawning = (run, config) if run is not None else None
+    _spawning = (run, config, off) if run is not None else None
     try:
         yield
     finally:
         _spawning = None
 
 
-class InstrumentingOs(wrapt.ObjectProxy):  # type: ignore[misc]
+class InstrumentingOs(wrapt.ObjectProxy):  # type: ignore[type-arg]
     """The ``os`` module as RQ's worker module sees it, with our line in the programs that it spawns."""
 
     def spawnv(self, mode: int, path: str, args: Any, *rest: Any) -> int:
+        """As RQ calls it up to 2.x."""
         return int(self.__wrapped__.spawnv(mode, path, with_prelude(args), *rest))
 
     def posix_spawn(self, path: str, argv: Any, env: Any, **kwargs: Any) -> int:
+        """As RQ calls it from 3.0 on."""
         return int(self.__wrapped__.posix_spawn(path, with_prelude(argv), env, **kwargs))
 
 
@@ -48,14 +53,19 @@ def with_prelude(argv: Any) -> Any:
     try:
         if _spawning is None or len(argv) != 3 or argv[1] != "-c":
             return argv
-        run, config = _spawning
+        run, config, off = _spawning
         facts = {
             "config": asdict(config),
+            "off": off,
             "start": asdict(run.start),
             "attempt": run.attempt,
             "max_attempts": run.max_attempts,
             "in_table": run.in_table,
             "writer": run.pipe.writer if run.pipe else -1,
+            "span": traceparent(run.trace.context) if run.trace else "",
+            "otel": otel.configured(),
+            "log": logformat.chosen(),
+            "sentry": sentry.started_from_environment(),
         }
         prelude = (
             "import sys\n"
@@ -79,12 +89,24 @@ def enter(facts: str) -> None:
     from jobtelemetry.rq import instrument
 
     _inherited.update(json.loads(facts))
+    if _inherited["log"]:
+        logformat.log_to_stderr(*_inherited["log"])
     instrument(Config(**_inherited["config"]))
+    if _inherited["otel"]:
+        otel.configure_when_needed()
+    if _inherited["sentry"]:
+        sentry.start_from_environment()
+
+
+def inherited_off() -> str:
+    """In the spawned horse: why nothing can be recorded for its worker; empty if it can."""
+    return str(_inherited.get("off", ""))
 
 
 def inherited_run() -> Run | None:
     """In the spawned horse: the run of the execution that it was spawned for."""
     from jobtelemetry.rq.horse import HorsePipe
+    from jobtelemetry.rq.horse_span import RunTrace
     from jobtelemetry.rq.run import Run
     from jobtelemetry.store.record import Start
 
@@ -94,6 +116,8 @@ def inherited_run() -> Run | None:
     run.attempt, run.in_table = _inherited["attempt"], _inherited["in_table"]
     if _inherited["writer"] >= 0:
         run.pipe = HorsePipe.of_spawned(_inherited["writer"])
+    if context := span_context(_inherited["span"], remote=False):
+        run.trace = RunTrace(context)
     return run
 
 

@@ -6,7 +6,7 @@ key                   type    content
 ``…:running``         hash    execution id -> JSON of the start; its presence is the token that counts once
 ``…:series``          hash    every counter, histogram bucket and timestamp, by encoded field
 ``…:exemplars``       hash    field of a series -> trace id, span id, value, time of a recent execution
-``…:closed``          zset    executions counted without a token or as abandoned, by time; trimmed
+``…:closed``          zset    executions counted without a token or given up, jobs to be given up again; trimmed
 ``…:instrumented``    hash    RQ worker name -> its birth, for the audit
 ``…:log``             stream  the execution log, bounded
 ``…:cancelled:<q>``   zset    cancelled jobs of a queue by expiry, so that RQ's registry can forget them
@@ -28,7 +28,10 @@ def encode(parts: Sequence[str]) -> str:
 
 def decode(field: str) -> tuple[str, ...]:
     """Split a hash field into the labels that :func:`encode` joined."""
-    return tuple(part.replace("%7C", "|").replace("%25", "%") for part in field.split("|"))
+    parts = field.split("|")
+    if "%" in field:
+        parts = [part.replace("%7C", "|").replace("%25", "%") for part in parts]
+    return tuple(parts)
 
 
 #: Fields of RQ's own job hash that jobtelemetry adds; RQ ignores and keeps fields that it does not know.

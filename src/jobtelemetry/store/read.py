@@ -132,8 +132,10 @@ def _worker_states(
     states = []
     for name, row in zip(names, rows, strict=True):
         state, queues, birth, death, succeeded, failed, recorded = ("" if v is None else _text(v) for v in row)
-        if death or not any(row):
-            continue  # gone, or expired and not yet forgotten by RQ
+        if death or not (state or birth):
+            # Gone, or expired and not yet forgotten by RQ: an orphaned work-horse that counts its ending on the hash
+            # of a dead worker brings it back with nothing but that.
+            continue
         states.append(
             RQWorkerState(
                 name=name,

@@ -17,7 +17,7 @@ from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import State
 from jobtelemetry.store.keys import Keys, encode
 
-#: What :func:`append_finish` and :func:`append_stuck` can answer; anything else is a fault, in Redis's words.
+#: What :func:`append_finish` and :func:`append_stuck` can answer. Nothing of these: it could not be counted.
 COUNTED, LATE, AGAIN = "counted", "late", "again"
 
 
@@ -29,10 +29,11 @@ def _script(*names: str) -> str:
 
 
 _START = _script("common", "start")
-_FINISH = _script("common", "own_errors", "count", "finish")
-_STUCK = _script("common", "own_errors", "count", "stuck")
+_FINISH = _script("common", "count", "finish")
+_STUCK = _script("common", "count", "stuck")
 _SETTLE = _script("common", "count", "settle")
-_TALLY = _script("common", "own_errors", "tally")
+_TALLY = _script("common", "tally")
+_OWN_ERRORS = _script("common", "own_errors")
 _CANCELLED = _script("common", "cancelled")
 _PROBE = _script("common", "probe")
 
@@ -134,10 +135,6 @@ def log_fields(event: ExecutionEvent) -> tuple[str, ...]:
     return tuple(text for pair in entry.items() if pair[1] for text in pair)
 
 
-def _own_errors(errors: Mapping[str, int] | None) -> str:
-    return json.dumps(dict(errors)) if errors else ""
-
-
 def append_start(pipeline: Any, keys: Keys, start: Start, *, job_key: str, limits: Limits) -> Any:
     """Append the command that puts an execution into the running table; :func:`started` reads its reply."""
     entry = {
@@ -181,21 +178,19 @@ def append_finish(
     limits: Limits,
     token: bool = True,
     counted_by_rq: int = 0,
-    own_errors: Mapping[str, int] | None = None,
 ) -> Any:
     """Append the command that counts an ended execution, once however often it is executed.
 
     Args:
         token: Whether the start was written, so that the running table decides; otherwise the id does.
         counted_by_rq: How many endings RQ adds to its worker's counts in the same transaction.
-        own_errors: Errors of hooks by hook name, to be counted with it.
     """
     duration, duration_le = _observed(event.duration, DURATION_BUCKETS)
     wait, wait_le = _observed(event.wait, WAIT_BUCKETS)
     return _eval(
         pipeline,
         _FINISH,
-        (*_counting_keys(keys, rq_worker_key), job_key),
+        (*_counting_keys(keys, rq_worker_key), job_key, keys.intermediate(event.queue)),
         (
             "token" if token else "free",
             event.execution_id,
@@ -210,11 +205,23 @@ def append_finish(
             f"{event.trace_id}|{event.span_id}" if event.trace_id else "",
             limits.label_sets,
             counted_by_rq,
-            _own_errors(own_errors),
+            event.job_id,
             limits.log_size,
             *(log_fields(event) if limits.log_size else ()),
         ),
     )
+
+
+def finished(reply: Any) -> tuple[str, str]:
+    """Read the reply to :func:`append_finish` or :func:`append_stuck`, or the exception that stands for it.
+
+    Returns:
+        What became of it, or nothing; and what could not be written, in Redis's words, or nothing.
+    """
+    if isinstance(reply, Exception):
+        return "", str(reply)
+    answer, fault = map(_text, reply)
+    return answer, fault
 
 
 def append_stuck(
@@ -222,11 +229,9 @@ def append_stuck(
     keys: Keys,
     event: ExecutionEvent,
     *,
-    retries_left: int,
     rq_worker_key: str,
     limits: Limits,
     counted_by_rq: int = 0,
-    own_errors: Mapping[str, int] | None = None,
 ) -> Any:
     """Append the command that counts a job stuck in RQ's intermediate queue, for which no execution is named."""
     return _eval(
@@ -235,14 +240,12 @@ def append_stuck(
         _counting_keys(keys, rq_worker_key),
         (
             event.job_id,
-            retries_left,
             encode([event.worker, event.queue, event.source]),
             event.outcome.state.value,
             f"{event.ended_at:.6f}",
             encode([event.outcome.error_type]),
             limits.label_sets,
             counted_by_rq,
-            _own_errors(own_errors),
             limits.log_size,
             *(log_fields(event) if limits.log_size else ()),
         ),
@@ -275,7 +278,7 @@ def append_settle(
     return _eval(
         pipeline,
         _SETTLE,
-        (*_counting_keys(keys, rq_worker_key), job_key, execution_key),
+        (*_counting_keys(keys, rq_worker_key), job_key, execution_key, keys.intermediate(event.queue)),
         (
             "exited" if exited else "abandoned",
             event.execution_id,
@@ -304,17 +307,16 @@ def append_enqueued(
     now: float,
     limits: Limits,
     number: int = 1,
-    own_errors: Mapping[str, int] | None = None,
 ) -> Any:
     """Append the command that counts jobs put on a queue."""
-    return _tally(pipeline, keys, "enqueued", (worker, queue, source), number, now, limits, own_errors)
+    return _tally(pipeline, keys, "enqueued", (worker, queue, source), number, now, limits)
 
 
 def append_cancelled_unstarted(
     pipeline: Any, keys: Keys, worker: str, queue: str, source: str, *, now: float, limits: Limits
 ) -> Any:
     """Append the command that counts a job cancelled before it ran."""
-    return _tally(pipeline, keys, "unstarted", (worker, queue, source), 1, now, limits, None)
+    return _tally(pipeline, keys, "unstarted", (worker, queue, source), 1, now, limits)
 
 
 def _tally(
@@ -325,9 +327,8 @@ def _tally(
     number: int,
     now: float,
     limits: Limits,
-    own_errors: Mapping[str, int] | None,
 ) -> Any:
-    args = (counter, encode(labels), number, f"{now:.6f}", limits.label_sets, _own_errors(own_errors))
+    args = (counter, encode(labels), number, f"{now:.6f}", limits.label_sets)
     return _eval(pipeline, _TALLY, (keys.series,), args)
 
 
@@ -339,6 +340,12 @@ def append_cancelled(pipeline: Any, keys: Keys, job_id: str, queue: str, *, now:
     """
     args = (job_id, f"{now:.0f}", f"{now + ttl:.0f}")
     return _eval(pipeline, _CANCELLED, (keys.cancelled(queue), keys.registry("canceled", queue)), args)
+
+
+def append_own_errors(pipeline: Any, keys: Keys, errors: Mapping[str, int]) -> Any:
+    """Append the command that counts errors of our own hooks, by hook."""
+    args = tuple(text for hook, number in errors.items() for text in (encode([hook]), number))
+    return _eval(pipeline, _OWN_ERRORS, (keys.series,), args)
 
 
 def append_probe(pipeline: Any, keys: Keys) -> Any:

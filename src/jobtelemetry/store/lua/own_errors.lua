@@ -1,5 +1,4 @@
--- Errors of hooks that happened since this process last reached Redis: pairs of hook and number.
-local function own_errors(series, text)
-  if text == '' then return end
-  for hook, number in pairs(cjson.decode(text)) do call('HINCRBY', series, 'handler_errors|' .. hook, number) end
-end
+-- Errors of our own hooks that happened since this process last reached Redis.
+-- KEYS: series · ARGV: pairs of hook and number
+for i = 1, #ARGV, 2 do call('HINCRBY', KEYS[1], 'handler_errors|' .. ARGV[i], ARGV[i + 1]) end
+return fault or 'counted'

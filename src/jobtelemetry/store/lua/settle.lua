@@ -1,5 +1,6 @@
 -- Nothing reported the end of an execution: find out what became of it and count it, once.
--- KEYS: running, series, exemplars, closed, log, RQ worker hash, job hash, RQ's execution
+-- KEYS: running, series, exemplars, closed, log, RQ worker hash, job hash, RQ's execution, RQ's
+--       intermediate queue
 -- ARGV: 'exited' (its horse is gone; asked by the parent) or 'abandoned' (asked by a reconciler), execution id,
 --       label set, now, duration, its le, wait, its le, trace, label set limit, error type, log size,
 --       log fields ...
@@ -39,8 +40,8 @@ count(KEYS[2], KEYS[3], {
 if ARGV[1] == 'abandoned' then
   call('HINCRBY', KEYS[2], 'reconciled', 1)
   remember(KEYS[4], ARGV[2], tonumber(ARGV[4]))
-  remember(KEYS[4], 'job|' .. start.job .. '|' .. start.retries, tonumber(ARGV[4]))
 end
+expect_stuck(KEYS[9], KEYS[4], start.job, tonumber(ARGV[4]))
 if tonumber(ARGV[12]) > 0 then
   call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[12], '*', 'state', state, 'reason', reason, 'error_type', error_type, unpack(ARGV, 13))
 end
