@@ -1,0 +1,39 @@
+"""Fixtures for real servers and real worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("support.stage")
+
+import jobtelemetry  # noqa: E402
+from support.nursery import Nursery  # noqa: E402
+from support.servers import TcpServer, tcp_server  # noqa: E402
+from support.stage import Theatre  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """The process that worker processes are forked from; none outlives the session."""
+    with Nursery(tmp_path_factory.mktemp("nursery")) as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope="module")
+def tcp(request: pytest.FixtureRequest) -> Iterator[TcpServer]:
+    """A real server on a unix socket and a free TCP port, one per module."""
+    with tcp_server() as server:
+        yield server
+
+
+@pytest.fixture
+def theatre(tcp: TcpServer, nursery: Nursery, tmp_path: Path) -> Iterator[Theatre]:
+    """A server without any key, and worker processes that all end with the test."""
+    tcp.start()
+    tcp.client().flushall()
+    yield Theatre(tcp, nursery, tmp_path)
+    jobtelemetry.uninstrument()
+    nursery.clear()

@@ -1,0 +1,135 @@
+"""Faults in jobtelemetry's own code: which functions a run calls inside fences, and a run in which one of them raises.
+
+Nothing is replaced: Python's trace function raises at the moment of the call, so closures, properties and methods are
+reached alike, in a work-horse too, which inherits the trace function.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import jobtelemetry
+from jobtelemetry.rq.runtime import Runtime
+
+_PACKAGE = str(Path(jobtelemetry.__file__).parent)
+#: The fence itself, and what it does with an error: if these raise, nothing is left to catch it.
+_FENCE = {"fence", "note_error"}
+
+
+class InjectedFault(Exception):
+    """A fault that a test has put there."""
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """A function of jobtelemetry's."""
+
+    file: str
+    line: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.name}"
+
+
+def point_of(code: CodeType) -> Point:
+    """The function that a code object belongs to."""
+    name = getattr(code, "co_qualname", code.co_name)  # Python 3.11
+    return Point(os.path.relpath(code.co_filename, _PACKAGE), code.co_firstlineno, name)
+
+
+class _Trace:
+    """A trace function that is put back after it has raised: Python takes it away then."""
+
+    def __init__(self, book: Path) -> None:
+        self._book = book
+        self.depth = 0
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(_PACKAGE) and code.co_name not in _FENCE:
+            self.called(code)
+
+    def called(self, code: CodeType) -> None:
+        raise NotImplementedError
+
+    def note(self, line: str) -> None:
+        """In a file, so that a work-horse can do it too."""
+        descriptor = os.open(self._book, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(descriptor, f"{line}\n".encode())
+        os.close(descriptor)
+
+
+class _Listing(_Trace):
+    def called(self, code: CodeType) -> None:
+        point = point_of(code)
+        self.note(f"{point.file}\t{point.line}\t{point.name}\t{self.depth > 0}")
+
+
+class _Raising(_Trace):
+    def __init__(self, book: Path, point: Point, *, once: bool) -> None:
+        super().__init__(book)
+        self._point, self._once, self._done = point, once, False
+
+    def called(self, code: CodeType) -> None:
+        if code.co_firstlineno == self._point.line and not self._done and point_of(code) == self._point:
+            self._done = self._once
+            self.note("raised")
+            raise InjectedFault(f"in {self._point}")
+
+
+@contextmanager
+def _tracing(trace: _Trace) -> Iterator[None]:
+    fence, note_error = Runtime.fence, Runtime.note_error
+
+    @contextmanager
+    def tracked(self: Runtime, hook: str) -> Iterator[None]:
+        sys.settrace(trace)
+        trace.depth += 1
+        try:
+            with fence(self, hook):
+                yield
+        finally:
+            trace.depth -= 1
+
+    def resumed(self: Runtime, *args: Any, **kwargs: Any) -> None:
+        note_error(self, *args, **kwargs)
+        sys.settrace(trace)
+
+    Runtime.fence, Runtime.note_error = tracked, resumed  # type: ignore[method-assign,assignment]
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
+        Runtime.fence, Runtime.note_error = fence, note_error  # type: ignore[method-assign]
+
+
+@contextmanager
+def listing(book: Path) -> Iterator[None]:
+    """While this lasts, every call of a function of jobtelemetry's is written into the book; see :func:`listed`."""
+    with _tracing(_Listing(book)):
+        yield
+
+
+def listed(book: Path) -> tuple[set[Point], set[Point]]:
+    """The functions that were called inside fences, and those that were only called outside."""
+    inside, outside = set(), set()
+    for row in book.read_text().splitlines():
+        file, line, name, fenced = row.split("\t")
+        (inside if fenced == "True" else outside).add(Point(file, int(line), name))
+    return inside, outside - inside
+
+
+@contextmanager
+def raising(book: Path, point: Point, *, once: bool) -> Iterator[None]:
+    """While this lasts, calls of this function raise: every one, or the first in each process."""
+    with _tracing(_Raising(book, point, once=once)):
+        yield
