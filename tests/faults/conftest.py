@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-survived: list[int] = []
-injected: list[int] = []
+from faults import score
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say it."""
-    if injected:
-        terminalreporter.write_line(f"faults inside hooks: {sum(survived)} survived of {sum(injected)} injected")
+    if score.injected:
+        line = f"faults inside hooks: {sum(score.survived)} survived of {sum(score.injected)} injected"
+        terminalreporter.write_line(line)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from faults import conftest
+from faults import score
 from faults.injection import Point, listed, listing, raising
 from faults.scene import Left, play
 from jobtelemetry.demo.server import EmbeddedServer
@@ -98,8 +98,8 @@ def test_a_fault_in_any_function_of_a_hook(scenes: Scenes, kind: str, once: bool
         left = play(scenes.url, kind, lambda book, point=point: raising(book, point, once=once))  # type: ignore[misc]
         if problems := _problems(point, left, scenes.whole[kind]):
             wrong.append(f"{point}: " + "; ".join(problems))
-    conftest.injected.append(len(points))
-    conftest.survived.append(len(points) - len(wrong))
+    score.injected.append(len(points))
+    score.survived.append(len(points) - len(wrong))
     assert not wrong, "\n".join(wrong)
 
 

@@ -199,8 +199,8 @@ class SynchronousHooks:
 
         def on_reply(reply: Any) -> None:
             run.answer, fault = finished(reply)
-            if fault:  # the script has counted its own
-                self._runtime.note_error("record", fault, number=int(isinstance(reply, Exception)))
+            if fault:
+                self._runtime.note_error("record", fault)
 
         piggyback(pipeline, self._runtime).append(
             lambda pipe: append_finish(

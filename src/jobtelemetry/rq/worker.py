@@ -96,7 +96,7 @@ class ExecutionHooks:
             run.attempt, run.in_table = said.attempt, not said.fault
             run.max_attempts = said.attempt + run.start.retries_left
             if said.fault:
-                self._runtime.note_error("start", said.fault, number=0)
+                self._runtime.note_error("start", said.fault)
 
         piggyback(pipeline, self._runtime).append(
             lambda pipe: append_start(
@@ -266,8 +266,8 @@ class ExecutionHooks:
 
         def on_reply(reply: Any) -> None:
             run.answer, fault = finished(reply)
-            if fault:  # the script has counted its own
-                self._runtime.note_error("record", fault, number=int(isinstance(reply, Exception)))
+            if fault:
+                self._runtime.note_error("record", fault)
             if run.counted_after and not run.recorded:  # it must show as unrecorded
                 worker.connection.hincrby(worker.key, WORKER_RECORDED_FIELD, -run.counted_after)
 

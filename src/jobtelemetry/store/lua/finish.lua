@@ -28,5 +28,4 @@ else
 end
 -- What could not be counted must show as unrecorded.
 if written and ARGV[14] ~= '0' then call('HINCRBY', KEYS[6], 'jobtelemetry_recorded', ARGV[14]) end
-if fault then call('HINCRBY', KEYS[2], 'handler_errors|record', 1) end
 return {written and verdict or '', fault or ''}

@@ -11,5 +11,4 @@ admit(KEYS[2], 'executions', ARGV[2], ARGV[3], tonumber(ARGV[4]))
 local entry = cjson.decode(ARGV[5])
 entry.attempt = attempt
 call('HSET', KEYS[1], ARGV[1], cjson.encode(entry))
-if fault then call('HINCRBY', KEYS[2], 'handler_errors|start', 1) end
 return {attempt, fault or ''}

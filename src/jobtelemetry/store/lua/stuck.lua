@@ -7,7 +7,6 @@
 -- Returns 'counted', 'again' or '' (it could not be counted), and a fault or ''.
 local function answer(verdict)
   if verdict ~= '' and ARGV[7] ~= '0' then call('HINCRBY', KEYS[6], 'jobtelemetry_recorded', ARGV[7]) end
-  if fault then call('HINCRBY', KEYS[2], 'handler_errors|record', 1) end
   return {verdict, fault or ''}
 end
 if was_expected(KEYS[4], ARGV[1]) then return answer('again') end

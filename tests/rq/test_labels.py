@@ -1,0 +1,70 @@
+"""Which worker label a job has."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from redis import Redis
+from rq.job import Job
+
+from jobtelemetry import ConfigError, job
+from jobtelemetry.rq import labels
+
+
+@job(name="ShowtimeProcessJob")
+def renamed():
+    """A function with a name of its own."""
+
+
+class Scraper:
+    """A class whose instances and methods are enqueued."""
+
+    def __call__(self):
+        """Run."""
+
+    def fetch(self):
+        """Run too."""
+
+
+HERE = __name__
+
+
+@pytest.mark.parametrize(
+    ("function", "label"),
+    [
+        ("cinema.jobs.sync", "cinema.jobs.sync"),
+        (os.getpid, "posix.getpid"),
+        (renamed, "ShowtimeProcessJob"),
+        (Scraper(), f"{HERE}.Scraper"),
+        (Scraper().fetch, f"{HERE}.Scraper"),
+    ],
+)
+def test_a_producer_knows_the_function_or_class(function, label):
+    """The dotted path of a function, of the class for methods and instances, or the name that was given."""
+    assert labels.of_callable(function) == label
+
+
+@pytest.mark.parametrize(
+    ("description", "label"),
+    [
+        ("cinema.jobs.sync('a', b=1)", "cinema.jobs.sync"),
+        ("cinema.jobs.Class.method()", "cinema.jobs.Class.method"),
+        ("fetch('a')", labels.UNKNOWN),
+        ("__call__()", labels.UNKNOWN),
+        ("Send the weekly mail (again)", labels.UNKNOWN),
+        (None, labels.UNKNOWN),
+    ],
+)
+def test_a_description_tells_where_no_producer_did(description, label):
+    """RQ's own description names the function; a user's tells nothing."""
+    waiting = Job(id="x", connection=Redis())
+    waiting.description = description
+    assert labels.of_waiting_job(waiting) == label
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 201, None])
+def test_a_name_that_is_none_is_refused(name):
+    """@job(name=...) wants a text that can be a label."""
+    with pytest.raises(ConfigError, match="job"):
+        job(name=name)
