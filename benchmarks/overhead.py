@@ -14,11 +14,10 @@ import statistics
 import time
 from typing import Any
 
-from rq import Queue, SimpleWorker, Worker
-
 import jobtelemetry
 from benchmarks.jobs import no_op
 from jobtelemetry.demo.server import EmbeddedServer
+from rq import Queue, SimpleWorker, Worker
 
 CLASSES = {"Worker": Worker, "SimpleWorker": SimpleWorker}
 
@@ -89,7 +88,9 @@ def report(worker: str, rounds: list[tuple[tuple[float, ...], tuple[float, ...]]
     print(f"{worker}, {jobs} no-op jobs, {len(rounds)} rounds: median (min-max) of instrumented / bare")
     print(f"  running   {ratio(1)}   bare {each(0, 1) / jobs * 1e3:.2f} ms a job")
     print(f"  enqueuing {ratio(0)}   bare {each(0, 0) / jobs * 1e3:.3f} ms a job")
-    print(f"  commands an execution {each(0, 2):.1f} -> {each(1, 2):.1f}, bytes sent {each(0, 3):.0f} -> {each(1, 3):.0f}")
+    print(
+        f"  commands an execution {each(0, 2):.1f} -> {each(1, 2):.1f}, bytes sent {each(0, 3):.0f} -> {each(1, 3):.0f}"
+    )
 
 
 if __name__ == "__main__":

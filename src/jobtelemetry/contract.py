@@ -220,9 +220,7 @@ SERIES_DROPPED = Family(
     ("family",),
 )
 UP = Family("jobtelemetry_up", Kind.GAUGE, "Whether the last read from Redis succeeded.")
-SCRAPE_DURATION = Family(
-    "jobtelemetry_scrape_duration_seconds", Kind.GAUGE, "How long this scrape took to read Redis."
-)
+SCRAPE_DURATION = Family("jobtelemetry_scrape_duration_seconds", Kind.GAUGE, "How long this scrape took to read Redis.")
 BUILD_INFO = Family("jobtelemetry_build_info", Kind.GAUGE, "The version of jobtelemetry; always 1.", ("version",))
 
 FAMILIES: tuple[Family, ...] = (

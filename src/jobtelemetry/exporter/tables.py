@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from jobtelemetry.contract import DURATION_BUCKETS, QUEUE_STATUSES, RQ_WORKER_STATUSES
 from jobtelemetry.exporter import formats, verdict
-from jobtelemetry.figures import WorkerFigures, summarise, total
 from jobtelemetry.exporter.markup import Markup, element, join
+from jobtelemetry.figures import WorkerFigures, summarise, total
 from jobtelemetry.outcomes import State
 from jobtelemetry.store.snapshot import QueueState, RQWorkerState, Snapshot
 

@@ -16,6 +16,7 @@ from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.store.keys import JOB_CANCEL_DETAIL_FIELD, JOB_CANCEL_REASON_FIELD
 from jobtelemetry.store.record import append_cancelled
 
+
 def end_execution(worker: BaseWorker, job: Job, execution: Any, verdict: Cancel, runtime: Runtime) -> bool:
     """End a worker's execution as cancelled, as ``handle_job_failure`` would end it as failed.
 
@@ -65,9 +66,7 @@ def write_cancelled(
             JOB_CANCEL_DETAIL_FIELD: verdict.detail[:500],
         }
         pipeline.hset(job.key, mapping=facts)
-        registry = CanceledJobRegistry(
-            job.origin, job.connection, job_class=type(job), serializer=job.serializer
-        )
+        registry = CanceledJobRegistry(job.origin, job.connection, job_class=type(job), serializer=job.serializer)
         registry.add(job, ttl=ttl, pipeline=pipeline)
     job.cleanup(ttl, pipeline=pipeline, remove_from_queue=False)
     if ttl > 0 and not off:

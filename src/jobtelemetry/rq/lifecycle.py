@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from rq import worker_registration
 from rq.utils import utcformat
 from rq.worker.base import BaseWorker
 
 from jobtelemetry.rq.arguments import argument
 from jobtelemetry.rq.patch import Patches
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
+from jobtelemetry.rq.probe import probe, remedy
 from jobtelemetry.rq.runtime import OFF, Runtime, log
 from jobtelemetry.sinks import sentry
 from jobtelemetry.sinks.tracing import provider
 from jobtelemetry.store.reconcile import forget_gone_workers, reconcile
-from jobtelemetry.store.record import append_probe
+from rq import worker_registration
 
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
@@ -47,7 +44,7 @@ class LifecycleHooks:
         return wrapped(*args, **kwargs)
 
     def _probe(self, worker: BaseWorker) -> None:
-        problem = probe(worker.connection, self._runtime)
+        problem = probe(worker.connection, self._runtime.keys)
         if problem and problem == worker.__dict__.get(OFF):
             return  # said before
         if problem:
@@ -62,8 +59,11 @@ class LifecycleHooks:
                 remedy(problem),
             )
             worker.__dict__[OFF] = problem
+            self._runtime.suspend()
             sentry.decide(False)
-        elif worker.__dict__.pop(OFF, None):
+            return
+        self._runtime.resume()
+        if worker.__dict__.pop(OFF, None):
             sentry.decide(True)
             log.warning("jobtelemetry can record the jobs of this RQ worker again", extra={"rq_worker": worker.name})
             pipe = worker.connection.pipeline()
@@ -124,34 +124,3 @@ class LifecycleHooks:
             with self._runtime.fence("flush"):
                 if not worker.is_horse and not worker.__dict__.get(OFF):
                     write_own_errors(worker.connection, self._runtime)
-
-
-def probe(connection: Any, runtime: Runtime) -> str:
-    """Try what recording does. Returns ``""`` or what is wrong, in Redis's words.
-
-    Raises:
-        redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: Redis does not answer; that is RQ's to say.
-    """
-    pipe = connection.pipeline(transaction=False)
-    append_probe(pipe, runtime.keys)
-    try:
-        answer = pipe.execute()[0]
-    except (RedisConnectionError, RedisTimeoutError):
-        raise
-    except RedisError as error:
-        return str(error).rpartition("caused error: ")[2]
-    return answer.decode() if isinstance(answer, bytes) else str(answer)
-
-
-def remedy(problem: str) -> str:
-    """What an operator does about a problem that :func:`probe` found."""
-    word = problem.upper()
-    if "NOPERM" in word or "PERMISSION" in word or "UNKNOWN COMMAND" in word:
-        return "allow EVAL and the keys of jobtelemetry to this Redis user (ACL: +eval ~rq:telemetry:*)"
-    if "READONLY" in word or "READ ONLY" in word:
-        return "connect the worker to the primary; RQ cannot run jobs on a read-only replica either"
-    if "OOM" in word or "MAXMEMORY" in word:
-        return "raise maxmemory or free memory; RQ cannot store results either"
-    if "HOLDS A" in word:
-        return "another program uses that key: rename or delete it, then restart the worker"
-    return "see the message; recording starts again at the next maintenance (every 10 minutes) once it works"

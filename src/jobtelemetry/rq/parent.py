@@ -154,9 +154,7 @@ class ParentHooks:
             self._runtime.spans.end(run, event, (told or {}).get("span"))
 
     def _settle(self, worker: BaseWorker, job: Job, run: Run) -> None:
-        event = replace(
-            run.to_event(job), outcome=Outcome(State.DISCARD, error_type=ERROR_TYPES[Ending.HORSE_EXITED])
-        )
+        event = replace(run.to_event(job), outcome=Outcome(State.DISCARD, error_type=ERROR_TYPES[Ending.HORSE_EXITED]))
         event = replace(event, ended_at=time.time(), duration=max(0.0, time.time() - event.started_at))
         pipe = worker.connection.pipeline(transaction=False)
         append_settle(

@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from redis import Redis
 from redis.exceptions import ResponseError, WatchError
 
+from jobtelemetry.rq.probe import probe
 from jobtelemetry.rq.runtime import Runtime
 from jobtelemetry.store.record import append_own_errors
 
@@ -68,9 +70,20 @@ class Piggyback:
         """
         if self._runtime.suspended or not self.buffers:
             return False
+        if self._runtime.refused and not self._permitted():
+            return False
         command(self._pipeline)
         self._ours.append((self._pipeline.command_stack[-1], on_reply, on_rebuild))
         return True
+
+    def _permitted(self) -> bool:
+        """Try again what Redis has refused, by ourselves: RQ's transaction is not for trying."""
+        problem = probe(Redis(connection_pool=self._pipeline.connection_pool), self._runtime.keys)
+        if problem:
+            self._runtime.suspend()
+        else:
+            self._runtime.resume()
+        return not problem
 
     def tally(self, labels: Labels, append: Callable[[Piggyback, Counter[Labels]], None]) -> None:
         """Count one in a label set, together with the command that was appended last.
@@ -113,9 +126,7 @@ class Piggyback:
             return self._execute(raise_on_error)  # type: ignore[no-any-return]
         return self._theirs(stack, mine, replies, raise_on_error)
 
-    def _theirs(
-        self, stack: list[Any], mine: dict[int, Any], replies: list[Any], raise_on_error: bool
-    ) -> list[Any]:
+    def _theirs(self, stack: list[Any], mine: dict[int, Any], replies: list[Any], raise_on_error: bool) -> list[Any]:
         """Deliver the replies to our commands; return the others, or raise the first error among them."""
         for command, reply in zip(stack, replies, strict=True):
             on_reply = mine.get(id(command))

@@ -66,7 +66,7 @@ class Runtime:
         self._own_errors: dict[str, int] = {}
         self._logged_at: dict[str, float] = {}
         self._logged_here: set[str] = set()
-        self._suspended_until = 0.0
+        self._refused, self._suspended_until = False, 0.0
 
     @contextmanager
     def fence(self, hook: str) -> Iterator[None]:
@@ -129,15 +129,25 @@ class Runtime:
             for hook, number in errors.items():
                 self._own_errors[hook] = self._own_errors.get(hook, 0) + number
 
-    def suspend(self, error: BaseException | str) -> None:
-        """Stop recording for a minute: Redis refuses our commands, and RQ's go first."""
-        self._suspended_until = time.monotonic() + SUSPENSION
-        self.note_error("redis", error)
+    def suspend(self, error: BaseException | str | None = None) -> None:
+        """Stop recording for a minute, and until a probe succeeds: Redis refuses our commands, and RQ's go first."""
+        self._refused, self._suspended_until = True, time.monotonic() + SUSPENSION
+        if error is not None:
+            self.note_error("redis", error)
+
+    def resume(self) -> None:
+        """A probe has succeeded."""
+        self._refused = False
 
     @property
     def suspended(self) -> bool:
         """Whether recording is suspended."""
-        return time.monotonic() < self._suspended_until
+        return self._refused and time.monotonic() < self._suspended_until
+
+    @property
+    def refused(self) -> bool:
+        """Whether Redis refused us the last time; if not suspended, it is time for another probe."""
+        return self._refused
 
     def tell(self, event: ExecutionEvent) -> None:
         """Hand an ending to every sink; none can harm the others or the job."""

@@ -119,5 +119,3 @@ def inherited_run() -> Run | None:
     if context := span_context(_inherited["span"], remote=False):
         run.trace = RunTrace(context)
     return run
-
-

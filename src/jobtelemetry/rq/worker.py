@@ -260,9 +260,7 @@ class ExecutionHooks:
         def command(pipe: Any) -> Any:
             if run.ending is Ending.STUCK:
                 return append_stuck(pipe, self._runtime.keys, event, **common)
-            return append_finish(
-                pipe, self._runtime.keys, event, job_key=job.key, token=run.in_table, **common
-            )
+            return append_finish(pipe, self._runtime.keys, event, job_key=job.key, token=run.in_table, **common)
 
         def on_reply(reply: Any) -> None:
             run.answer, fault = finished(reply)

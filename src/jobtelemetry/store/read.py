@@ -220,7 +220,9 @@ class _Decoder:
         counts = self._counts("executions", 4)
         return {
             (series, state): Counter(
-                counts.get((*series, state.value), 0), created, self._exemplars.get(("executions", *series, state.value))
+                counts.get((*series, state.value), 0),
+                created,
+                self._exemplars.get(("executions", *series, state.value)),
             )
             for series, created in self._seen.items()
             for state in State

@@ -20,8 +20,8 @@ local missed = not exists and tonumber(job[2] or -1) == start.attempt and status
 if ARGV[1] == 'exited' and not exists and not status then missed, status = true, 'finished' end
 local by_status = {finished = 'completed', canceled = 'cancelled', stopped = 'stopped', failed = 'discard'}
 if missed and ARGV[1] == 'abandoned' then
-  -- RQ's own clean-up of abandoned jobs leaves the other statuses.
-  missed = status == 'finished' or status == 'stopped' or (status == 'canceled' and job[3])
+  -- RQ's own clean-up of abandoned jobs leaves the other statuses, and 'failed' where no retry was left.
+  missed = status == 'finished' or status == 'stopped' or (status == 'canceled' and job[3]) or (status == 'failed' and again)
 end
 if missed then
   state = by_status[status] or 'failure'

@@ -1,0 +1,43 @@
+"""Whether recording is possible, tried by doing it, outside of RQ's transactions; and what to do if it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.record import append_probe
+
+
+def probe(connection: Any, keys: Keys) -> str:
+    """Try what recording does. Returns ``""`` or what is wrong, in Redis's words.
+
+    Raises:
+        redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: Redis does not answer; that is RQ's to say.
+    """
+    pipe = connection.pipeline(transaction=False)
+    append_probe(pipe, keys)
+    try:
+        answer = pipe.execute()[0]
+    except (RedisConnectionError, RedisTimeoutError):
+        raise
+    except RedisError as error:
+        return str(error).rpartition("caused error: ")[2]
+    return answer.decode() if isinstance(answer, bytes) else str(answer)
+
+
+def remedy(problem: str) -> str:
+    """What an operator does about a problem that :func:`probe` found."""
+    word = problem.upper()
+    if "NOPERM" in word or "PERMISSION" in word or "UNKNOWN COMMAND" in word:
+        return "allow EVAL and the keys of jobtelemetry to this Redis user (ACL: +eval ~rq:telemetry:*)"
+    if "READONLY" in word or "READ ONLY" in word:
+        return "connect the worker to the primary; RQ cannot run jobs on a read-only replica either"
+    if "OOM" in word or "MAXMEMORY" in word:
+        return "raise maxmemory or free memory; RQ cannot store results either"
+    if "HOLDS A" in word:
+        return "another program uses that key: rename or delete it, then restart the worker"
+    return "see the message; recording starts again at the next maintenance (every 10 minutes) once it works"
