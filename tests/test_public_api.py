@@ -39,6 +39,8 @@ def test_the_public_names_are_these():
 
 def test_importing_is_light():
     """Importing the package imports neither RQ nor the OpenTelemetry SDK nor Sentry."""
-    program = "import sys, jobtelemetry; print([n for n in ('rq', 'opentelemetry.sdk', 'sentry_sdk') if n in sys.modules])"
+    program = (
+        "import sys, jobtelemetry; print([n for n in ('rq', 'opentelemetry.sdk', 'sentry_sdk') if n in sys.modules])"
+    )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"

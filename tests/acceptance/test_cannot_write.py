@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from rq import Repeat, Retry
 
+from rq import Repeat, Retry
 from support import jobs
 from support.servers import TcpServer
 from support.stage import Stage, Theatre
-from support.told import Told, told
+from support.told import Told
 from support.workers import WORKERS
 
 every_worker = pytest.mark.parametrize("kind", WORKERS)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from rq import Callback, Retry
 from rq.command import send_stop_job_command
 
+from rq import Callback, Retry
 from support import jobs
 from support.stage import Stage, Theatre
 from support.told import told

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from rq import Callback, Retry
 
+from rq import Callback, Retry
 from support import jobs
 from support.stage import Stage, Theatre
 from support.told import told

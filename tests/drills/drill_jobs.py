@@ -6,9 +6,8 @@ import os
 import signal
 import time
 
-from rq import get_current_job
-
 from jobtelemetry import Cancel
+from rq import get_current_job
 
 
 def _mode(name: str) -> str:

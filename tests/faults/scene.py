@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from rq import Callback, Queue, Retry, SimpleWorker, Worker
 
 import jobtelemetry
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.reconcile import reconcile
 from jobtelemetry.store.record import Limits
+from rq import Callback, Queue, Retry, SimpleWorker, Worker
 from support import jobs
 from support.told import Told, listen, rq_state
 
@@ -80,7 +80,14 @@ class Left:
 Fault = Callable[[Path], AbstractContextManager[None]]
 
 
-def play(url: str, kind: str, fault: Fault = lambda _: nullcontext(), *, instrumented: bool = True) -> Left:
+def play(
+    url: str,
+    kind: str,
+    fault: Fault = lambda _: nullcontext(),
+    *,
+    instrumented: bool = True,
+    overrun: bool = False,
+) -> Left:
     """Play the scene in a child process and return what is left of it.
 
     Args:
@@ -88,12 +95,13 @@ def play(url: str, kind: str, fault: Fault = lambda _: nullcontext(), *, instrum
         kind: One of :data:`WORKERS`.
         fault: What is the matter while the scene is played; gets a file to write into.
         instrumented: Whether jobtelemetry is there at all.
+        overrun: Whether there is one more job, ``overruns``, that may run for a second.
     """
     with tempfile.TemporaryDirectory(prefix="jt-faults-") as folder:
-        return _in_child(lambda: _play(url, kind, fault, Path(folder), instrumented))
+        return _in_child(lambda: _play(url, kind, fault, Path(folder), instrumented, overrun))
 
 
-def _play(url: str, kind: str, fault: Fault, folder: Path, instrumented: bool) -> Left:
+def _play(url: str, kind: str, fault: Fault, folder: Path, instrumented: bool, overrun: bool) -> Left:
     os.environ[jobs.BOOKS] = str(folder)
     book = folder / "faults"
     connection = Redis.from_url(url)
@@ -104,13 +112,15 @@ def _play(url: str, kind: str, fault: Fault, folder: Path, instrumented: bool) -
     try:
         with fault(book):
             _produce(connection, kind)
+            if overrun:
+                Queue("scene", connection=connection).enqueue(jobs.complete, job_id="overruns", job_timeout=1)
             left.worked = WORKERS[kind](["scene"], connection=connection, name="worker").work(burst=True)
     except BaseException:
         left.problem = traceback.format_exc()
     left.raised = len(_lines(book))
     left.rq, left.calls = rq_state(connection), len(_lines(folder / "ledger"))
     left.callbacks = sorted(_lines(folder / "callbacks"))
-    left.executions = left.calls + 1
+    left.executions = left.calls + 1 + overrun
     _let_heartbeats_expire(connection)
     reconcile(connection, Keys(), Limits())
     before = listen(connection)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from rq import VERSION
 from support.servers import tcp_server
 from support.waiting import eventually

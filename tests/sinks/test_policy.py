@@ -39,9 +39,7 @@ def test_a_discard_is_an_error_unless_silenced(facts: dict[str, Any]) -> None:
     assert ReportPolicy()(an_event(State.DISCARD, **facts)) == expected
 
 
-@pytest.mark.parametrize(
-    ("attempt", "level"), [(1, None), (2, None), (3, "error"), (4, "error"), (0, "error")]
-)
+@pytest.mark.parametrize(("attempt", "level"), [(1, None), (2, None), (3, "error"), (4, "error"), (0, "error")])
 def test_a_failure_is_reported_when_it_persists(attempt: int, level: str | None) -> None:
     """A failure that RQ will retry is reported from the third attempt on, and where nobody knows which it is."""
     assert ReportPolicy()(an_event(State.FAILURE, attempt=attempt)) == level

@@ -79,7 +79,7 @@ def raised(call: Callable[[], object]) -> BaseException:
     """What a call raises."""
     try:
         call()
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return error
     raise AssertionError("it did not raise")
 

@@ -9,9 +9,9 @@ from importlib import metadata
 from typing import Any
 
 import pytest
-from rq import Callback, Retry
 
 from jobtelemetry.demo.server import EmbeddedServer
+from rq import Callback, Retry
 from sinks import sentry_jobs as jobs
 from sinks.conftest import Scene, job_of, said
 from sinks.envelopes import SentryServer
@@ -43,9 +43,7 @@ ROWS = {
     "2 returns Cancel": Row(jobs.returns_cancel, retries=2),
     "3 discards": Row(jobs.discards, (("error", "discard", "1", "bad_payload"),), retries=2, spawned=True),
     "4 fails twice, then returns": Row(jobs.fails_twice, retries=4),
-    "5 fails three times, then returns": Row(
-        jobs.fails_thrice, (("error", "failure", "3", "ValueError"),), retries=4
-    ),
+    "5 fails three times, then returns": Row(jobs.fails_thrice, (("error", "failure", "3", "ValueError"),), retries=4),
     "5 and 6 fails until the end": Row(
         jobs.fails,
         (

@@ -17,8 +17,12 @@ from pathlib import Path
 
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue
 from rq.scheduler import RQScheduler
+from tests.soak.chaos import Chaos
+from tests.soak.ledger import LEDGER, read
+from tests.soak.pool import QUEUES, Pool
+from tests.soak.producer import Producer
+from tests.soak.verdict import Verdict, judge
 
 import jobtelemetry
 from jobtelemetry.config import Config
@@ -26,11 +30,7 @@ from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import read_snapshot
 from jobtelemetry.store.snapshot import Snapshot
-from tests.soak.chaos import Chaos
-from tests.soak.ledger import LEDGER, read
-from tests.soak.pool import QUEUES, Pool
-from tests.soak.producer import Producer
-from tests.soak.verdict import Verdict, judge
+from rq import Queue
 
 _LOG_SIZE = 100_000_000
 _BACKLOG = 60  # waiting jobs from which on no more are produced

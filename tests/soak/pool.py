@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-
 from tests.soak.ledger import LEDGER, note
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from redis import Redis
-from rq import Callback, Queue, Repeat, Retry
 from rq.job import Job
-
 from tests.soak import jobs
 from tests.soak.ledger import note
 from tests.soak.pool import QUEUES
+
+from rq import Callback, Queue, Repeat, Retry
 
 #: Kinds of jobs that cannot say themselves what is expected of them.
 NOWHERE, CALLBACK = "nowhere", "callback"

@@ -12,12 +12,12 @@ from datetime import timedelta
 from typing import Any
 
 from redis import Redis
-from rq import Queue, SimpleWorker, SpawnWorker, Worker
 from rq.intermediate_queue import IntermediateQueue
 from rq.utils import now
-
 from tests.soak import jobs
 from tests.soak.ledger import note
+
+from rq import Queue, SimpleWorker, SpawnWorker, Worker
 
 #: Seconds after its last heartbeat in which RQ gives an execution up, and seconds between two heartbeats.
 HEARTBEAT_TTL = 5

@@ -1,4 +1,4 @@
-"""Any sequence of endings of any executions, each reported any number of times and in any order, is counted once each."""
+"""Any sequence of endings of any executions, reported any number of times, in any order: each is counted once."""
 
 from __future__ import annotations
 

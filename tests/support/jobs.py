@@ -14,10 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rq import Retry, get_current_job
-
 import jobtelemetry
 from jobtelemetry import Cancel, Discard
+from rq import Retry, get_current_job
 
 BOOKS = "JOBTELEMETRY_TEST_BOOKS"
 _LONGEST_WAIT = 60.0
@@ -133,7 +132,12 @@ def _meet(name: str, then: str) -> str:
     return name
 
 
-def die(how: str, until: int = 1_000_000) -> int:
+def note_loading() -> None:
+    """Stand for an argument; called in every process that loads it."""
+    _append("loadings", str(os.getpid()))
+
+
+def die(how: str, until: int = 1_000_000, _argument: Any = None) -> int:
     """Die before the given attempt: by a signal, of a segmentation fault, at a memory limit, or with exit code 0."""
     if (now := note()) >= until:
         return now

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from rq import Queue
 from rq.job import Job
 
 import jobtelemetry
+from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.read import read_snapshot
+from jobtelemetry.store.snapshot import Snapshot
+from rq import Queue
 from support.jobs import BOOKS
 from support.nursery import Child, Nursery
 from support.servers import TcpServer
@@ -162,6 +165,10 @@ class Stage:
         """What jobtelemetry tells now."""
         return listen(self.connection)
 
+    def snapshot(self) -> Snapshot:
+        """All of it."""
+        return read_snapshot(self.connection, Keys())
+
     def log(self) -> list[dict[str, str]]:
         """The execution log."""
         return log_entries(self.connection)
@@ -189,7 +196,7 @@ class Stage:
             yield self
         except BaseException:
             for name, child in self._workers.items():
-                print(f"--- {name} (process {child.pid}, exit code {child.exit_code})\n{child.output}")  # noqa: T201
+                print(f"--- {name} (process {child.pid}, exit code {child.exit_code})\n{child.output}")
             raise
         finally:
             jobtelemetry.uninstrument()

@@ -9,8 +9,9 @@ from typing import Any
 from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
-from rq import SimpleWorker, SpawnWorker, Worker
+from rq.worker_pool import WorkerPool
 
+from rq import SimpleWorker, SpawnWorker, Worker
 from support import jobs
 
 
@@ -116,5 +117,24 @@ def work(
         options["exception_handlers"] = [jobs.noted_exception]
     retry = {} if retries is None else {"retry": Retry(ConstantBackoff(0.01), retries)}
     connection = Redis.from_url(url, **retry)
-    worker = CLASSES[kind](queues, name=name, connection=connection, **options)
+    worker = (CLASSES.get(kind) or _defined_late(kind))(queues, name=name, connection=connection, **options)
     worker.work(burst=burst, with_scheduler=with_scheduler, logging_level=logging_level)
+
+
+def _defined_late(kind: str) -> type[Any]:
+    """A user's subclass, defined after :func:`jobtelemetry.instrument`."""
+
+    class Late(CLASSES[kind.removeprefix("Late")]):  # type: ignore[misc]
+        def handle_job_success(self, *args: Any, **kwargs: Any) -> Any:
+            return super().handle_job_success(*args, **kwargs)
+
+    return Late
+
+
+def work_pool(url: str, number: int, environ: dict[str, str]) -> None:
+    """Be an instrumented ``WorkerPool``."""
+    os.environ.update(environ)
+    import jobtelemetry
+
+    jobtelemetry.instrument()
+    WorkerPool(["default"], connection=Redis.from_url(url), num_workers=number).start()

@@ -6,13 +6,13 @@ import signal
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
-from rq import Retry
 from rq.command import send_stop_job_command
 
 from jobtelemetry.sinks.tracing import TracingSink
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.reconcile import reconcile
 from jobtelemetry.store.record import Limits
+from rq import Retry
 from support import jobs
 from support.waiting import eventually
 from support.workers import FORKING, WORKERS
@@ -93,9 +93,7 @@ def test_the_exception_is_recorded_once(traced: Traced, collector: Collector, ki
 
 @pytest.mark.parametrize("kind", FORKING)
 @pytest.mark.parametrize(("how", "number"), [("SIGKILL", 9), ("SIGSEGV", 11), ("memory", 6)])
-def test_a_killed_horse_has_its_span(
-    traced: Traced, collector: Collector, kind: str, how: str, number: int
-) -> None:
+def test_a_killed_horse_has_its_span(traced: Traced, collector: Collector, kind: str, how: str, number: int) -> None:
     """A work-horse that is killed, segfaults or runs out of memory has a span with the signal."""
     traced.stage.enqueue(jobs.die, how)
     traced.run(kind)
@@ -273,9 +271,7 @@ def test_pending_spans_survive_the_end_of_the_worker(traced: Traced, collector: 
     assert len(collector.wait_for(20, seconds=1)) == 20
 
 
-def test_a_synchronous_queue_has_its_spans(
-    traced: Traced, collector: Collector, producing: TracerProvider
-) -> None:
+def test_a_synchronous_queue_has_its_spans(traced: Traced, collector: Collector, producing: TracerProvider) -> None:
     """A job of a queue with ``is_async=False`` has a producer span and a consumer span below it."""
     queue = traced.stage.queue(is_async=False)
     queue.enqueue(jobs.complete, job_id="job-1")

@@ -13,11 +13,11 @@ from opentelemetry.propagators.b3 import B3MultiFormat, B3SingleFormat
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from rq import Queue, Repeat, Retry
 from rq.decorators import job as rq_job
 from rq.job import Job
 from rq.registry import FailedJobRegistry
 
+from rq import Queue, Repeat, Retry
 from support import jobs
 from support.stage import Stage
 from support.waiting import eventually
@@ -89,9 +89,7 @@ def test_meta_of_the_user_is_theirs(stage: Stage, producing: TracerProvider) -> 
     assert first.meta["traceparent"] != second.meta["traceparent"]
 
 
-def test_a_context_of_the_user_wins(
-    traced: Traced, collector: Collector, producing: TracerProvider
-) -> None:
+def test_a_context_of_the_user_wins(traced: Traced, collector: Collector, producing: TracerProvider) -> None:
     """A context that the user put into ``meta`` stays there, and is the consumer's parent."""
     given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     job = traced.stage.enqueue(jobs.complete, meta={"traceparent": given})
@@ -185,9 +183,7 @@ def test_dependents(traced: Traced, collector: Collector, producing: TracerProvi
 
 
 @pytest.mark.parametrize("kind", ["Worker", "SimpleWorker", "SpawnWorker"])
-def test_jobs_enqueued_in_jobs(
-    traced: Traced, collector: Collector, producing: TracerProvider, kind: str
-) -> None:
+def test_jobs_enqueued_in_jobs(traced: Traced, collector: Collector, producing: TracerProvider, kind: str) -> None:
     """Jobs that a job enqueues continue its trace: one trace from the request to the last job."""
     stage = traced.stage
     with trace.get_tracer("cinema", tracer_provider=producing).start_as_current_span("request"):
@@ -261,9 +257,7 @@ def test_old_names_on_demand(
     assert span.attributes["messaging.client_id"] == "worker-1"
 
 
-def test_arguments_only_on_demand(
-    traced: Traced, collector: Collector, producing: TracerProvider
-) -> None:
+def test_arguments_only_on_demand(traced: Traced, collector: Collector, producing: TracerProvider) -> None:
     """The job's arguments are on its span only where ``JOBTELEMETRY_TRACE_ARGUMENTS`` says so."""
     traced.stage.enqueue(jobs.complete, "secret")
     traced.run(environ={"JOBTELEMETRY_TRACE_ARGUMENTS": "1"})

@@ -8,9 +8,7 @@ from typing import Any
 from support.workers import work as support_work
 
 
-def work(
-    environ: dict[str, str], setup: str = "environment", reload_propagators: bool = False, **options: Any
-) -> None:
+def work(environ: dict[str, str], setup: str = "environment", reload_propagators: bool = False, **options: Any) -> None:
     """Be a worker.
 
     Args:
