@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+
 import pytest
 from rq.command import send_stop_job_command
 
@@ -12,6 +14,7 @@ from support.told import told
 from support.waiting import eventually
 from support.workers import FORKING, WORKERS
 
+RQ_3 = int(metadata.version("rq").split(".")[0]) >= 3
 every_worker = pytest.mark.parametrize("kind", WORKERS)
 every_forking_worker = pytest.mark.parametrize("kind", FORKING)
 
@@ -91,8 +94,7 @@ def test_a_silent_exit_is_counted_at_once(theatre: Theatre, kind: str, retry: bo
         assert stage.status() == "started"
         if stage.instrumented:
             assert stage.told() == told(**{state: 1}, errors={"WorkHorseExited": 1})
-        worker.kill()
-        worker.wait()
+        stage.bury(worker)
         stage.let_heartbeats_expire("worker-1")
         stage.run(kind)
         assert stage.status() == ("finished" if retry else "failed")
@@ -114,6 +116,27 @@ def test_a_stopped_job_is_no_failure(theatre: Theatre, kind: str) -> None:
         stage.settle()
 
     assert theatre.play(scene) == told(stopped=1)
+
+
+@pytest.mark.row(13)
+@every_forking_worker
+def test_a_stopped_callback_that_raises_is_as_in_rq(theatre: Theatre, kind: str) -> None:
+    """RQ 3 forgives a stopped callback that raises; in RQ 2 the worker ends, and the execution is abandoned."""
+
+    def scene(stage: Stage) -> None:
+        stage.enqueue(jobs.meet, on_stopped=Callback(jobs.raising_stopped_callback))
+        worker = stage.worker(kind)
+        stage.meet()
+        send_stop_job_command(stage.connection, "job-1")
+        eventually(lambda: stage.status() == "stopped" or not worker.alive, "the stop")
+        if not worker.alive:
+            stage.let_heartbeats_expire("worker-1")
+            stage.run(kind)
+        stage.settle()
+        assert stage.status() == ("stopped" if RQ_3 else "failed")
+
+    expected = told(stopped=1) if RQ_3 else told(discard=1, errors={"AbandonedJobError": 1}, reconciled=1)
+    assert theatre.play(scene) == expected
 
 
 @pytest.mark.row(13)

@@ -100,8 +100,7 @@ def test_an_orphaned_horse_that_finishes_is_completed(theatre: Theatre, kind: st
         stage.enqueue(jobs.meet)
         worker = stage.worker(kind)
         stage.meet()
-        worker.kill()
-        worker.wait()
+        stage.bury(worker)
         stage.go()
         eventually(lambda: stage.status() == "finished", "the orphan's end")
         stage.let_heartbeats_expire("worker-1")
@@ -182,8 +181,7 @@ def _find_stuck(stage: Stage, kind: str) -> None:
 
     first = stage.worker(kind)
     eventually(looked, "RQ's first look")
-    first.kill()
-    first.wait()
+    stage.bury(first)
     assert stage.connection.set(seen, time.time() - 61, xx=True, keepttl=True)
     stage.run(kind)
 

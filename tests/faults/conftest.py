@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from faults import score
+_faults: list[list[int]] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note what a sweep over all functions found."""
+    found = dict(report.user_properties).get("faults")
+    if report.when == "call" and isinstance(found, list):
+        _faults.append(found)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say it."""
-    if score.injected:
-        line = f"faults inside hooks: {sum(score.survived)} survived of {sum(score.injected)} injected"
-        terminalreporter.write_line(line)
+    if _faults:
+        survived, injected = map(sum, zip(*_faults, strict=True))
+        terminalreporter.write_line(f"faults inside hooks: {survived} survived of {injected} injected")

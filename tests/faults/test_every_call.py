@@ -1,20 +1,19 @@
 """A fault in every single function that a hook calls: RQ and the jobs do not notice, and the numbers stay honest.
 
-By default each function raises at every call, in a worker without a work-horse and, where only a forking worker gets to
-it, in a forking one. ``JOBTELEMETRY_ALL_FAULTS=1`` adds: all of them in a forking worker too, and at the first call only.
+By default each function raises at every call, in a worker without a work-horse and, where only a forking worker gets
+to it, in a forking one. ``JOBTELEMETRY_ALL_FAULTS=1`` adds all of them in a forking worker, and at the first call only.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from faults import score
 from faults.injection import Point, listed, listing, raising
 from faults.scene import Left, play
 from jobtelemetry.demo.server import EmbeddedServer
@@ -88,7 +87,9 @@ def test_hooks_do_nothing_outside_of_fences(scenes: Scenes, kind: str) -> None:
 @pytest.mark.parametrize("once", [False, True] if THOROUGH else [False], ids=lambda once: "first" if once else "every")
 @pytest.mark.parametrize("kind", ["SimpleWorker", "Worker"])
 @pytest.mark.timeout(1800)
-def test_a_fault_in_any_function_of_a_hook(scenes: Scenes, kind: str, once: bool) -> None:
+def test_a_fault_in_any_function_of_a_hook(
+    scenes: Scenes, kind: str, once: bool, record_property: Callable[[str, object], None]
+) -> None:
     """Whatever function of a hook raises, jobs and worker go on as without jobtelemetry, and no ending counts twice."""
     points = scenes.inside[kind]
     if not THOROUGH:
@@ -98,8 +99,7 @@ def test_a_fault_in_any_function_of_a_hook(scenes: Scenes, kind: str, once: bool
         left = play(scenes.url, kind, lambda book, point=point: raising(book, point, once=once))  # type: ignore[misc]
         if problems := _problems(point, left, scenes.whole[kind]):
             wrong.append(f"{point}: " + "; ".join(problems))
-    score.injected.append(len(points))
-    score.survived.append(len(points) - len(wrong))
+    record_property("faults", [len(points) - len(wrong), len(points)])
     assert not wrong, "\n".join(wrong)
 
 

@@ -87,7 +87,8 @@ class _Suite:
     ) -> None:
         print(f"RQ {self._version}'s own tests, {len(plain.outcomes)} of them, in {seconds:.0f} s")
         for title, result in (("without jobtelemetry", plain), ("instrumented", instrumented)):
-            counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(Counter(result.outcomes.values()).items()))
+            by_outcome = sorted(Counter(result.outcomes.values()).items())
+            counts = ", ".join(f"{number} {outcome}" for outcome, number in by_outcome)
             print(f"  {title:<21} {counts}{'' if result.finished else '   DID NOT FINISH, see below'}")
         both = [test for test in suspects(_best(plains), _best(instrumenteds)) if test not in wrong]
         flaky = set(suspects({}, instrumented.outcomes)) - set(wrong) - set(both)

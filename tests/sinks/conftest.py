@@ -35,7 +35,8 @@ class Scene:
         self.redis, self.sentry, self.home = redis, sentry, home
         self.connection = redis.connection()
         self.queue = Queue(connection=self.connection)
-        self.environment: dict[str, str] = {}
+        #: A busy machine may take longer than a horse waits by default.
+        self.environment = {"JOBTELEMETRY_FLUSH_TIMEOUT": "30"}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def program(self, worker_class: str, when: str, **settings: Any) -> subprocess.Popen[bytes]:

@@ -18,11 +18,6 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 from rq.scheduler import RQScheduler
-from tests.soak.chaos import Chaos
-from tests.soak.ledger import LEDGER, read
-from tests.soak.pool import QUEUES, Pool
-from tests.soak.producer import Producer
-from tests.soak.verdict import Verdict, judge
 
 import jobtelemetry
 from jobtelemetry.config import Config
@@ -31,6 +26,12 @@ from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import read_snapshot
 from jobtelemetry.store.snapshot import Snapshot
 from rq import Queue
+
+from .chaos import Chaos
+from .ledger import LEDGER, read
+from .pool import QUEUES, Pool
+from .producer import Producer
+from .verdict import Verdict, judge
 
 _LOG_SIZE = 100_000_000
 _BACKLOG = 60  # waiting jobs from which on no more are produced
@@ -200,8 +201,10 @@ class Soak:
         print(f"executions on instrumented workers, by the ledger: {verdict.executions}, started: {verdict.started}")
         print(f"executions on plain workers: {verdict.plain}, on {len(self._seen_plain)} workers that the audit showed")
         print(f"counted: {sum(verdict.states.values())} ({states})")
-        print(f"of these cut short: {verdict.cut_short}, given up although their job ended: {verdict.late}, "
-              f"stuck without an execution: {verdict.stuck}, reconciled: {snapshot.reconciled}, late: {snapshot.late}")
+        print(
+            f"of these cut short: {verdict.cut_short}, given up although their job ended: {verdict.late}, "
+            f"stuck without an execution: {verdict.stuck}, reconciled: {snapshot.reconciled}, late: {snapshot.late}"
+        )
         errors = {hook: number for hook, number in snapshot.handler_errors.items() if number}
         print(f"errors in hooks: {errors}")
         for title, found in (

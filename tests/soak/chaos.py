@@ -17,11 +17,12 @@ from redis.exceptions import RedisError
 from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job
-from tests.soak.ledger import note
-from tests.soak.pool import QUEUES, Member, Pool
-from tests.soak.worker import SIMPLE_TTL
 
 from jobtelemetry.demo.server import EmbeddedServer
+
+from .ledger import note
+from .pool import QUEUES, Member, Pool
+from .worker import SIMPLE_TTL
 
 
 class Chaos:

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tests.soak.ledger import note
-
 from jobtelemetry import Cancel, Discard
 from rq import Retry, get_current_job
+
+from .ledger import note
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from tests.soak.ledger import LEDGER, note
+
+from .ledger import LEDGER, note
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,17 +76,22 @@ class Pool:
                 if not any(name.startswith(prefix) for name in self.members):
                     self._start_worker(f"{prefix}{next(self._numbers)}", kind, queues, instrumented=True)
 
+    def start_worker(self, name: str, queues: tuple[str, ...], inside: Sequence[str] = ()) -> Member:
+        """An instrumented forking worker, on another host if ``inside`` is what gets a command there."""
+        with self.lock:
+            return self._start_worker(name, "fork", queues, instrumented=True, inside=inside)
+
     def start_plain_worker(self) -> Member:
         """One that knows nothing of jobtelemetry."""
         with self.lock:
             return self._start_worker(f"plain-{next(self._numbers)}", "fork", QUEUES, instrumented=False)
 
-    def start_exporter(self) -> Member:
+    def start_exporter(self, listen: str = "127.0.0.1:0", inside: Sequence[str] = ()) -> Member:
         """``jobtelemetry exporter`` with a reconciler that runs every second."""
-        options = ["--redis-url", self.url, "--listen", "127.0.0.1:0", "--reconcile-interval", "1"]
+        options = ["--redis-url", self.url, "--listen", listen, "--reconcile-interval", "1"]
         with self.lock:
             name = f"exporter-{next(self._numbers)}"
-            return self._start(name, "exporter", ["-m", "jobtelemetry", "exporter", *options])
+            return self._start(name, "exporter", ["-m", "jobtelemetry", "exporter", *options], inside)
 
     def of(self, *kinds: str) -> list[Member]:
         """Living processes of these kinds."""
@@ -103,14 +110,16 @@ class Pool:
             for member in self.members.values():
                 member.process.wait()
 
-    def _start_worker(self, name: str, kind: str, queues: tuple[str, ...], *, instrumented: bool) -> Member:
-        arguments = [self.url, name, kind, "yes" if instrumented else "no", *queues]
-        return self._start(name, kind if instrumented else "plain", ["-m", "tests.soak.worker", *arguments])
+    def _start_worker(
+        self, name: str, kind: str, queues: tuple[str, ...], *, instrumented: bool, inside: Sequence[str] = ()
+    ) -> Member:
+        arguments = ["-m", "tests.soak.worker", self.url, name, kind, "yes" if instrumented else "no", *queues]
+        return self._start(name, kind if instrumented else "plain", arguments, inside)
 
-    def _start(self, name: str, kind: str, arguments: list[str]) -> Member:
+    def _start(self, name: str, kind: str, arguments: list[str], inside: Sequence[str] = ()) -> Member:
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, *arguments],
+                [*inside, sys.executable, *arguments],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

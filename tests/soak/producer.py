@@ -9,11 +9,12 @@ from typing import Any
 
 from redis import Redis
 from rq.job import Job
-from tests.soak import jobs
-from tests.soak.ledger import note
-from tests.soak.pool import QUEUES
 
 from rq import Callback, Queue, Repeat, Retry
+
+from . import jobs
+from .ledger import note
+from .pool import QUEUES
 
 #: Kinds of jobs that cannot say themselves what is expected of them.
 NOWHERE, CALLBACK = "nowhere", "callback"

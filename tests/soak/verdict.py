@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.soak.producer import CALLBACK, NOWHERE
+from .producer import CALLBACK, NOWHERE
 
 #: How an execution is counted that something was done to.
 _CUT_SHORT = {"AbandonedJobError", "WorkHorseKilled", "WorkHorseExited", "StuckInIntermediateQueue"}
@@ -225,7 +225,9 @@ class _Book:
     def _from_end(self, execution: Execution) -> set[tuple[str, str]]:
         kind, failed = self._kinds.get(execution.job, ""), next(iter(self.failed(execution)))
         if kind == NOWHERE:
-            return {("discard", name) for name in ("AttributeError", "ImportError", "ValueError", "ModuleNotFoundError")}
+            return {
+                ("discard", name) for name in ("AttributeError", "ImportError", "ModuleNotFoundError", "ValueError")
+            }
         if execution.dying:
             of_fork = "WorkHorseExited" if execution.dying == "exit" else "WorkHorseKilled"
             in_fork = not execution.worker.startswith("simple")

@@ -14,10 +14,11 @@ from typing import Any
 from redis import Redis
 from rq.intermediate_queue import IntermediateQueue
 from rq.utils import now
-from tests.soak import jobs
-from tests.soak.ledger import note
 
 from rq import Queue, SimpleWorker, SpawnWorker, Worker
+
+from . import jobs
+from .ledger import note
 
 #: Seconds after its last heartbeat in which RQ gives an execution up, and seconds between two heartbeats.
 HEARTBEAT_TTL = 5

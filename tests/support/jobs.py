@@ -230,6 +230,11 @@ def stopped(job: Any, connection: Any) -> None:
     _append("callbacks", f"stopped {job.id}")
 
 
+def raising_stopped_callback(job: Any, connection: Any) -> None:
+    """A stopped callback that raises."""
+    raise ShowtimeNotFound("in the stopped callback")
+
+
 def raising_success_callback(job: Any, connection: Any, result: Any) -> None:
     """A success callback that raises."""
     raise ShowtimeNotFound("in the success callback")

@@ -142,6 +142,16 @@ class Stage:
         with suppress(ProcessLookupError):
             os.kill(pid, sig)
 
+    def bury(self, worker: Child) -> None:
+        """SIGKILL a worker, and wait until Redis has noticed: until then it would still be given the next job."""
+        worker.kill()
+        worker.wait()
+        alive = sum(child.alive for child in self._workers.values())
+        eventually(lambda: self._waiting_clients() <= alive, "the end of its connections")
+
+    def _waiting_clients(self) -> int:
+        return sum("b" in client["flags"] for client in self.connection.client_list())
+
     def let_heartbeats_expire(self, *workers: str) -> None:
         """Do now what Redis does by itself when RQ's heartbeats have stayed away for 90 s or more.
 
@@ -206,6 +216,7 @@ class Stage:
             else:
                 os.environ[BOOKS] = previous
             if self.server.running:
+                eventually(lambda: not self._waiting_clients(), "the end of the workers' connections")
                 self.connection.flushall()
 
 

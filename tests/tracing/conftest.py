@@ -40,7 +40,9 @@ class Traced:
     def __init__(self, stage: Stage, collector: Collector) -> None:
         self.stage = stage
         self.collector = collector
-        self.environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **SOON}
+        #: A busy machine may take longer than a horse waits by default.
+        patient = {"JOBTELEMETRY_FLUSH_TIMEOUT": "30"}
+        self.environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **SOON, **patient}
 
     def worker(self, kind: str = "Worker", *, setup: str = "environment", **options: Any) -> Child:
         """Start a traced worker process."""

@@ -1,0 +1,111 @@
+"""Which label an execution is counted under, from the producer through the parent to the work-horse."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from support import jobs
+from support.stage import Stage, Theatre
+from support.waiting import eventually
+from support.workers import FORKING, WORKERS
+
+
+class Ledgered:
+    """An argument that notes in which process it was loaded."""
+
+    def __reduce__(self):
+        return jobs.note_loading, ()
+
+
+#: What is enqueued, and the label.
+CALLS = {
+    "function": (jobs.complete, "support.jobs.complete"),
+    "text": ("support.jobs.complete", "support.jobs.complete"),
+    "callable instance": (jobs.refresh, "support.jobs.Refresh"),
+    "method": (jobs.refresh.instance_method, "support.jobs.Refresh"),
+    "class method": (jobs.Refresh.class_method, "support.jobs.Refresh"),
+    "static method": (jobs.Refresh.static_method, "support.jobs.Refresh.static_method"),
+    "named function": (jobs.named, "cinema.jobs.RefreshJob"),
+    "named class": (jobs.Named(), "cinema.jobs.Named"),
+}
+
+
+def labels(stage: Stage) -> list[str]:
+    """What the executions were counted under, in the order of the jobs."""
+    by_job = {entry["job"]: entry["worker"] for entry in stage.log()}
+    return [by_job[f"job-{number}"] for number in range(1, len(CALLS) + 1)]
+
+
+@pytest.mark.parametrize("kind", WORKERS)
+def test_the_label_is_the_function_or_its_class(theatre: Theatre, kind: str):
+    """Whatever is enqueued has the label that its producer noted, or the name that it was given."""
+    with theatre.stage().open() as stage:
+        for function, _ in CALLS.values():
+            stage.enqueue(function)
+        stage.run(kind)
+        assert labels(stage) == [label for _, label in CALLS.values()]
+
+
+@pytest.mark.parametrize("kind", WORKERS)
+def test_without_an_instrumented_producer_the_horse_tells(theatre: Theatre, kind: str):
+    """Where no producer noted a label, RQ's description tells it, and where that does not, the loaded job."""
+    with theatre.stage(instrumented=False).open() as stage:
+        for function, _ in CALLS.values():
+            stage.enqueue(function)
+        stage.run(kind, instrumented=True)
+        assert labels(stage) == [label for _, label in CALLS.values()]
+
+
+@pytest.mark.parametrize("kind", FORKING)
+def test_a_label_that_only_the_horse_knew_outlives_it(theatre: Theatre, kind: str):
+    """A job under a description of its own has its function's label, also if its process is killed."""
+    with theatre.stage(instrumented=False).open() as stage:
+        stage.enqueue(jobs.die, "SIGKILL", description="Refresh the showtimes of Arkadia (all)")
+        stage.enqueue(jobs.complete, description="Refresh the showtimes of Kabaty")
+        stage.run(kind, instrumented=True)
+        by_job = {entry["job"]: entry["worker"] for entry in stage.log()}
+        assert by_job == {"job-1": "support.jobs.die", "job-2": "support.jobs.complete"}
+
+
+def test_the_parent_never_loads_arguments(theatre: Theatre):
+    """Arguments, which may be large or import half the application, are loaded in the work-horse alone."""
+    with theatre.stage().open() as stage:
+        stage.enqueue(jobs.complete, Ledgered())
+        stage.enqueue(jobs.die, "SIGKILL", 2, Ledgered())
+        worker = stage.run("Worker")
+        loaded = {int(line) for line in stage.book("loadings")}
+        assert loaded
+        assert worker.pid not in loaded
+        assert os.getpid() not in loaded
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_source_is_a_label_on_request(theatre: Theatre, enabled: bool):
+    """``job.meta["source"]`` distinguishes series only where that is switched on."""
+    with theatre.stage().open() as stage:
+        if enabled:
+            stage.environ["JOBTELEMETRY_SOURCE_LABEL"] = "1"
+        for source in ("cinema_city", "multikino"):
+            stage.enqueue(jobs.complete, meta={"source": source})
+        stage.run("Worker")
+        sources = {series.source for series, _ in stage.snapshot().executions if series.worker == "support.jobs.complete"}
+        expected = {"cinema_city", "multikino"} if enabled else {""}
+        assert sources - {""} == expected - {""}
+
+
+def test_a_full_family_counts_the_rest_under_other(theatre: Theatre):
+    """Past the limit of label sets, real jobs are counted under ``__other__``, and it is said how many were."""
+    with theatre.stage().open() as stage:
+        stage.environ["JOBTELEMETRY_MAX_LABEL_SETS"] = "2"
+        for function in (jobs.complete, jobs.refresh, jobs.named, jobs.Named()):
+            stage.enqueue(function, on="full")
+        stage.connection.delete("rq:telemetry:series")  # what this process, without that limit, has counted
+        stage.worker("Worker", on=("full",))
+        eventually(lambda: stage.calls == 4, "four executions")
+        stage.settle("full")
+        counts = {series.worker: counter.value for (series, _), counter in stage.snapshot().executions.items() if counter.value}
+        assert counts == {"support.jobs.complete": 1, "support.jobs.Refresh": 1, "__other__": 2}
+        assert stage.told().executions == 4
+        assert stage.told().dropped["jobtelemetry_job_executions_total"] >= 2
