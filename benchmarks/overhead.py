@@ -14,10 +14,11 @@ import statistics
 import time
 from typing import Any
 
+from rq import Queue, SimpleWorker, Worker
+
 import jobtelemetry
 from benchmarks.jobs import no_op
 from jobtelemetry.demo.server import EmbeddedServer
-from rq import Queue, SimpleWorker, Worker
 
 CLASSES = {"Worker": Worker, "SimpleWorker": SimpleWorker}
 

@@ -12,12 +12,13 @@ import statistics
 import time
 from typing import Any
 
+from rq import Queue, SimpleWorker
+
 import jobtelemetry
 from benchmarks.jobs import no_op
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import read_snapshot
-from rq import Queue, SimpleWorker
 
 
 def run_some(connection: Any) -> None:

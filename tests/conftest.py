@@ -23,7 +23,7 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
 
 
 @pytest.fixture(scope="module")
-def tcp(request: pytest.FixtureRequest) -> Iterator[TcpServer]:
+def tcp() -> Iterator[TcpServer]:
     """A real server on a unix socket and a free TCP port, one per module."""
     with tcp_server() as server:
         yield server

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from rq import Retry
 
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.reconcile import reconcile
 from jobtelemetry.store.record import Limits
-from rq import Retry
 from support import jobs
 from support.proxy import Proxy
 from support.servers import TcpServer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
 from rq import Repeat, Retry
+
 from support import jobs
 from support.servers import TcpServer
 from support.stage import Stage, Theatre
@@ -20,7 +20,9 @@ every_worker = pytest.mark.parametrize("kind", WORKERS)
 def unprivileged(tcp: TcpServer) -> Iterator[str]:
     """A Redis user who may do everything but run scripts that the server does not have."""
     client = tcp.client()
-    client.acl_setuser("worker", enabled=True, passwords=["+secret"], keys=["*"], channels=["*"], commands=["+@all", "-eval"])
+    client.acl_setuser(
+        "worker", enabled=True, passwords=["+secret"], keys=["*"], channels=["*"], commands=["+@all", "-eval"]
+    )
     yield f"redis://worker:secret@127.0.0.1:{tcp.port}"
     client.acl_deluser("worker")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import metadata
 
 import pytest
+from rq import Callback, Retry
 from rq.command import send_stop_job_command
 
-from rq import Callback, Retry
 from support import jobs
 from support.stage import Stage, Theatre
 from support.told import told
@@ -99,7 +99,9 @@ def test_a_silent_exit_is_counted_at_once(theatre: Theatre, kind: str, retry: bo
         stage.run(kind)
         assert stage.status() == ("finished" if retry else "failed")
 
-    assert theatre.play(scene) == told(**{state: 1}, **({"completed": 1} if retry else {}), errors={"WorkHorseExited": 1})
+    assert theatre.play(scene) == told(
+        **{state: 1}, **({"completed": 1} if retry else {}), errors={"WorkHorseExited": 1}
+    )
 
 
 @pytest.mark.row(13)
@@ -108,7 +110,9 @@ def test_a_stopped_job_is_no_failure(theatre: Theatre, kind: str) -> None:
     """A job that an operator stops is stopped, whatever retries are left."""
 
     def scene(stage: Stage) -> None:
-        stage.enqueue(jobs.meet, retry=Retry(max=2), on_stopped=Callback(jobs.stopped), on_failure=Callback(jobs.failed))
+        stage.enqueue(
+            jobs.meet, retry=Retry(max=2), on_stopped=Callback(jobs.stopped), on_failure=Callback(jobs.failed)
+        )
         stage.worker(kind)
         stage.meet()
         send_stop_job_command(stage.connection, "job-1")

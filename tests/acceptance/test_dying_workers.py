@@ -7,11 +7,11 @@ import time
 from importlib import metadata
 
 import pytest
+from rq import Retry
 
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.reconcile import reconcile
 from jobtelemetry.store.record import Limits
-from rq import Retry
 from support import jobs
 from support.stage import Stage, Theatre
 from support.told import told

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
-
 from rq import Callback, Retry
+
 from support import jobs
 from support.stage import Stage, Theatre
 from support.told import told

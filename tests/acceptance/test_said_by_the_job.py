@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from rq import Callback, Retry
+
 from support import jobs
 from support.stage import Stage, Theatre
 from support.told import told
@@ -135,11 +135,13 @@ def test_a_rate_limit_is_a_failure(theatre: Theatre, kind: str) -> None:
     """A job that hits a rate limit and will be retried has failed for now, with the class of its error."""
 
     def scene(stage: Stage) -> None:
-        stage.enqueue(jobs.fail_until, 2, "TooManyRequests", "429", retry=Retry(max=1))
+        stage.enqueue(jobs.fail, "RateLimited", 30.0, retry=Retry(max=1, interval=3600))
+        stage.enqueue(jobs.fail, "TooManyRequests", "429", retry=Retry(max=1, interval=3600))
         stage.enqueue(jobs.fail_until, 2, "RuntimeError", "rate limit exceeded", retry=Retry(max=1))
         stage.run(kind)
 
-    assert theatre.play(scene) == told(failure=2, completed=2, errors={"TooManyRequests": 1, "RuntimeError": 1})
+    errors = {"RateLimited": 1, "TooManyRequests": 1, "RuntimeError": 1}
+    assert theatre.play(scene) == told(failure=3, completed=1, errors=errors)
 
 
 @pytest.mark.row(8)

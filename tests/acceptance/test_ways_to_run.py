@@ -6,10 +6,10 @@ from datetime import datetime, timedelta, timezone
 from importlib import metadata
 
 import pytest
+from rq import Callback, Queue, Repeat, Retry
 from rq.cron import CronScheduler
 from rq.job import cancel_job
 
-from rq import Callback, Queue, Repeat, Retry
 from support import jobs
 from support.stage import Stage, Theatre
 from support.told import told

@@ -6,8 +6,9 @@ import os
 import signal
 import time
 
-from jobtelemetry import Cancel
 from rq import get_current_job
+
+from jobtelemetry import Cancel
 
 
 def _mode(name: str) -> str:

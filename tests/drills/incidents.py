@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from rq import Queue, Retry
 from rq.command import send_stop_job_command
 from rq.registry import StartedJobRegistry
 
 from drills.site import Site
-from rq import Queue, Retry
 from support.waiting import eventually
 
 _PATIENCE = 120.0

@@ -14,13 +14,13 @@ from types import TracebackType
 from typing import Any
 
 import yaml
+from rq import Queue
 
 from drills.processes import Process, binary, free_port, python
 from drills.settings import SETTINGS
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.mixin.build import build
 from jobtelemetry.mixin.config import MixinConfig
-from rq import Queue
 from support.waiting import eventually
 
 _DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rq import Retry
+
 from support import jobs
 
 

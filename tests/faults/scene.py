@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from rq import Callback, Queue, Retry, SimpleWorker, Worker
 
 import jobtelemetry
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.reconcile import reconcile
 from jobtelemetry.store.record import Limits
-from rq import Callback, Queue, Retry, SimpleWorker, Worker
 from support import jobs
 from support.told import Told, listen, rq_state
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from rq import Queue, Retry
 
 from faults import fault_jobs
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.reconcile import reconcile
 from jobtelemetry.store.record import Limits
-from rq import Queue, Retry
 from support import jobs
 from support.nursery import Child, Nursery
 from support.servers import TcpServer

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
+from rq import Queue
 
 from hosts.network import Host, Network, permitted
 from jobtelemetry.demo.server import find_binary
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import read_snapshot
-from rq import Queue
 from soak.ledger import LEDGER, note, read
 from soak.pool import Pool
 from soak.verdict import judge

@@ -11,12 +11,12 @@ from typing import Any
 from unittest import mock
 
 from redis import Redis
+from rq import Queue, SimpleWorker
 
 import jobtelemetry
 from jobtelemetry import Cancel
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.store.keys import Keys
-from rq import Queue, SimpleWorker
 
 #: Entries that the execution log keeps here, so that it is full early.
 LOG_SIZE = 500

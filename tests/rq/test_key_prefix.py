@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from rq import VERSION
+
 from support.servers import tcp_server
 from support.waiting import eventually
 

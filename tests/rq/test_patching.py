@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from rq import Queue, SimpleWorker, Worker, worker_registration
 from rq.job import Job
 from rq.worker import SpawnWorker, worker_classes
 from rq.worker.base import BaseWorker
 
 import jobtelemetry
-from rq import Queue, SimpleWorker, Worker, worker_registration
 
 OWNERS = (BaseWorker, Worker, SimpleWorker, SpawnWorker, Job, Queue, worker_registration, worker_classes)
 

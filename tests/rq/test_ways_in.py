@@ -51,10 +51,11 @@ EXPECTED = told(completed=2, discard=1, cancelled=1, errors={"ValueError": 1}, r
 @pytest.mark.parametrize(
     "program",
     [
-        pytest.param([script("opentelemetry-instrument"), script("rq"), "worker"], id="opentelemetry-instrument rq worker"),
-        pytest.param([script("jobtelemetry"), "worker"], id="jobtelemetry worker"),
-        pytest.param([script("jobtelemetry"), "worker-pool", "-n", "2"], id="jobtelemetry worker-pool"),
+        [script("opentelemetry-instrument"), script("rq"), "worker"],
+        [script("jobtelemetry"), "worker"],
+        [script("jobtelemetry"), "worker-pool", "-n", "2"],
     ],
+    ids=["opentelemetry-instrument rq worker", "jobtelemetry worker", "jobtelemetry worker-pool"],
 )
 def test_a_command_is_instrumented(theatre: Theatre, command: Run, program: list[str]):
     """RQ's commands run instrumented, through OpenTelemetry's launcher or ours."""

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rq import Queue
 
 from jobtelemetry.demo.server import EmbeddedServer
-from rq import Queue
 from sinks.envelopes import SentryServer, sentry_server
 
 TESTS = Path(__file__).parents[1]

@@ -8,11 +8,11 @@ import time
 from email.message import Message
 from urllib.error import HTTPError
 
+from rq import Retry, get_current_job
 from rq.worker import Worker
 
 import jobtelemetry
 from jobtelemetry import Cancel, Discard, RateLimited
-from rq import Retry, get_current_job
 
 
 class Wrapped(Exception):

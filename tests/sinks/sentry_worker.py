@@ -19,11 +19,11 @@ import sys
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from redis import Redis
+from rq import Queue
 from rq.utils import import_attribute
 
 import jobtelemetry
 from jobtelemetry.sinks import logs
-from rq import Queue
 from sinks import sentry_jobs
 
 settings = json.loads(sys.argv[1])

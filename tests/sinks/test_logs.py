@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from rq import Retry
 
 from jobtelemetry.demo import jobs as demo
 from jobtelemetry.demo.titles import Titles
@@ -15,7 +16,6 @@ from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.logformat import formatter
 from jobtelemetry.outcomes import Outcome, State
 from jobtelemetry.sinks.logs import LogSink
-from rq import Retry
 from sinks import sentry_jobs as jobs
 from sinks.conftest import Scene
 

@@ -7,13 +7,13 @@ import signal
 import subprocess
 
 import pytest
+from rq import Queue, Retry
 from rq.command import send_stop_job_command
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job
 from rq.utils import now
 from rq.worker import Worker
 
-from rq import Queue, Retry
 from sinks import sentry_jobs as jobs
 from sinks.conftest import Scene, job_of, said
 

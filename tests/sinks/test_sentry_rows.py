@@ -9,9 +9,9 @@ from importlib import metadata
 from typing import Any
 
 import pytest
+from rq import Callback, Retry
 
 from jobtelemetry.demo.server import EmbeddedServer
-from rq import Callback, Retry
 from sinks import sentry_jobs as jobs
 from sinks.conftest import Scene, job_of, said
 from sinks.envelopes import SentryServer

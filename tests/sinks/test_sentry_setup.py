@@ -6,8 +6,8 @@ import json
 import re
 
 import pytest
-
 from rq import Retry
+
 from sinks import sentry_jobs as jobs
 from sinks.conftest import Scene, job_of, said
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from redis import Redis
 from redis.exceptions import RedisError
+from rq import Queue
 from rq.scheduler import RQScheduler
 
 import jobtelemetry
@@ -25,7 +26,6 @@ from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import read_snapshot
 from jobtelemetry.store.snapshot import Snapshot
-from rq import Queue
 
 from .chaos import Chaos
 from .ledger import LEDGER, read

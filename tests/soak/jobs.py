@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from jobtelemetry import Cancel, Discard
 from rq import Retry, get_current_job
+
+from jobtelemetry import Cancel, Discard
 
 from .ledger import note
 

@@ -8,9 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from redis import Redis
-from rq.job import Job
-
 from rq import Callback, Queue, Repeat, Retry
+from rq.job import Job
 
 from . import jobs
 from .ledger import note

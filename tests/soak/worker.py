@@ -12,10 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 from redis import Redis
+from rq import Queue, SimpleWorker, SpawnWorker, Worker
 from rq.intermediate_queue import IntermediateQueue
 from rq.utils import now
-
-from rq import Queue, SimpleWorker, SpawnWorker, Worker
 
 from . import jobs
 from .ledger import note

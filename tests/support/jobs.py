@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jobtelemetry
-from jobtelemetry import Cancel, Discard
 from rq import Retry, get_current_job
+
+import jobtelemetry
+from jobtelemetry import Cancel, Discard, RateLimited
 
 BOOKS = "JOBTELEMETRY_TEST_BOOKS"
 _LONGEST_WAIT = 60.0
@@ -53,7 +54,7 @@ class TooManyRequests(Exception):
     status_code = 429
 
 
-ERRORS = {error.__name__: error for error in (ShowtimeNotFound, TooManyRequests, RuntimeError, ValueError)}
+ERRORS = {error.__name__: error for error in (ShowtimeNotFound, TooManyRequests, RateLimited, RuntimeError, ValueError)}
 
 
 def complete(value: Any = None) -> Any:
@@ -62,13 +63,13 @@ def complete(value: Any = None) -> Any:
     return value
 
 
-def fail(error: str = "ValueError", message: str = "as told") -> None:
+def fail(error: str = "ValueError", message: Any = "as told") -> None:
     """Raise."""
     note()
     raise ERRORS[error](message)
 
 
-def fail_until(attempt: int, error: str = "ValueError", message: str = "not yet") -> int:
+def fail_until(attempt: int, error: str = "ValueError", message: Any = "not yet") -> int:
     """Raise before the given attempt and return in it."""
     if (now := note()) < attempt:
         raise ERRORS[error](message)

@@ -138,7 +138,8 @@ class _Link:
             while data := self._server.recv(1 << 16):
                 if self._cutting:
                     withheld += data
-                    if b"\r\n*" in b"\r\n" + withheld:  # +OK, +QUEUED ... and then the reply to EXEC: it has been applied
+                    # After +OK and +QUEUED for each command comes the reply to EXEC: it has been applied.
+                    if b"\r\n*" in b"\r\n" + withheld:
                         self._proxy.cuts += 1
                         break
                     continue

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from rq import Queue
 from rq.job import Job
 
 import jobtelemetry
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import read_snapshot
 from jobtelemetry.store.snapshot import Snapshot
-from rq import Queue
 from support.jobs import BOOKS
 from support.nursery import Child, Nursery
 from support.servers import TcpServer
@@ -74,8 +74,10 @@ class Stage:
 
     # working
 
-    def worker(self, kind: str = "Worker", *, url: str = "", on: tuple[str, ...] = ("default",), **options: Any) -> Child:
-        """Start a worker process and return when it is registered, or ended.
+    def worker(
+        self, kind: str = "Worker", *, url: str = "", on: tuple[str, ...] = ("default",), **options: Any
+    ) -> Child:
+        """Start a worker process.
 
         Args:
             kind: One of :data:`support.workers.CLASSES`.

@@ -114,9 +114,10 @@ def log_entries(connection: Redis, keys: Keys | None = None) -> list[dict[str, s
 
 #: Fields whose values must be the same with and without jobtelemetry; of others only the presence.
 _SAME_VALUE = {
-    "status", "retries_left", "number_of_retries", "repeats_left", "retry_intervals", "origin", "timeout", "result_ttl",
-    "failure_ttl", "ttl", "description", "worker_name", "enqueue_at_front", "allow_dependency_failures", "dependency_id",
-    "state", "queues", "successful_job_count", "failed_job_count", "current_job",
+    "status", "retries_left", "number_of_retries", "repeats_left", "retry_intervals", "origin", "timeout",
+    "result_ttl", "failure_ttl", "ttl", "description", "worker_name", "enqueue_at_front",
+    "allow_dependency_failures", "dependency_id", "state", "queues", "successful_job_count",
+    "failed_job_count", "current_job",
 }  # fmt: skip
 _ID = re.compile(r"[0-9a-f]{32}")
 _OURS = re.compile(r"rq:telemetry:")
@@ -149,7 +150,10 @@ def _content(connection: Any, key: str) -> Any:
             if not name.startswith("jobtelemetry")
         }
     if kind == "zset":
-        return sorted((_ID.sub("#", name.decode()), score == float("inf")) for name, score in connection.zrange(key, 0, -1, withscores=True))
+        return sorted(
+            (_ID.sub("#", name.decode()), score == float("inf"))
+            for name, score in connection.zrange(key, 0, -1, withscores=True)
+        )
     if kind == "set":
         return sorted(_ID.sub("#", name.decode()) for name in connection.smembers(key))
     if kind == "list":

@@ -9,9 +9,9 @@ from typing import Any
 from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
+from rq import SimpleWorker, SpawnWorker, Worker
 from rq.worker_pool import WorkerPool
 
-from rq import SimpleWorker, SpawnWorker, Worker
 from support import jobs
 
 

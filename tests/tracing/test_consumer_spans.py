@@ -6,13 +6,13 @@ import signal
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from rq import Retry
 from rq.command import send_stop_job_command
 
 from jobtelemetry.sinks.tracing import TracingSink
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.reconcile import reconcile
 from jobtelemetry.store.record import Limits
-from rq import Retry
 from support import jobs
 from support.waiting import eventually
 from support.workers import FORKING, WORKERS

@@ -13,11 +13,11 @@ from opentelemetry.propagators.b3 import B3MultiFormat, B3SingleFormat
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from rq import Queue, Repeat, Retry
 from rq.decorators import job as rq_job
 from rq.job import Job
 from rq.registry import FailedJobRegistry
 
-from rq import Queue, Repeat, Retry
 from support import jobs
 from support.stage import Stage
 from support.waiting import eventually

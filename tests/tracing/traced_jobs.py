@@ -9,9 +9,9 @@ from typing import Any
 
 from opentelemetry import baggage, trace
 from redis import Redis
+from rq import Queue, get_current_job
 
 import jobtelemetry
-from rq import Queue, get_current_job
 from support.jobs import books, note
 
 tracer = trace.get_tracer("cinema")

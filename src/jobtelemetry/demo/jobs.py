@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from redis import Redis
+from rq import Queue, get_current_job
 
 from jobtelemetry import Cancel
 from jobtelemetry.attributes import set_attribute
 from jobtelemetry.demo import listing, matching
 from jobtelemetry.demo.titles import Titles
-from rq import Queue, get_current_job
 
 SCRAPING = "scraping"
 SHOWTIMES = "showtimes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rq import worker_registration
 from rq.utils import utcformat
 from rq.worker.base import BaseWorker
 
@@ -16,7 +17,6 @@ from jobtelemetry.rq.runtime import OFF, Runtime, log
 from jobtelemetry.sinks import sentry
 from jobtelemetry.sinks.tracing import provider
 from jobtelemetry.store.reconcile import forget_gone_workers, reconcile
-from rq import worker_registration
 
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]

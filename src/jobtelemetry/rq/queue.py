@@ -156,8 +156,11 @@ class SynchronousHooks:
         try:
             return wrapped(*args, **kwargs)
         except Cancel as verdict:
-            job: Job = argument(wrapped, args, kwargs, "job")
-            if verdict_of(job) is not verdict:
+            noted = None
+            with self._runtime.fence("cancel"):
+                job: Job = argument(wrapped, args, kwargs, "job")
+                noted = verdict_of(job)
+            if noted is not verdict:
                 raise
             job._success_callback = None  # type: ignore[assignment]
             if hasattr(job, "webhooks"):
