@@ -47,6 +47,7 @@ def books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.touch()
     monkeypatch.setenv(LEDGER, str(path))
     monkeypatch.setenv("JOBTELEMETRY_LOG_SIZE", "100000")
+    monkeypatch.setenv("JOBTELEMETRY_SOAK_HEARTBEAT_TTL", "8")
     return path
 
 

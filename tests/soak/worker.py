@@ -7,6 +7,7 @@ can be given up in ten minutes. And it writes into the ledger which executions i
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from datetime import timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from . import jobs
 from .ledger import note
 
 #: Seconds after its last heartbeat in which RQ gives an execution up, and seconds between two heartbeats.
-HEARTBEAT_TTL = 5
+HEARTBEAT_TTL = int(os.environ.get("JOBTELEMETRY_SOAK_HEARTBEAT_TTL", "5"))
 SIMPLE_TTL = 14
 _INTERVAL = 1
 _STUCK = timedelta(seconds=8)
