@@ -20,6 +20,7 @@ from jobtelemetry.config import Config
 from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.outcomes import State
 from jobtelemetry.store.snapshot import Counter, Histogram, RQWorkerState, Series, Snapshot
+from support.needed import needed
 
 WORKER, QUEUE = "cinema.jobs.process_showtime", "showtimes"
 LABELS = {"worker": WORKER, "queue": QUEUE}
@@ -135,7 +136,9 @@ def test_the_text_format_parses(cinema: Snapshot) -> None:
 def test_promtool_has_nothing_to_say(cinema: Snapshot, source: str) -> None:
     """Prometheus' own linter accepts the names, types and help texts."""
     text = generate_latest(registry_of(_with_source(cinema, source)))
-    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, timeout=30, check=False)
+    checked = subprocess.run(
+        [needed("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=30, check=False
+    )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 

@@ -1,24 +1,24 @@
-"""Runs promtool; it must be there, in CI as anywhere."""
+"""Runs promtool."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mixin.series import Case
+from support.needed import needed
 
 _WATCHDOG = 'alertname!="JobTelemetryWatchdog"'
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run promtool with these arguments."""
-    binary = shutil.which("promtool")
-    assert binary, "promtool is needed for these tests: install Prometheus (Debian: apt-get install prometheus)"
-    return subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        [needed("promtool"), *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 def unit_test(case: Case, rules: Iterable[Path]) -> dict[str, Any]:

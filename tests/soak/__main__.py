@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -50,8 +51,10 @@ def main() -> int:
     print(f"seed {seed}, {options.minutes:g} minutes, ledger and logs in {folder}", flush=True)
     logging.getLogger("rq").setLevel(logging.CRITICAL)
     logging.getLogger("jobtelemetry").setLevel(logging.CRITICAL)
-    with EmbeddedServer(appendonly="yes", appendfsync="always", dir=str(folder / "data")) as server:
-        soak = Soak(server, folder, random.Random(seed), options)
+    port = _free_port()  # RQ 2's SpawnWorker cannot reconnect to a unix socket
+    data = str(folder / "data")
+    with EmbeddedServer(port=str(port), bind="127.0.0.1", appendonly="yes", appendfsync="always", dir=data) as server:
+        soak = Soak(server, f"redis://127.0.0.1:{port}", folder, random.Random(seed), options)
         try:
             good = soak.run()
         finally:
@@ -59,6 +62,12 @@ def main() -> int:
     if good and not options.keep:
         shutil.rmtree(folder)
     return 0 if good else 1
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,10 +83,12 @@ def _parser() -> argparse.ArgumentParser:
 class Soak:
     """Everything that runs, and the questions asked while it does."""
 
-    def __init__(self, server: EmbeddedServer, folder: Path, dice: random.Random, options: argparse.Namespace) -> None:
+    def __init__(
+        self, server: EmbeddedServer, url: str, folder: Path, dice: random.Random, options: argparse.Namespace
+    ) -> None:
         self._options, self._folder = options, folder
         self._connection: Redis = server.connection()
-        self._pool = Pool(server.url, folder)
+        self._pool = Pool(url, folder)
         self._chaos = Chaos(server, self._pool, random.Random(dice.random()), options.pause)
         self._dice = random.Random(dice.random())
         self._keys = Keys(Config.from_env().key_prefix)

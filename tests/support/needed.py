@@ -1,0 +1,21 @@
+"""Programs that do not come with Python. In CI a missing one is a failure; on a bare machine its tests are skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+_PACKAGES = {"promtool": "prometheus"}
+
+
+def needed(program: str) -> str:
+    """The path of a program, or the end of the test that needs it."""
+    path = shutil.which(program)
+    if path is None:
+        reason = f"{program} is not installed (Debian: apt-get install {_PACKAGES.get(program, program)})"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
