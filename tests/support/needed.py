@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-_PACKAGES = {"promtool": "prometheus"}
+_PACKAGES = {"promtool": "prometheus", "redis-cli": "redis-tools"}
 
 
 def needed(program: str) -> str:
