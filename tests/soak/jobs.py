@@ -17,8 +17,9 @@ from .ledger import note
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: RQ's id of the execution that this process is running, set by the soak's workers.
-current_execution = ""
+#: RQ's id of the execution that this process is running, set by the soak's workers. Up to RQ 2 a spawned horse is a
+#: plain worker, but RQ tells it the id in its environment.
+current_execution = os.environ.get("RQ_EXECUTION_ID", "")
 
 
 def _witnessed(function: F) -> F:

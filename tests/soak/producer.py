@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import metadata
 from typing import Any
 
 from redis import Redis
@@ -18,6 +19,11 @@ from .pool import QUEUES
 #: Kinds of jobs that cannot say themselves what is expected of them.
 NOWHERE, CALLBACK = "nowhere", "callback"
 CALLBACK_RAISES = Callback(jobs.failing_callback)
+
+RQ = tuple(int(part) for part in metadata.version("rq").split(".")[:2])
+
+#: Of a returned ``Retry``. RQ 2.7 forgets with an interval how often a job has been tried, and tries it for ever.
+INTERVALS = [0, 1] if RQ >= (2, 12) else [0]
 
 
 class Producer:
@@ -40,7 +46,7 @@ class Producer:
             (5, lambda queue: self._put(queue, jobs.sometimes, self._seconds(), retry=Retry(max=2, interval=1))),
             (3, lambda queue: self._put(queue, jobs.discard, retry=Retry(max=2))),
             (3, lambda queue: self._put(queue, jobs.cancel, retry=Retry(max=2))),
-            (3, lambda queue: self._put(queue, jobs.come_again, 2, dice.choice([0, 1]))),
+            (3, lambda queue: self._put(queue, jobs.come_again, 2, dice.choice(INTERVALS))),
             (2, lambda queue: self._put(queue, jobs.overrun, job_timeout=1, retry=dice.choice([None, Retry(max=1)]))),
             (3, lambda queue: self._put(queue, jobs.die, dice.choice(["SIGKILL", "SIGSEGV", "exit"]))),
             (2, lambda queue: self._put(queue, jobs.die, dice.choice(["SIGKILL", "exit"]), retry=Retry(max=1))),
