@@ -6,6 +6,9 @@ import os
 
 import pytest
 
+from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.reconcile import reconcile
+from jobtelemetry.store.record import Limits
 from support import jobs
 from support.stage import Stage, Theatre
 from support.waiting import eventually
@@ -73,6 +76,33 @@ def test_a_label_that_only_the_horse_knew_outlives_it(theatre: Theatre, kind: st
         stage.run(kind, instrumented=True)
         by_job = {entry["job"]: entry["worker"] for entry in stage.log()}
         assert by_job == {"job-1": "support.jobs.die", "job-2": "support.jobs.complete"}
+
+
+@pytest.mark.parametrize("kind", FORKING)
+def test_a_name_that_only_the_horse_knew_outlives_it(theatre: Theatre, kind: str):
+    """A job with a name of its own has it also if nothing but its killed process could know it."""
+    with theatre.stage(instrumented=False).open() as stage:
+        stage.enqueue(jobs.named_die, "SIGKILL")
+        stage.run(kind, instrumented=True)
+        assert [entry["worker"] for entry in stage.log()] == ["cinema.jobs.DieJob"]
+
+
+@pytest.mark.parametrize("description", [None, "Refresh the showtimes of Arkadia", "cinema.city(PL)"])
+@pytest.mark.parametrize("kind", FORKING)
+def test_a_label_that_only_the_horse_knew_outlives_it_and_its_parent(theatre: Theatre, kind: str, description: str):
+    """Whatever a reconciler finds is counted under what the work-horse had found out."""
+    with theatre.stage(instrumented=False).open() as stage:
+        for name, job in (("first", jobs.named_meet), ("second", jobs.meet)):
+            stage.enqueue(job, name, description=description)
+            worker = stage.worker(kind, instrumented=True)
+            horse = stage.meet(name)
+            worker.kill()
+            stage.kill(horse)
+            worker.wait()
+        stage.let_heartbeats_expire("worker-1", "worker-2")
+        assert len(reconcile(stage.connection, Keys(), Limits())) == 2
+        by_job = {entry["job"]: entry["worker"] for entry in stage.log()}
+        assert by_job == {"job-1": "cinema.jobs.MeetJob", "job-2": "support.jobs.meet"}
 
 
 def test_the_parent_never_loads_arguments(theatre: Theatre):

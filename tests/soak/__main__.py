@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -49,6 +50,7 @@ def main() -> int:
     os.environ["JOBTELEMETRY_LOG_SIZE"] = str(_LOG_SIZE)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
     print(f"seed {seed}, {options.minutes:g} minutes, ledger and logs in {folder}", flush=True)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # nothing is left running
     logging.getLogger("rq").setLevel(logging.CRITICAL)
     logging.getLogger("jobtelemetry").setLevel(logging.CRITICAL)
     port = _free_port()  # RQ 2's SpawnWorker cannot reconnect to a unix socket

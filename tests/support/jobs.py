@@ -208,6 +208,18 @@ def named() -> None:
     note()
 
 
+@jobtelemetry.job(name="cinema.jobs.DieJob")
+def named_die(how: str) -> int:
+    """One that dies."""
+    return die(how)
+
+
+@jobtelemetry.job(name="cinema.jobs.MeetJob")
+def named_meet(name: str = "job") -> str:
+    """One that meets."""
+    return meet(name)
+
+
 @jobtelemetry.job(name="cinema.jobs.Named")
 class Named:
     """A class that does."""

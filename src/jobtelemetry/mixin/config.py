@@ -144,7 +144,8 @@ class MixinConfig:
     running_max_age: str = "4h"
     #: A worker that completed at least this often in the window is missed when it has not completed for
     #: ``periodic_factor`` times its longest pause in that window. The window ends ``periodic_offset`` ago, so that the
-    #: pause in question is not part of it; workers that run more rarely than the offset are not watched.
+    #: pause in question is not part of it; workers that run more rarely than the offset are not watched, and neither
+    #: are those that first completed within the window: a batch that ran once has no habit.
     periodic_window: str = "7d"
     periodic_offset: str = "1d"
     periodic_factor: float = 2.0

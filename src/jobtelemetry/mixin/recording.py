@@ -67,15 +67,21 @@ def p99(q: PromQL) -> Recording:
 
 
 def pause(q: PromQL) -> Recording:
-    """The longest time that a worker went without completing, before the current pause."""
+    """The longest time that a worker went without completing, before the current pause.
+
+    Only of workers that were there before the window: who has run for a day has shown no habit of a week.
+    """
     config = q.config
-    window, offset = config.periodic_window, config.periodic_offset
-    last = f"max by ({q.by('worker')}) ({q.raw(contract.JOB_LAST_COMPLETED)})"
-    changes = f"changes({q.raw(contract.JOB_LAST_COMPLETED)}[{window}] offset {offset})"
+    window, offset, by = config.periodic_window, config.periodic_offset, q.by("worker")
+    completed = q.raw(contract.JOB_LAST_COMPLETED)
+    last = f"max by ({by}) ({completed})"
+    changes = f"max by ({by}) (changes({completed}[{window}] offset {offset}))"
+    before = f"max by ({by}) (present_over_time({completed}[{offset}] offset {window}))"
     return Recording(
         names.longest_pause(window),
         f"max_over_time((time() - {last})[{window}:{step(window, 1000)}] offset {offset})\n"
-        f"and on ({q.by('worker')}) (max by ({q.by('worker')}) ({changes}) >= {config.periodic_min_completions})",
+        f"and on ({by}) ({changes} >= {config.periodic_min_completions})\n"
+        f"and on ({by}) ({before})",
     )
 
 

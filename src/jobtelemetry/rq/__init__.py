@@ -32,19 +32,25 @@ def instrument(config: Config | None = None) -> None:
 
     from rq.worker import worker_classes
 
+    from jobtelemetry.rq.ending import EndingHooks
     from jobtelemetry.rq.job import JobHooks
     from jobtelemetry.rq.lifecycle import LifecycleHooks
     from jobtelemetry.rq.parent import ParentHooks
     from jobtelemetry.rq.producer import ProducerHooks
     from jobtelemetry.rq.queue import EnqueueHooks, SynchronousHooks
+    from jobtelemetry.rq.recording import RecordingHooks
     from jobtelemetry.rq.runtime import Runtime
     from jobtelemetry.rq.spawn import InstrumentingOs
-    from jobtelemetry.rq.worker import ExecutionHooks
+    from jobtelemetry.rq.start import StartHooks
     from jobtelemetry.sinks import reporting_sinks
 
     runtime = Runtime(settings, sinks=reporting_sinks(settings))
     patches = Patches()
-    for hooks in (JobHooks, ProducerHooks, EnqueueHooks, SynchronousHooks, ExecutionHooks, ParentHooks, LifecycleHooks):
+    for hooks in (
+        *(JobHooks, ProducerHooks, EnqueueHooks, SynchronousHooks),
+        *(StartHooks, EndingHooks, RecordingHooks),
+        *(ParentHooks, LifecycleHooks),
+    ):
         hooks(runtime).attach(patches)
     patches.replace(worker_classes, "os", InstrumentingOs(os))
     sentry.decide(True)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from rq.job import Job, JobStatus
@@ -27,7 +28,7 @@ Wrapped = Callable[..., Any]
 _UNSTARTED = {"created", "queued", "scheduled", "deferred", "ready_to_enqueue", "rate_limited"}
 _PERFORMING = "_jobtelemetry_performing"
 #: A job that is deleted while it runs must not leave a hash of one field.
-_NOTE = "return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])"
+_NOTE = "return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], unpack(ARGV))"
 
 _cancelling: ContextVar[Job | None] = ContextVar("jobtelemetry_cancelling", default=None)
 
@@ -91,12 +92,14 @@ class JobHooks:
         return result
 
     def load(self, wrapped: Wrapped, job: Job) -> Any:
-        """The job's function is imported; what its decorator says is noted for those who never load the job."""
+        """The job's function is imported; what it says of itself is noted for those who never load the job."""
         function = wrapped(job)
         with self._runtime.fence("label"):
-            if job.__dict__.get(_PERFORMING) and labels.note_report(job, function):
-                report = labels.report(job)
-                job.connection.eval(_NOTE, 1, job.key, JOB_REPORT_FIELD, report)
+            if job.__dict__.get(_PERFORMING):
+                news = labels.note_loaded(job)
+                if labels.note_report(job, function):
+                    news[JOB_REPORT_FIELD] = labels.report(job)
+                note_in_hash(job, news)
         return function
 
     def cancel(self, wrapped: Wrapped, job: Job, args: Args, kwargs: Kwargs) -> Any:
@@ -132,6 +135,12 @@ class JobHooks:
                 limits=self._runtime.limits,
             )
         )
+
+
+def note_in_hash(job: Job, fields: Mapping[str, str]) -> None:
+    """Write fields into the hash of a job that is there."""
+    if fields:
+        job.connection.eval(_NOTE, 1, job.key, *chain.from_iterable(fields.items()))
 
 
 def source_of(job: Job, runtime: Runtime) -> str:

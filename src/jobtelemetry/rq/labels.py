@@ -1,7 +1,8 @@
 """Which worker label a job has: the dotted path of its function, or of its class.
 
 RQ's parent process never loads a job's arguments, so the producer notes the label in the job's hash. Where it did not
-(it is not instrumented), the description tells, and where that does not, the work-horse, which loads the job anyway.
+(it is not instrumented), the description tells, until the work-horse, which loads the job anyway, knows better and
+notes that there.
 """
 
 from __future__ import annotations
@@ -48,24 +49,34 @@ def of_waiting_job(job: Job) -> str:
 
 
 def of_loaded_job(job: Job, known: str) -> str:
-    """The label of a job that its work-horse has loaded.
+    """The label of a job that its work-horse has loaded: what the function says, what was noted, what it is.
 
     Args:
-        known: The label so far, kept unless the function says its name or nothing better was known.
+        known: The label so far, kept where the job is not loaded.
     """
+    noted = str(job.__dict__.get(_NOTED) or "")
     if job._func_name is UNEVALUATED or job._instance is UNEVALUATED:
-        return known  # it could not be loaded
+        return noted or known
     if job._instance is not None:
         owner = job._instance if inspect.isclass(job._instance) else type(job._instance)
         name = options_of(getattr(owner, str(job._func_name), None)).name or options_of(owner).name
-        return name or (known if known != UNKNOWN else _of_class(owner))
-    return _decorated_name(str(job._func_name)) or (known if known != UNKNOWN else str(job._func_name))
+        return name or noted or _of_class(owner)
+    return _decorated_name(str(job._func_name)) or noted or str(job._func_name)
 
 
 def note(job: Job, function: Any) -> None:
     """Remember a job's label until the job is saved."""
     job.__dict__[_NOTED] = of_callable(function)
     note_report(job, function)
+
+
+def note_loaded(job: Job) -> dict[str, str]:
+    """Remember the label that only a loaded job can tell. Returns what that changes in the job's hash."""
+    label = of_loaded_job(job, UNKNOWN)
+    if label in (UNKNOWN, of_waiting_job(job)):
+        return {}
+    job.__dict__[_NOTED] = label
+    return {JOB_WORKER_FIELD: label}
 
 
 def note_report(job: Job, function: Any) -> bool:
@@ -102,6 +113,13 @@ def fields(job: Job) -> dict[str, str]:
     if said := report(job):
         saved[JOB_REPORT_FIELD] = said
     return saved
+
+
+def learn(job: Job) -> None:
+    """Take what the work-horse noted in the job's hash before it died."""
+    names = (JOB_WORKER_FIELD, JOB_REPORT_FIELD)
+    found = job.connection.hmget(job.key, names)
+    restore(job, {name.encode(): value for name, value in zip(names, found, strict=True)})
 
 
 def restore(job: Job, raw: dict[Any, Any]) -> None:

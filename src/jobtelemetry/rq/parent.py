@@ -18,6 +18,7 @@ from jobtelemetry.rq import labels
 from jobtelemetry.rq.arguments import argument
 from jobtelemetry.rq.horse import HorsePipe
 from jobtelemetry.rq.horse_span import ending_told, exception_facts
+from jobtelemetry.rq.job import note_in_hash
 from jobtelemetry.rq.patch import Patches
 from jobtelemetry.rq.run import Run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
@@ -89,6 +90,7 @@ class ParentHooks:
 
     def main_work_horse(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
         """The horse begins."""
+        run = None
         with self._runtime.fence("fork"):
             self._runtime.spans.sdk.in_horse()
             self._runtime.enter_horse()
@@ -100,16 +102,11 @@ class ParentHooks:
                 runs_of(worker)[job.id] = run
                 if run.pipe is not None:
                     run.pipe.in_horse()
-                self._tell_label(job, run)
+        with self._runtime.fence("label"):
+            if run is not None and run.start.worker == labels.UNKNOWN:
+                _ = job.func_name  # RQ loads the job next anyway, and the horse may die of its function's import
+                note_in_hash(job, labels.note_loaded(job))
         return wrapped(*args, **kwargs)
-
-    def _tell_label(self, job: Job, run: Run) -> None:
-        """A label that only the loaded job can tell must reach the parent even if the horse dies."""
-        if run.start.worker == labels.UNKNOWN:
-            _ = job.func_name  # RQ loads the job next anyway
-            run.start = replace(run.start, worker=labels.of_loaded_job(job, labels.UNKNOWN))
-            if run.pipe is not None:
-                run.pipe.send(worker=run.start.worker)
 
     def handle_work_horse_killed(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
         """RQ found the horse dead; note by which signal."""
@@ -134,6 +131,7 @@ class ParentHooks:
                 for hook, number in said.get("own_errors", {}).items():
                     self._runtime.note_error(hook, "in the work-horse", number)
                 if not run.recorded and not said.get("recorded") and run.in_table and not worker.__dict__.get(OFF):
+                    labels.learn(job)
                     self._settle(worker, job, run)
                 run.horse_gone = True
         return result
@@ -179,8 +177,6 @@ def horse_said(run: Run, worker: BaseWorker) -> dict[str, Any]:
         if run.pipe is None or worker.is_horse:
             return {}
         run.said = run.pipe.receive()
-        if label := run.said.get("worker"):
-            run.start = replace(run.start, worker=label)
         run.attributes.update(run.said.get("attributes", {}))
     return run.said
 

@@ -147,6 +147,13 @@ def new_run(job: Job, rq_worker: str, execution_id: str, source_label: bool) -> 
     return Run(start, max_attempts=retries_left + 1)
 
 
+def current_execution_id(worker: Any, job: Job) -> str:
+    """RQ's id of the execution that it is creating; RQ 3 keeps several by id, RQ 2 one."""
+    executions = getattr(worker, "executions", None)
+    candidates = reversed(executions.values()) if executions is not None else [worker.execution]
+    return next(str(execution.id) for execution in candidates if execution and execution.job_id == job.id)
+
+
 def runs_of(worker: Any) -> dict[str, Run]:
     """The runs of an RQ worker by job id."""
     return worker.__dict__.setdefault(_RUNS, {})  # type: ignore[no-any-return]

@@ -13,7 +13,7 @@ from typing import Any
 
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import ERROR_TYPES, Ending, Outcome, State
-from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.keys import JOB_WORKER_FIELD, Keys
 from jobtelemetry.store.read import running_entry
 from jobtelemetry.store.record import Limits, append_settle
 from jobtelemetry.store.snapshot import RunningExecution
@@ -39,7 +39,8 @@ def reconcile(connection: Any, keys: Keys, limits: Limits) -> list[ExecutionEven
     suspects = _suspects(connection, keys, running)
     if not suspects:
         return []
-    events = [_event(execution, now) for execution in suspects]
+    noted = _noted_labels(connection, keys, suspects)
+    events = [_event(execution, now, label) for execution, label in zip(suspects, noted, strict=True)]
     pipe = connection.pipeline(transaction=False)
     for event in events:
         append_settle(
@@ -108,13 +109,21 @@ def _suspects(connection: Any, keys: Keys, running: Sequence[RunningExecution]) 
     return suspects
 
 
-def _event(execution: RunningExecution, now: float) -> ExecutionEvent:
+def _noted_labels(connection: Any, keys: Keys, suspects: Sequence[RunningExecution]) -> list[str]:
+    """What a work-horse that loaded the job knew better than the process that started it; empty for nothing."""
+    pipe = connection.pipeline(transaction=False)
+    for execution in suspects:
+        pipe.hget(keys.job(execution.job_id), JOB_WORKER_FIELD)
+    return [_text(label or "") for label in pipe.execute()]
+
+
+def _event(execution: RunningExecution, now: float, label: str) -> ExecutionEvent:
     ready, start = execution.ready_at, execution.started_at
     _, trace_id, span_id, *_ = [*execution.trace.split(" ")[0].split("-"), "", "", ""]
     return ExecutionEvent(
         execution_id=execution.execution_id,
         job_id=execution.job_id,
-        worker=execution.series.worker,
+        worker=label or execution.series.worker,
         queue=execution.series.queue,
         rq_worker=execution.rq_worker,
         outcome=Outcome(State.DISCARD, error_type=ERROR_TYPES[Ending.ABANDONED]),
