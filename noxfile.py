@@ -1,8 +1,12 @@
-"""The truth table on every supported RQ: ``nox``; one of them: ``nox -s 'truth_table(rq="2.7")'``."""
+"""What must hold on every supported RQ. ``nox`` runs the truth table on each; ``nox --list`` shows the rest.
+
+For one RQ: ``nox -s 'truth_table(rq="2.7")'``. What follows ``--`` goes to the command: ``nox -s soak -- --minutes 1``.
+"""
 
 import nox
 
 nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["truth_table"]
 
 #: RQ's version -> what to install. RQ before 3 does not work with redis-py 8: its SpawnWorker cannot pass its settings.
 VERSIONS = {
@@ -10,11 +14,31 @@ VERSIONS = {
     "2.12": ("rq==2.12.0", "redis<8"),
     "3": ("rq>=3",),
 }
+every_rq = nox.parametrize("rq", list(VERSIONS))
 
 
 @nox.session
-@nox.parametrize("rq", list(VERSIONS))
+@every_rq
 def truth_table(session: nox.Session, rq: str) -> None:
     """Every way a job can end, for every worker class."""
+    run(session, rq, "pytest", "tests/acceptance", "tests/rq", "tests/store")
+
+
+@nox.session
+@every_rq
+def rq_suite(session: nox.Session, rq: str) -> None:
+    """RQ's own tests, with instrumentation and without."""
+    run(session, rq, "tests.rq_suite")
+
+
+@nox.session
+@every_rq
+def soak(session: nox.Session, rq: str) -> None:
+    """Thousands of jobs while processes die: lost, double, misclassified."""
+    run(session, rq, "tests.soak")
+
+
+def run(session: nox.Session, rq: str, *module: str) -> None:
+    """Run a module on this RQ."""
     session.install("-e", ".[test]", *VERSIONS[rq])
-    session.run("python", "-m", "pytest", "tests/acceptance", "tests/rq", "tests/store", *session.posargs)
+    session.run("python", "-m", *module, *session.posargs)
