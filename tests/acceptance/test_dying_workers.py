@@ -72,6 +72,26 @@ def test_an_abandoned_execution_is_found_within_the_heartbeat(theatre: Theatre) 
 
 @pytest.mark.row(14)
 @every_worker
+def test_an_abandoned_execution_is_not_taken_for_a_later_one(theatre: Theatre, kind: str) -> None:
+    """How the job ended at last, on a worker without jobtelemetry, is not how the abandoned execution ended."""
+    with theatre.stage().open() as stage:
+        stage.enqueue(jobs.meet, "job", "fail", retry=Retry(max=1))
+        worker = stage.worker(kind)
+        horse = stage.meet()
+        worker.kill()
+        stage.kill(horse)
+        worker.wait()
+        stage.let_heartbeats_expire("worker-1")
+        stage.go()
+        stage.run(kind, instrumented=False)
+        assert stage.status() == "failed"
+        assert len(reconcile(stage.connection, Keys(), Limits())) == 1
+        assert stage.told().states == told(failure=1).states
+        assert stage.told().errors == {"AbandonedJobError": 1}
+
+
+@pytest.mark.row(14)
+@every_worker
 def test_a_job_that_runs_is_never_declared_abandoned(theatre: Theatre, kind: str) -> None:
     """As long as RQ knows the execution, or its worker is busy with it, no reconciler counts it."""
 

@@ -28,12 +28,12 @@ def mixin() -> None:
     help="Change a setting; may be given more than once. See 'jobtelemetry mixin settings'.",
 )
 def build(out: Path, settings: tuple[str, ...]) -> None:
-    r"""Write the dashboards and rules.
+    """Write the dashboards and rules.
 
     \b
     Example:
       jobtelemetry mixin build --out monitoring --set slo=99.5 --set selector='job="jobs"'
-    """
+    """  # noqa: D301 - click wants the character, not the backslash
     from jobtelemetry.mixin.build import build as write
     from jobtelemetry.mixin.config import MixinConfig
 

@@ -74,6 +74,7 @@ def objective(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(f"max by (worker) ({names.discard_ratio(config.slo_window)}{{{_scope(q)}}})", "{{worker}}")],
             unit=theme.PERCENT,
             thresholds=theme.steps("transparent", (1 - config.objective, theme.BAD)),
+            least_axis=2 * (1 - config.objective),
             decimals=2,
         ),
         *burns,

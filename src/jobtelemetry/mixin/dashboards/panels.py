@@ -21,7 +21,7 @@ from jobtelemetry.mixin.dashboards.frame import DATA
 PanelBuilder: TypeAlias = Builder[model.Panel]
 
 #: How far up an axis goes at least, so that 0 is a line at the bottom and not in the middle of nothing.
-_LEAST_AXIS = {theme.COUNT: 4, theme.SECONDS: 1, theme.PER_MINUTE: 1}
+_LEAST_AXIS = {theme.COUNT: 4, theme.SECONDS: 1, theme.PER_MINUTE: 1, theme.PERCENT: 1}
 
 _LAST = common.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
 
@@ -99,7 +99,8 @@ def lines(
 
     Args:
         interval: The least step, and so the least window of ``$__rate_interval``.
-        connect: Whether a line goes on across a time without data.
+        connect: Whether a line goes on across a time without data. For figures that say what the last work was like;
+            a wait does not shrink slowly while nothing waits.
         shades: The colour of which every series gets a shade.
         least_axis: How far up the axis goes at least; by default it depends on the unit.
     """
@@ -119,7 +120,7 @@ def lines(
         .line_width(0 if bars else 1 if stacked else 2)
         .fill_opacity(80 if bars else 45 if stacked else 8)
         .line_interpolation(kinds.LineInterpolation.LINEAR)
-        .show_points(kinds.VisibilityMode.NEVER)
+        .show_points(kinds.VisibilityMode.NEVER if bars or stacked else kinds.VisibilityMode.AUTO)
         .span_nulls(connect)
         .legend(legend.display_mode(kinds.LegendDisplayMode.LIST).calcs([]))
         .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING))
@@ -144,8 +145,10 @@ def lines(
     return panel
 
 
-def density(title: str, description: str, expr: str, *, width: int = 12, scheme: str = "Blues") -> heatmap.Panel:
-    """A histogram over time, with exemplars where the family has them."""
+def density(
+    title: str, description: str, expr: str, *, width: int = 12, scheme: str = "Blues", exemplars: bool = False
+) -> heatmap.Panel:
+    """A histogram over time, with exemplars if the family has them."""
     query = prom.Dataquery().expr(expr).legend_format("{{le}}").range().format(PromQueryFormat.HEATMAP).datasource(DATA)
     return (
         heatmap.Panel()
@@ -154,7 +157,7 @@ def density(title: str, description: str, expr: str, *, width: int = 12, scheme:
         .datasource(DATA)
         .span(width)
         .height(9)
-        .with_target(query.exemplar(True))
+        .with_target(query.exemplar(exemplars))
         .interval("30s")
         .calculate(False)
         .cell_gap(1)

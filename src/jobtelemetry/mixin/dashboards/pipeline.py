@@ -143,7 +143,6 @@ def over_time(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(_p95(q, contract.JOB_DURATION), "{{worker}}")],
             unit=theme.SECONDS,
             width=8,
-            connect=True,
         ),
         panels.lines(
             "Wait, p95",
@@ -151,7 +150,6 @@ def over_time(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(_p95(q, contract.JOB_WAIT), "{{worker}}")],
             unit=theme.SECONDS,
             width=8,
-            connect=True,
         ),
     ]
 

@@ -110,7 +110,6 @@ def jobs(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(f"histogram_quantile(0.95, sum by (queue, le) ({wait}))", "{{queue}}")],
             unit=theme.SECONDS,
             width=8,
-            connect=True,
         ),
         panels.lines(
             "Enqueued and ended",

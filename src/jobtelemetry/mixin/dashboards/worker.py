@@ -133,6 +133,7 @@ def times(q: PromQL) -> list[panels.PanelBuilder]:
             "How long executions ran. The dots are exemplars: click one to open its trace. They are there where jobs "
             "are traced and Prometheus stores exemplars.",
             run,
+            exemplars=True,
         ),
         panels.density(
             "Wait",
@@ -146,7 +147,6 @@ def times(q: PromQL) -> list[panels.PanelBuilder]:
             _percentiles(q, contract.JOB_DURATION),
             unit=theme.SECONDS,
             colors=theme.QUANTILE_COLORS,
-            connect=True,
         ),
         panels.lines(
             "Wait, percentiles",
@@ -154,7 +154,6 @@ def times(q: PromQL) -> list[panels.PanelBuilder]:
             _percentiles(q, contract.JOB_WAIT),
             unit=theme.SECONDS,
             colors=theme.QUANTILE_COLORS,
-            connect=True,
         ),
     ]
 

@@ -12,11 +12,12 @@ local exists = call('EXISTS', KEYS[8]) == 1
 if exists and ARGV[1] == 'abandoned' then return {'alive'} end
 local again = (tonumber(start.retries) or 0) > 0
 local state, reason, error_type = again and 'failure' or 'discard', '', ARGV[11]
-local job = call('HMGET', KEYS[7], 'status', 'jobtelemetry_attempt', 'jobtelemetry_cancel_reason', 'jobtelemetry_report') or {}
+local job = call('HMGET', KEYS[7], 'status', 'jobtelemetry_attempt', 'jobtelemetry_cancel_reason', 'jobtelemetry_report', 'worker_name') or {}
 local status = job[1]
 -- RQ removed the execution in a transaction of its own, but our record was not in it. The job tells how it
--- ended, unless a later execution has changed that since.
-local missed = not exists and tonumber(job[2] or -1) == start.attempt and status and status ~= 'started'
+-- ended, unless a later execution, on whatever worker, has changed that since.
+local newest = tonumber(job[2] or -1) == start.attempt and (not job[5] or job[5] == '' or job[5] == start.rq_worker)
+local missed = not exists and newest and status and status ~= 'started'
 if ARGV[1] == 'exited' and not exists and not status then missed, status = true, 'finished' end
 local by_status = {finished = 'completed', canceled = 'cancelled', stopped = 'stopped', failed = 'discard'}
 if missed and ARGV[1] == 'abandoned' then
