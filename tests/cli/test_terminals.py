@@ -16,6 +16,7 @@ import pytest
 
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.outcomes import State
+from jobtelemetry.store.keys import Keys
 from support.waiting import eventually
 
 Cli = Callable[..., Any]
@@ -142,3 +143,26 @@ def test_tail_shows_what_ends_until_ctrl_c(server: EmbeddedServer, record: Calla
     head, *lines = output.read_text().splitlines()
     assert head.startswith("ended\tworker")
     assert [line.split("\t")[3] for line in lines] == ["discard", "failure"]
+
+
+def test_tail_waits_for_a_redis_that_is_away(tmp_path: Path) -> None:
+    """It says so once, and goes on with what ended meanwhile when the server is back."""
+    output = tmp_path / "output"
+    with EmbeddedServer(tmp_path, appendonly="yes", appendfsync="always") as mine, output.open("wb") as out:
+        process = subprocess.Popen(
+            command("tail", url=mine.url),
+            stdout=out, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+        try:
+            eventually(lambda: "worker" in output.read_text())
+            mine.kill()
+            eventually(lambda: "Redis does not answer, waiting for it" in output.read_text())
+            mine.restart()
+            mine.connection().xadd(Keys().log, {"state": "completed", "job": "after", "worker": "w", "queue": "q"})
+            eventually(lambda: "after" in output.read_text())
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+        finally:
+            process.kill()
+            process.wait()
+    assert output.read_text().count("waiting for it") == 1

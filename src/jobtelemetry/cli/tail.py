@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,9 @@ from jobtelemetry.cli.connecting import redis_option
 from jobtelemetry.cli.operator import Operator
 from jobtelemetry.cli.parameters import filters, json_option
 from jobtelemetry.monitor.entries import LogEntry
+
+if TYPE_CHECKING:
+    from jobtelemetry.cli.connecting import Target
 
 #: Seconds after which Redis is asked anew; also what a closed pipe may go unnoticed.
 _BLOCK = 1.0
@@ -25,7 +29,7 @@ _BLOCK = 1.0
 @json_option
 @redis_option
 def tail(redis_url: str | None, lines: int, as_json: bool, **words: Any) -> None:
-    """Show executions as they end, until Ctrl-C.
+    """Show executions as they end, until Ctrl-C. A Redis that goes away is waited for.
 
     \b
     Examples:
@@ -37,7 +41,7 @@ def tail(redis_url: str | None, lines: int, as_json: bool, **words: Any) -> None
 
     from jobtelemetry.cli.choosing import selection
     from jobtelemetry.cli.connecting import target
-    from jobtelemetry.monitor.log import follow, newest_first
+    from jobtelemetry.monitor.log import newest_first
 
     where = target(redis_url)
     wanted = selection(where, **words)
@@ -46,11 +50,37 @@ def tail(redis_url: str | None, lines: int, as_json: bool, **words: Any) -> None
     past = islice(wanted.of(newest_first(where.connection, where.keys)), lines)
     for entry in reversed([entry for entry in past if newest and _order(entry) <= _order(newest)]):
         write(entry)
-    for arrived in follow(where.connection, where.keys, newest.entry_id if newest else "0-0", _BLOCK):
+    for arrived in _arriving(where, newest.entry_id if newest else "0-0"):
         if arrived is not None and arrived in wanted:
             write(arrived)
         else:
             sys.stdout.flush()
+
+
+def _arriving(where: Target, after: str) -> Iterator[LogEntry | None]:
+    """Entries as they come; through an outage it says once that it waits, and goes on where it was."""
+    from redis.exceptions import AuthenticationError
+    from redis.exceptions import ConnectionError as RedisConnectionError
+    from redis.exceptions import TimeoutError as RedisTimeoutError
+
+    from jobtelemetry.monitor.log import follow
+
+    away = False
+    while True:
+        try:
+            for arrived in follow(where.connection, where.keys, after, _BLOCK):
+                if away:
+                    click.echo("Redis answers again.", err=True)
+                    away = False
+                after = arrived.entry_id if arrived is not None else after
+                yield arrived
+        except AuthenticationError:
+            raise
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            if not away:
+                click.echo(f"Redis does not answer, waiting for it: {' '.join(str(error).split())}", err=True)
+                away = True
+            time.sleep(_BLOCK)
 
 
 def _writer(as_json: bool) -> Callable[[LogEntry], None]:

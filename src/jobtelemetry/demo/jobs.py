@@ -7,6 +7,7 @@ of each, and how they end, is in the data alone.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,17 +29,17 @@ _FILMS_SEEN = "demo:films:seen"
 
 
 @dataclass(frozen=True)
-class CinemaJob:
+class CinemaJob(ABC):
     """A job of the pipeline: a callable whose fields are its arguments."""
 
     @property
+    @abstractmethod
     def job_id(self) -> str:
         """RQ's id for it; the same work has the same id."""
-        raise NotImplementedError
 
+    @abstractmethod
     def __call__(self) -> object:
         """Do the work, on an RQ worker."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
