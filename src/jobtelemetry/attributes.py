@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 
+from jobtelemetry.text import text_of
+
 Value = str | int | float | bool
 Receiver = Callable[[str, Value], None]
 
-#: Attributes that one execution may have, and characters of a value; what goes beyond is dropped or cut.
+#: Attributes that one execution may have, and characters of a key and of a value; what goes beyond is dropped or cut.
 MOST_ATTRIBUTES = 32
+LONGEST_KEY = 128
 LONGEST_VALUE = 500
+#: What OpenTelemetry and most stores take as a number.
+_BITS = 63
 
 _receiver: ContextVar[Receiver | None] = ContextVar("jobtelemetry_attributes", default=None)
 _of_process: Receiver | None = None
@@ -23,13 +28,14 @@ def set_attribute(key: str, value: Value) -> None:
     """Add an attribute to the execution that is running; outside of a job this does nothing.
 
     Args:
-        key: A name such as ``"film.id"``. Setting it again replaces the value.
+        key: A name such as ``"film.id"``, of which 128 characters are kept. Setting it again replaces the value.
         value: A text, number or truth value; anything else is added as its ``str()``. The first 32 attributes of an
-            execution are kept, and the first 500 characters of a text.
+            execution are kept, and the first 500 characters of a text. What has no text, or is an integer of more
+            than 64 bits, is kept as well as it can be; nothing that is given here raises.
     """
     receiver = _receiver.get() or _of_process
     if receiver is not None:
-        receiver(str(key), _bounded(value))
+        receiver(text_of(key)[:LONGEST_KEY], _bounded(value))
 
 
 def receive(receiver: Receiver, *, process: bool = False) -> Token[Receiver | None]:
@@ -46,6 +52,6 @@ def stop_receiving(token: Token[Receiver | None]) -> None:
 
 
 def _bounded(value: object) -> Value:
-    if isinstance(value, (bool, int, float)):
-        return value
-    return str(value)[:LONGEST_VALUE]
+    if isinstance(value, int):
+        return value if isinstance(value, bool) or value.bit_length() <= _BITS else hex(value)[:LONGEST_VALUE]
+    return float(value) if isinstance(value, float) else text_of(value)[:LONGEST_VALUE]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from jobtelemetry.errors import ConfigError
+from jobtelemetry.text import attribute
 
 F = TypeVar("F", bound=Callable[..., Any])
 _ATTRIBUTE = "__jobtelemetry__"
@@ -56,5 +57,5 @@ def job(*, name: str | None = None, report: str | None = None) -> Callable[[F], 
 
 def options_of(function: object) -> JobOptions:
     """What was noted on a function, a class, a method or an instance; nothing noted gives the defaults."""
-    options = getattr(function, _ATTRIBUTE, None)
+    options = attribute(function, _ATTRIBUTE)
     return options if isinstance(options, JobOptions) else JobOptions()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from jobtelemetry.errors import InvalidReasonError
+from jobtelemetry.text import writable
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
 
@@ -129,10 +130,13 @@ class _Verdict(Exception):
     """What a job raises or returns to choose its own ending."""
 
     _meaning: str
+    #: Of a subclass that does not call this constructor.
+    reason: str = "unspecified"
+    detail: str = ""
 
     def __init__(self, reason: str | Enum, detail: str = "") -> None:
         self.reason = identifier(reason, what=f"the reason of {type(self).__name__}")
-        self.detail = str(detail)
+        self.detail = writable(str(detail))
         super().__init__(reason, detail)
 
     def __str__(self) -> str:

@@ -14,6 +14,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.error import HTTPError
 
+from jobtelemetry.text import attribute
+
 TOO_MANY_REQUESTS = 429
 _TEXT = re.compile(r"\brate[ _-]?limit", re.IGNORECASE)
 _NAME = re.compile(r"RateLimit|TooManyRequests")
@@ -86,7 +88,9 @@ def detect(error: BaseException | None) -> RateLimit | None:
     """
     if error is None:
         return None
-    errors = list(_chain(error))
+    errors: list[BaseException] = []
+    with suppress(Exception):
+        errors.extend(_chain(error))
     for find in (_by_type, _by_status, _by_check, _by_text):
         for each in errors:
             with suppress(Exception):
@@ -104,7 +108,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(each))
         yield each
-        behind = (each.__cause__, each.__context__, *getattr(each, "exceptions", ()))
+        inside = attribute(each, "exceptions")
+        behind = (each.__cause__, each.__context__, *(inside if isinstance(inside, (list, tuple)) else ()))
         waiting.extend(other for other in behind if isinstance(other, BaseException))
 
 

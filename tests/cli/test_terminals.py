@@ -148,17 +148,19 @@ def test_tail_shows_what_ends_until_ctrl_c(server: EmbeddedServer, record: Calla
 def test_tail_waits_for_a_redis_that_is_away(tmp_path: Path) -> None:
     """It says so once, and goes on with what ended meanwhile when the server is back."""
     output = tmp_path / "output"
+    entry = {"state": "completed", "worker": "w", "queue": "q"}
     with EmbeddedServer(tmp_path, appendonly="yes", appendfsync="always") as mine, output.open("wb") as out:
+        mine.connection().xadd(Keys().log, entry | {"job": "before"})
         process = subprocess.Popen(
             command("tail", url=mine.url),
             stdout=out, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
         try:
-            eventually(lambda: "worker" in output.read_text())
+            eventually(lambda: "before" in output.read_text())
             mine.kill()
             eventually(lambda: "Redis does not answer, waiting for it" in output.read_text())
             mine.restart()
-            mine.connection().xadd(Keys().log, {"state": "completed", "job": "after", "worker": "w", "queue": "q"})
+            mine.connection().xadd(Keys().log, entry | {"job": "after"})
             eventually(lambda: "after" in output.read_text())
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 130

@@ -24,7 +24,7 @@ THOROUGH = bool(os.environ.get("JOBTELEMETRY_ALL_FAULTS"))
 CHOSEN = ("cancels", "cancels-too", "cancels-here", "discards")
 
 #: Where an error is answered on the spot: whatever is asked there has an answer for "I cannot tell".
-ANSWERED = ("ratelimit.py:", "outcomes.py:_Verdict.__str__")
+ANSWERED = ("ratelimit.py:", "text.py:", "outcomes.py:_Verdict.__str__")
 
 #: Not a hook, and not behind a fence: what the application's own call runs, and what must not be lost to a fence.
 OUTSIDE = {

@@ -16,7 +16,7 @@ from jobtelemetry.outcomes import Outcome, State
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import read_snapshot
 from jobtelemetry.store.reconcile import reconcile, settle_reply
-from jobtelemetry.store.record import Limits, Start, append_finish, append_settle, append_start
+from jobtelemetry.store.record import Exited, Limits, Start, append_finish, append_settle, append_start
 
 KEYS = Keys()
 LIMITS = Limits(label_sets=50, log_size=1000)
@@ -114,7 +114,7 @@ class Model:
             pipe,
             KEYS,
             event,
-            exited=True,
+            exited=Exited(State.DISCARD),
             job_key=KEYS.job(f"job{number}"),
             execution_key=KEYS.execution(f"job{number}", f"e{number}"),
             rq_worker_key=KEYS.rq_worker(f"rq{number}"),

@@ -15,6 +15,7 @@ from jobtelemetry.rq.piggyback import piggyback
 from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.store.keys import JOB_CANCEL_DETAIL_FIELD, JOB_CANCEL_REASON_FIELD
 from jobtelemetry.store.record import append_cancelled
+from jobtelemetry.text import text_of
 
 
 def end_execution(worker: BaseWorker, job: Job, execution: Any, verdict: Cancel, runtime: Runtime) -> bool:
@@ -63,7 +64,7 @@ def write_cancelled(
         facts = {
             "ended_at": utcformat(job.ended_at),
             JOB_CANCEL_REASON_FIELD: verdict.reason,
-            JOB_CANCEL_DETAIL_FIELD: verdict.detail[:500],
+            JOB_CANCEL_DETAIL_FIELD: text_of(verdict.detail)[:500].encode(),
         }
         pipeline.hset(job.key, mapping=facts)
         registry = CanceledJobRegistry(job.origin, job.connection, job_class=type(job), serializer=job.serializer)

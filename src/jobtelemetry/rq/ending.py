@@ -21,7 +21,7 @@ from jobtelemetry.rq import cancel, labels
 from jobtelemetry.rq.arguments import argument
 from jobtelemetry.rq.parent import horse_said, tell_parent
 from jobtelemetry.rq.patch import Patches
-from jobtelemetry.rq.run import Run, current_execution_id, new_run, runs_of, verdict_of
+from jobtelemetry.rq.run import Run, current_execution, new_run, runs_of, verdict_of
 from jobtelemetry.rq.runtime import Runtime
 from jobtelemetry.store.record import COUNTED, LATE
 
@@ -53,7 +53,8 @@ class EndingHooks:
             if isinstance(error, Cancel) and error is verdict_of(job):
                 return None
             if run := runs_of(worker).get(job.id):
-                run.error, run.rate_limit = error, detect(error)
+                run.error = error
+                run.rate_limit = detect(error)
         return wrapped(*args, **kwargs)
 
     def handle_job_success(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
@@ -107,7 +108,10 @@ class EndingHooks:
                 if end_as_cancelled is not None and run is not None:
                     run.begin_transaction(Ending.RAISED, will_retry=bool(job.should_retry))
             wrapped(*args, **kwargs)
-        return self._then_tell(worker, run, None)
+        self._then_tell(worker, run, None)
+        if run is not None and run.ending is Ending.STUCK:
+            runs_of(worker).pop(run.start.job_id, None)  # RQ's maintenance goes on with the next job
+        return None
 
     def _begin_failure(self, worker: BaseWorker, job: Job, run: Run) -> None:
         verdict = verdict_of(job)
@@ -126,7 +130,8 @@ class EndingHooks:
             ending = Ending.RETRIES_EXHAUSTED  # up to RQ 2.12, handle_job_retry comes here
         else:
             waits = isinstance(worker, Worker) and not worker.is_horse  # the parent of a horse
-            ending = Ending.HORSE_KILLED if waits else Ending.RAISED
+            died = Ending.HORSE_EXITED if run.exited else Ending.HORSE_KILLED
+            ending = died if waits else Ending.RAISED
         run.begin_transaction(ending, will_retry=bool(job.should_retry))
 
     def _run(self, worker: BaseWorker, wrapped: Wrapped, args: Args, kwargs: Kwargs) -> Run:
@@ -134,11 +139,17 @@ class EndingHooks:
         job: Job = argument(wrapped, args, kwargs, "job")
         runs = runs_of(worker)
         if job.id not in runs:
-            id_ = ""
-            if worker.get_state() == WorkerStatus.BUSY:  # our own start went wrong
-                execution = argument(wrapped, args, kwargs, "execution")
-                id_ = current_execution_id(worker, job) if execution is None else str(execution.id)
-            runs[job.id] = new_run(job, worker.name, id_, self._runtime.config.source_label)
+            execution = argument(wrapped, args, kwargs, "execution")
+            if execution is None and worker.get_state() == WorkerStatus.BUSY:
+                execution = current_execution(worker, job)
+            # With one, our own start went wrong, or the job itself has instrumented its worker.
+            runs[job.id] = new_run(
+                job,
+                worker.name,
+                "" if execution is None else str(execution.id),
+                self._runtime.config.source_label,
+                started_at=None if execution is None else execution.created_at.timestamp(),
+            )
         return runs[job.id]
 
     def _then_tell(self, worker: BaseWorker, run: Run | None, result: Any) -> Any:

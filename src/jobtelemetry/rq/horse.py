@@ -6,8 +6,10 @@ open, costs nothing; a message that does not fit is dropped, and the parent asks
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
 from contextlib import suppress
 from typing import Any
 
@@ -16,10 +18,15 @@ MOST_BYTES = 60_000
 
 
 class HorsePipe:
-    """One pipe per forked execution."""
+    """One pipe per forked execution.
+
+    A job may close every descriptor it finds and open files of its own under the same numbers, so each is looked at
+    before it is used.
+    """
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
+        self._identity = _identity(self._writer)
         for end in (self._reader, self._writer):  # before anything can go wrong: nobody must ever wait here
             os.set_blocking(end, False)
 
@@ -33,33 +40,36 @@ class HorsePipe:
     def of_spawned(cls, writer: int) -> HorsePipe:
         """The horse's end in a process that was spawned and not forked."""
         pipe = cls.__new__(cls)
-        pipe._reader, pipe._writer = -1, writer
+        pipe._reader, pipe._writer, pipe._identity = -1, writer, _identity(writer)
         os.set_inheritable(writer, False)
         return pipe
 
     def in_horse(self) -> None:
         """Keep only the writing end."""
-        self._reader = _close(self._reader)
+        self._reader = self._close(self._reader)
 
     def in_parent(self) -> None:
         """Keep only the reading end."""
-        self._writer = _close(self._writer)
+        self._writer = self._close(self._writer)
 
     def tell_attribute(self, key: str, value: Any) -> int:
         """Tell an attribute at once, for the horse may be killed. Returns its bytes; the pipe is not endless."""
         with suppress(OSError):
-            self.send(attributes={key: value})
-        return len(key) + len(str(value)) + 24
+            return self.send(attributes={key: value})
+        return 0
 
-    def send(self, **message: Any) -> None:
-        """Write one message.
+    def send(self, **message: Any) -> int:
+        """Write one message. Returns its bytes.
 
         Raises:
-            OSError: The parent is gone, or the pipe is full.
+            OSError: The parent is gone, the pipe is full, or the job has closed it.
         """
-        line = json.dumps(message, ensure_ascii=False).encode() + b"\n"
+        line = json.dumps(message, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         if len(line) <= MOST_BYTES:
-            os.write(self._writer, line)
+            if _identity(self._writer) != self._identity:
+                raise BrokenPipeError(errno.EPIPE, "the job has closed the pipe to its worker")
+            _write(self._writer, line)
+        return len(line)
 
     def receive(self) -> dict[str, Any]:
         """Everything the horse said, later messages over earlier ones (attributes are added up), and close."""
@@ -76,7 +86,7 @@ class HorsePipe:
 
     def close(self) -> None:
         """Close what is open."""
-        self._reader, self._writer = _close(self._reader), _close(self._writer)
+        self._reader, self._writer = self._close(self._reader), self._close(self._writer)
 
     def _read(self) -> bytes:
         chunks = []
@@ -85,9 +95,26 @@ class HorsePipe:
                 chunks.append(chunk)
         return b"".join(chunks)
 
-
-def _close(descriptor: int) -> int:
-    if descriptor >= 0:
+    def _close(self, descriptor: int) -> int:
         with suppress(OSError):
-            os.close(descriptor)
-    return -1
+            if descriptor >= 0 and _identity(descriptor) == self._identity:
+                os.close(descriptor)
+        return -1
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
+
+
+def _write(descriptor: int, line: bytes) -> None:
+    """Write, and never die of it: a job may have asked for death where nobody reads any more (SIGPIPE)."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+    try:
+        os.write(descriptor, line)
+    except BrokenPipeError:
+        if signal.SIGPIPE not in before and hasattr(signal, "sigtimedwait"):  # not on macOS
+            signal.sigtimedwait({signal.SIGPIPE}, 0)
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -13,6 +13,7 @@ from opentelemetry.trace import Span, SpanContext, Status, StatusCode
 
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.sinks.tracing import LONGEST_MESSAGE, LONGEST_STACK_TRACE
+from jobtelemetry.text import attribute, class_name, text_of, writable
 
 
 @dataclass
@@ -43,6 +44,8 @@ MOST_EVENTS = 32
 #: Of the message to the parent.
 MOST_BYTES = 24_000
 _LONGEST = 1_000
+#: What OpenTelemetry takes as an integer.
+_BITS = 64
 
 
 class HorseSpan(Span):
@@ -112,12 +115,15 @@ class HorseSpan(Span):
 
 def exception_facts(error: BaseException) -> dict[str, str]:
     """``type``, ``message`` and ``stacktrace`` of an exception, bounded; the end of a stack trace matters most."""
-    kind = type(error)
-    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    stack = "".join(traceback.format_exception(kind, error, error.__traceback__))
+    module = text_of(attribute(type(error), "__module__"))
+    name = text_of(attribute(type(error), "__qualname__")) or class_name(error)
+    try:
+        stack = writable("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+    except Exception:  # it prints what the exception says of itself
+        stack = "".join(traceback.format_tb(error.__traceback__))
     return {
-        "type": f"{module}{kind.__qualname__}",
-        "message": str(error)[:LONGEST_MESSAGE],
+        "type": name if module == "builtins" else f"{module}.{name}",
+        "message": text_of(error)[:LONGEST_MESSAGE],
         "stacktrace": stack if len(stack) <= LONGEST_STACK_TRACE else f"...\n{stack[-LONGEST_STACK_TRACE:]}",
     }
 
@@ -157,8 +163,8 @@ def _drop_attributes(told: dict[str, Any]) -> None:
 
 
 def _bounded(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or isinstance(value, (bool, float)) or (isinstance(value, int) and value.bit_length() < _BITS):
         return value
     if isinstance(value, (list, tuple)):
         return [_bounded(part) for part in value[:MOST_EVENTS]]
-    return str(value)[:_LONGEST]
+    return text_of(value)[:_LONGEST]

@@ -7,6 +7,7 @@ notes that there.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import sys
@@ -15,21 +16,26 @@ from typing import Any
 from rq.job import UNEVALUATED, Job
 
 from jobtelemetry.options import options_of
-from jobtelemetry.store.keys import JOB_DUE_FIELD, JOB_REPORT_FIELD, JOB_WORKER_FIELD
+from jobtelemetry.store.keys import JOB_ATTEMPT_FIELD, JOB_DUE_FIELD, JOB_REPORT_FIELD, JOB_WORKER_FIELD
+from jobtelemetry.text import attribute
 
 #: The label as long as nobody knows better.
 UNKNOWN = "unknown"
 
 _NOTED = "_jobtelemetry_worker"
 _DUE = "_jobtelemetry_due"
+_NEW = "_jobtelemetry_new"
 _REPORT = "_jobtelemetry_report"
+_CACHED = type(functools.lru_cache(lambda: None))
 _CALL = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_<>]\w*)+)\(")
 
 
 def of_callable(function: Any) -> str:
     """The label of what is given to ``enqueue``: a function, a method, a callable instance or a dotted path."""
-    if name := options_of(function).name:
+    inner = _unwrapped(function)
+    if name := options_of(function).name or options_of(inner).name:
         return name
+    function = inner
     if isinstance(function, (str, bytes)):
         return function.decode() if isinstance(function, bytes) else function
     if inspect.ismethod(function):
@@ -59,13 +65,15 @@ def of_loaded_job(job: Job, known: str) -> str:
         return noted or known
     if job._instance is not None:
         owner = job._instance if inspect.isclass(job._instance) else type(job._instance)
-        name = options_of(getattr(owner, str(job._func_name), None)).name or options_of(owner).name
-        return name or noted or _of_class(owner)
+        name = options_of(attribute(owner, str(job._func_name))).name or options_of(owner).name
+        called = str(job._func_name) == "__call__" and not inspect.isclass(job._instance)
+        return name or noted or (of_callable(job._instance) if called else _of_class(owner))
     return _decorated_name(str(job._func_name)) or noted or str(job._func_name)
 
 
 def note(job: Job, function: Any) -> None:
     """Remember a job's label until the job is saved."""
+    job.__dict__[_NEW] = True
     job.__dict__[_NOTED] = of_callable(function)
     note_report(job, function)
 
@@ -81,7 +89,7 @@ def note_loaded(job: Job) -> dict[str, str]:
 
 def note_report(job: Job, function: Any) -> bool:
     """Remember what a job's function, or its class, says about reporting. Returns whether that is news."""
-    said = options_of(function).report or options_of(getattr(function, "__self__", None)).report
+    said = options_of(function).report or options_of(attribute(function, "__self__")).report
     before = report(job)
     job.__dict__[_REPORT] = said
     return said != before
@@ -112,6 +120,8 @@ def fields(job: Job) -> dict[str, str]:
         saved[JOB_DUE_FIELD] = "" if moment is None else f"{moment:.6f}"
     if said := report(job):
         saved[JOB_REPORT_FIELD] = said
+    if job.__dict__.pop(_NEW, False):
+        saved[JOB_ATTEMPT_FIELD] = "0"  # another job may have had its id
     return saved
 
 
@@ -125,11 +135,23 @@ def learn(job: Job) -> None:
 def restore(job: Job, raw: dict[Any, Any]) -> None:
     """Take what was saved in the job's hash."""
     if noted := raw.get(JOB_WORKER_FIELD.encode()):
-        job.__dict__[_NOTED] = noted.decode()
+        job.__dict__[_NOTED] = noted.decode("utf-8", "replace")
     if moment := raw.get(JOB_DUE_FIELD.encode()):
         job.__dict__[_DUE] = float(moment)
     if said := raw.get(JOB_REPORT_FIELD.encode()):
         job.__dict__[_REPORT] = said.decode()
+
+
+def _unwrapped(function: Any) -> Any:
+    """The function inside ``functools.partial`` and ``functools.lru_cache``; others are callable in their own right."""
+    for _ in range(20):
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif isinstance(function, _CACHED):
+            function = attribute(function, "__wrapped__", function)
+        else:
+            break
+    return function
 
 
 def _of_class(cls: type) -> str:
@@ -138,13 +160,13 @@ def _of_class(cls: type) -> str:
 
 def _decorated_name(path: str) -> str:
     """The name given with ``@job(name=...)``, without importing anything: the work-horse has done so."""
-    module_path, _, attribute = path.rpartition(".")
+    module_path, _, rest = path.rpartition(".")
     while module_path:
         if module := sys.modules.get(module_path):
             found: Any = module
-            for part in attribute.split("."):
-                found = getattr(found, part, None)
+            for part in rest.split("."):
+                found = attribute(found, part)
             return options_of(found).name
         module_path, _, head = module_path.rpartition(".")
-        attribute = f"{head}.{attribute}"
+        rest = f"{head}.{rest}"
     return ""

@@ -25,7 +25,7 @@ from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.rq.spawn import inherited_off, inherited_run, spawning
 from jobtelemetry.sinks.tracing import provider
 from jobtelemetry.store.reconcile import settle_reply
-from jobtelemetry.store.record import COUNTED, LATE, append_settle
+from jobtelemetry.store.record import COUNTED, LATE, Exited, append_settle
 
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
@@ -55,7 +55,7 @@ class ParentHooks:
         patches.wrap(SimpleWorker, "execute_job", self.execute_job)
         patches.wrap(Worker, "monitor_work_horse", self.monitor_work_horse)
         patches.wrap(BaseWorker, "main_work_horse", self.main_work_horse)
-        patches.wrap(BaseWorker, "handle_work_horse_killed", self.handle_work_horse_killed)
+        patches.wrap(Worker, "wait_for_horse", self.wait_for_horse)
 
     def execute_job(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
         """One execution from start to end; afterwards nothing of it is kept."""
@@ -65,10 +65,9 @@ class ParentHooks:
             with self._runtime.fence("trace"):
                 self._end_span(worker, argument(wrapped, args, kwargs, "job"))
             with self._runtime.fence("start"):
-                for run in runs_of(worker).values():
-                    if run.pipe is not None:
-                        run.pipe.close()
-                runs_of(worker).clear()
+                run = runs_of(worker).pop(argument(wrapped, args, kwargs, "job").id, None)
+                if run is not None and run.pipe is not None:
+                    run.pipe.close()
 
     def fork_work_horse(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
         """RQ forks; the pipe is made before and divided after. The forked horse never returns from here."""
@@ -108,14 +107,15 @@ class ParentHooks:
                 note_in_hash(job, labels.note_loaded(job))
         return wrapped(*args, **kwargs)
 
-    def handle_work_horse_killed(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
+    def wait_for_horse(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
         """RQ found the horse dead; note by which signal."""
+        result = wrapped(*args, **kwargs)
         with self._runtime.fence("classify"):
-            run = runs_of(worker).get(argument(wrapped, args, kwargs, "job").id)
-            status = argument(wrapped, args, kwargs, "ret_val")
-            if run is not None and status is not None and os.WIFSIGNALED(status):
-                run.signal = os.WTERMSIG(status)
-        return wrapped(*args, **kwargs)
+            _, status, *_ = result
+            for run in runs_of(worker).values() if status is not None else ():  # a parent of horses has one at a time
+                run.exited = os.WIFEXITED(status)
+                run.signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        return result
 
     def monitor_work_horse(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
         """RQ waits for the horse. A horse that ended without a report is looked into at once."""
@@ -152,14 +152,15 @@ class ParentHooks:
             self._runtime.spans.end(run, event, (told or {}).get("span"))
 
     def _settle(self, worker: BaseWorker, job: Job, run: Run) -> None:
-        event = replace(run.to_event(job), outcome=Outcome(State.DISCARD, error_type=ERROR_TYPES[Ending.HORSE_EXITED]))
+        died = Ending.HORSE_KILLED if run.signal else Ending.HORSE_EXITED
+        event = replace(run.to_event(job), outcome=Outcome(State.DISCARD, error_type=ERROR_TYPES[died]))
         event = replace(event, ended_at=time.time(), duration=max(0.0, time.time() - event.started_at))
         pipe = worker.connection.pipeline(transaction=False)
         append_settle(
             pipe,
             self._runtime.keys,
             event,
-            exited=True,
+            exited=_exited(worker, run),
             job_key=job.key,
             execution_key=self._runtime.keys.execution(job.id, event.execution_id),
             rq_worker_key=worker.key,
@@ -169,6 +170,13 @@ class ParentHooks:
         if settled is not None:
             run.event, run.answer = settled, COUNTED
             self._runtime.tell(settled)
+
+
+def _exited(worker: BaseWorker, run: Run) -> Exited:
+    """What can be said of an execution whose job RQ may have forgotten."""
+    if told := (run.said or {}).get("state"):
+        return Exited(State(told), told=True)
+    return Exited(State.STOPPED if worker._stopped_job_id == run.start.job_id else State.DISCARD)
 
 
 def horse_said(run: Run, worker: BaseWorker) -> dict[str, Any]:

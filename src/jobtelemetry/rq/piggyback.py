@@ -68,10 +68,13 @@ class Piggyback:
         Returns:
             Whether it was appended.
         """
-        if self._runtime.suspended or not self.buffers:
+        if self._runtime.suspended or (self._runtime.refused and not self._permitted()):
             return False
-        if self._runtime.refused and not self._permitted():
-            return False
+        if not self.buffers:  # what RQ writes is written at once, and so is ours
+            reply = command(self._pipeline)
+            if on_reply is not None:
+                on_reply(reply)
+            return True
         command(self._pipeline)
         self._ours.append((self._pipeline.command_stack[-1], on_reply, on_rebuild))
         return True

@@ -13,7 +13,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.trace import Link, Span, SpanKind, TracerProvider
 from rq.job import Job
 from rq.queue import Queue
-from rq.registry import BaseRegistry
+from rq.registry import BaseRegistry, CanceledJobRegistry
 from rq.repeat import Repeat
 
 from jobtelemetry.rq import labels
@@ -62,6 +62,12 @@ class ProducerHooks:
 
     def again(self, wrapped: Wrapped, owner: Any, args: Args, kwargs: Kwargs) -> Any:
         """A job that ran is sent once more, on purpose."""
+        with self._runtime.fence("enqueue"):
+            if isinstance(owner, CanceledJobRegistry):
+                job = argument(wrapped, args, kwargs, "job_or_id")
+                owner.connection.persist(
+                    job.key if isinstance(job, Job) else Job.key_for(job)
+                )  # it would expire waiting
         token = _again.set(True)
         try:
             return wrapped(*args, **kwargs)

@@ -197,7 +197,8 @@ class SynchronousHooks:
         if here is None or here[0] is not job or pipeline is None:
             return
         run = here[1]
-        run.ending, run.error, run.rate_limit = ending, error, detect(error)
+        run.ending, run.error = ending, error
+        run.rate_limit = detect(error)
         run.event = event = run.to_event(job)
 
         def on_reply(reply: Any) -> None:

@@ -52,14 +52,13 @@ class RecordingHooks:
 
     def cleanup_execution(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
         """RQ removes the execution, in the transaction of every ending; there our record goes."""
-        execution = worker.__dict__.get("execution")  # up to RQ 2.12
-        result = wrapped(*args, **kwargs)
-        with self._runtime.fence("record"):
+        with self._runtime.fence("record"):  # before RQ's part: whether RQ still has the execution is our second token
             job: Job = argument(wrapped, args, kwargs, "job")
             run = runs_of(worker).get(job.id)
             if run is not None and run.ending is not None and not worker.__dict__.get(OFF):
+                execution = worker.__dict__.get("execution")  # up to RQ 2.12
                 self._append_record(worker, job, run, argument(wrapped, args, kwargs, "pipeline"), execution)
-        return result
+        return wrapped(*args, **kwargs)
 
     def _append_record(self, worker: BaseWorker, job: Job, run: Run, pipeline: Any, execution: Any) -> None:
         event = run.to_event(job)

@@ -15,6 +15,7 @@ from jobtelemetry.rq import labels
 from jobtelemetry.rq.horse import HorsePipe
 from jobtelemetry.rq.horse_span import RunTrace, exception_facts
 from jobtelemetry.store.record import AGAIN, COUNTED, LATE, Start
+from jobtelemetry.text import class_name, text_of
 
 _RUNS = "_jobtelemetry_runs"
 _VERDICT = "_jobtelemetry_verdict"
@@ -36,6 +37,7 @@ class Run:
         ending: What happened, before it is judged.
         will_retry: Whether RQ runs the job again.
         signal: What killed the horse.
+        exited: Whether the horse ended by itself and was not killed.
         rq_counts: Endings that RQ has added to its worker's counts in the transaction being built.
         appended: Whether the transaction being built carries our record.
         counted_after: Endings that RQ counts in that transaction after our record.
@@ -60,6 +62,7 @@ class Run:
     ending: Ending | None = None
     will_retry: bool = False
     signal: int = 0
+    exited: bool = False
     rq_counts: int = 0
     appended: bool = False
     counted_after: int = 0
@@ -86,7 +89,7 @@ class Run:
         """The judgement on it."""
         error = self.error
         reason = error.reason if isinstance(error, (Cancel, Discard)) else ""
-        error_type = type(error).__name__ if error is not None and self.ending is Ending.RAISED else ""
+        error_type = class_name(error) if error is not None and self.ending is Ending.RAISED else ""
         return classify(
             self.ending or Ending.RETURNED, will_retry=self.will_retry, reason=reason, error_type=error_type
         )
@@ -129,17 +132,21 @@ class Run:
         )
 
 
-def new_run(job: Job, rq_worker: str, execution_id: str, source_label: bool) -> Run:
-    """The run of a job that is about to start. Loads nothing of the job."""
+def new_run(job: Job, rq_worker: str, execution_id: str, source_label: bool, *, started_at: float | None = None) -> Run:
+    """The run of a job that is about to start, or that started when nobody took notice. Loads nothing of the job."""
     retries_left = job.retries_left or 0
+    began = time.time() if started_at is None else started_at
     due, enqueued = labels.due(job), job.enqueued_at.timestamp() if job.enqueued_at else None
+    created = job.created_at.timestamp() if job.created_at else 0.0
+    if due is not None and not created <= due <= began:
+        due = None  # of an earlier job with this id
     start = Start(
         execution_id=execution_id,
         job_id=job.id,
         worker=labels.of_waiting_job(job),
         queue=job.origin,
         rq_worker=rq_worker,
-        started_at=time.time(),
+        started_at=began,
         ready_at=enqueued if due is None else due,
         retries_left=retries_left,
         source=str(job.meta.get("source") or "") if source_label and isinstance(job.meta, dict) else "",
@@ -147,11 +154,11 @@ def new_run(job: Job, rq_worker: str, execution_id: str, source_label: bool) -> 
     return Run(start, max_attempts=retries_left + 1)
 
 
-def current_execution_id(worker: Any, job: Job) -> str:
-    """RQ's id of the execution that it is creating; RQ 3 keeps several by id, RQ 2 one."""
+def current_execution(worker: Any, job: Job) -> Any:
+    """RQ's execution of a job that it is creating or running; RQ 3 keeps several by id, RQ 2 one. ``None`` without."""
     executions = getattr(worker, "executions", None)
     candidates = reversed(executions.values()) if executions is not None else [worker.execution]
-    return next(str(execution.id) for execution in candidates if execution and execution.job_id == job.id)
+    return next((execution for execution in candidates if execution and execution.job_id == job.id), None)
 
 
 def runs_of(worker: Any) -> dict[str, Run]:
@@ -177,6 +184,5 @@ def forget_verdict(job: Job) -> None:
 def _first_line(error: BaseException | None) -> str:
     if error is None:
         return ""
-    text = error.detail if isinstance(error, (Cancel, Discard)) else str(error)
-    lines = text.strip().splitlines()
+    lines = text_of(error.detail if isinstance(error, (Cancel, Discard)) else error).strip().splitlines()
     return lines[0][:500] if lines else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from jobtelemetry.sinks.tracing import span_context, traceparent
 
 if TYPE_CHECKING:
     from jobtelemetry.rq.run import Run
+
+#: Bytes; Linux takes 128 KiB.
+_LONGEST_ARGUMENT = 130_000
 
 _spawning: tuple[Run, Config, str] | None = None
 
@@ -67,19 +71,21 @@ def with_prelude(argv: Any) -> Any:
             "log": logformat.chosen(),
             "sentry": sentry.started_from_environment(),
         }
-        prelude = (
-            "import sys\n"
-            "_path = sys.path[:]\n"
+        entrance = (
             "try:\n"
-            f"    sys.path[:] = {sys.path!r}\n"
             "    from jobtelemetry.rq.spawn import enter\n"
             f"    enter({json.dumps(facts)!r})\n"
             "except Exception:\n"
             "    pass\n"
-            "finally:\n"
-            "    sys.path[:] = _path\n"
         )
-        return [*argv[:2], prelude + argv[2]]
+        path = f"sys.path[:] = {sys.path!r}\n"
+        before, from_path, rest = argv[2].partition(path)
+        if from_path:  # from RQ 3 on it sets the path itself
+            program = before + path + entrance + rest
+        else:
+            program = f"import sys\n_path = sys.path[:]\n{path}{entrance}sys.path[:] = _path\n{argv[2]}"
+        # A path of many hundred entries fits in once; then the job runs without us, and the parent counts it.
+        return [*argv[:2], program] if len(os.fsencode(program)) < _LONGEST_ARGUMENT else argv
     except Exception:  # the job runs, and the parent counts it
         return argv
 

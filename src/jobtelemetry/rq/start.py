@@ -6,6 +6,7 @@ Our entry rides in the transaction in which RQ creates the execution, so neither
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from rq.job import Job
@@ -14,7 +15,7 @@ from rq.worker.base import BaseWorker, WorkerStatus
 from jobtelemetry.rq.arguments import argument
 from jobtelemetry.rq.patch import Patches
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
-from jobtelemetry.rq.run import current_execution_id, new_run, runs_of
+from jobtelemetry.rq.run import current_execution, new_run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.store.record import append_start, started
 
@@ -22,7 +23,7 @@ Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
 Wrapped = Callable[..., Any]
 
-_STARTING = "_jobtelemetry_starting"
+_starting: ContextVar[Job | None] = ContextVar("jobtelemetry_starting", default=None)
 
 
 class StartHooks:
@@ -39,18 +40,20 @@ class StartHooks:
 
     def prepare_execution(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
         """RQ creates an execution; our entry in the running table goes into the same transaction."""
+        job = None
         with self._runtime.fence("start"):
-            runs_of(worker).clear()
-            worker.__dict__[_STARTING] = argument(wrapped, args, kwargs, "job")
+            job = argument(wrapped, args, kwargs, "job")
+            runs_of(worker).pop(job.id, None)
+        token = _starting.set(job)
         try:
             return wrapped(*args, **kwargs)
         finally:
-            worker.__dict__.pop(_STARTING, None)
+            _starting.reset(token)
 
     def set_state(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
         """RQ's last command in the transaction that creates an execution."""
         result = wrapped(*args, **kwargs)
-        job = worker.__dict__.get(_STARTING)
+        job = _starting.get()
         if job is not None:
             with self._runtime.fence("start"):
                 pipeline = argument(wrapped, args, kwargs, "pipeline")
@@ -59,7 +62,8 @@ class StartHooks:
         return result
 
     def _append_start(self, worker: BaseWorker, job: Job, pipeline: Any) -> None:
-        run = new_run(job, worker.name, current_execution_id(worker, job), self._runtime.config.source_label)
+        execution = current_execution(worker, job)
+        run = new_run(job, worker.name, str(execution.id), self._runtime.config.source_label)
         runs_of(worker)[job.id] = run
         with self._runtime.fence("trace"):
             self._runtime.spans.start(run, job)

@@ -7,7 +7,7 @@ cost that depends on the number of series, queues and RQ workers, never on the n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
@@ -68,7 +68,7 @@ def read_snapshot(connection: Any, keys: Keys) -> Snapshot:
     heads = _third(connection, keys, [_text(row[2]) if row[2] else None for row in queue_rows])
     return _Decoder(_hash(series), _hash(exemplars)).snapshot(
         taken_at=now,
-        running=tuple(running_entry(field, value) for field, value in _hash(running).items()),
+        running=tuple(running_entries(_hash(running))),
         queues=tuple(map(_queue_state, queue_names, queue_rows, heads)),
         rate_limited=sum(limited),
         rq_workers=_worker_states(worker_names, worker_rows, _hash(instrumented)),
@@ -148,6 +148,13 @@ def _worker_states(
             )
         )
     return tuple(states)
+
+
+def running_entries(table: Mapping[str, str]) -> Iterator[RunningExecution]:
+    """The entries of the running table; what is not ours to read is passed over."""
+    for execution_id, value in table.items():
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            yield running_entry(execution_id, value)
 
 
 def running_entry(execution_id: str, value: str) -> RunningExecution:

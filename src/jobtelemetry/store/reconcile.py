@@ -14,7 +14,7 @@ from typing import Any
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import ERROR_TYPES, Ending, Outcome, State
 from jobtelemetry.store.keys import JOB_WORKER_FIELD, Keys
-from jobtelemetry.store.read import running_entry
+from jobtelemetry.store.read import running_entries
 from jobtelemetry.store.record import Limits, append_settle
 from jobtelemetry.store.snapshot import RunningExecution
 
@@ -47,7 +47,7 @@ def reconcile(connection: Any, keys: Keys, limits: Limits) -> list[ExecutionEven
             pipe,
             keys,
             event,
-            exited=False,
+            exited=None,
             job_key=keys.job(event.job_id),
             execution_key=keys.execution(event.job_id, event.execution_id),
             rq_worker_key=keys.rq_worker(event.rq_worker),
@@ -81,13 +81,8 @@ def _running(connection: Any, keys: Keys) -> tuple[float, list[RunningExecution]
     pipe.time()
     pipe.hgetall(keys.running)
     (seconds, micros), entries = pipe.execute()
-    executions = []
-    for field, value in entries.items():
-        try:
-            executions.append(running_entry(_text(field), _text(value)))
-        except (ValueError, KeyError, TypeError):
-            continue  # not ours to judge
-    return seconds + micros / 1_000_000, executions
+    table = {_text(field): _text(value) for field, value in entries.items()}
+    return seconds + micros / 1_000_000, list(running_entries(table))
 
 
 def _suspects(connection: Any, keys: Keys, running: Sequence[RunningExecution]) -> list[RunningExecution]:
@@ -139,4 +134,4 @@ def _event(execution: RunningExecution, now: float, label: str) -> ExecutionEven
 
 
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

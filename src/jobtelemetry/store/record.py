@@ -84,7 +84,7 @@ class Started:
 
 
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _micros(seconds: float | None) -> str:
@@ -96,7 +96,9 @@ def _observed(seconds: float | None, buckets: tuple[float, ...]) -> tuple[str, s
 
 
 def _eval(pipeline: Any, script: str, keys: tuple[str, ...], args: tuple[object, ...]) -> Any:
-    return pipeline.execute_command("EVAL", script, len(keys), *keys, *args)
+    """Everything goes as UTF-8 bytes: redis-py would encode it while RQ's transaction is sent, too late to fail."""
+    words = (str(word).encode("utf-8", "backslashreplace") for word in (*keys, *args))
+    return pipeline.execute_command("EVAL", script, len(keys), *words)
 
 
 def _counting_keys(keys: Keys, rq_worker_key: str) -> tuple[str, ...]:
@@ -190,7 +192,12 @@ def append_finish(
     return _eval(
         pipeline,
         _FINISH,
-        (*_counting_keys(keys, rq_worker_key), job_key, keys.intermediate(event.queue)),
+        (
+            *_counting_keys(keys, rq_worker_key),
+            job_key,
+            keys.intermediate(event.queue),
+            keys.execution(event.job_id, event.execution_id),
+        ),
         (
             "token" if token else "free",
             event.execution_id,
@@ -252,12 +259,25 @@ def append_stuck(
     )
 
 
+@dataclass(frozen=True)
+class Exited:
+    """A work-horse is gone and has not said that its ending was recorded.
+
+    Args:
+        state: How the execution ended if RQ has forgotten the job and nobody else can tell.
+        told: Whether the work-horse itself said so: RQ has counted that ending.
+    """
+
+    state: State
+    told: bool = False
+
+
 def append_settle(
     pipeline: Any,
     keys: Keys,
     event: ExecutionEvent,
     *,
-    exited: bool,
+    exited: Exited | None,
     job_key: str,
     execution_key: str,
     rq_worker_key: str,
@@ -267,8 +287,8 @@ def append_settle(
 
     Args:
         event: What is known; state and error type are decided by the script, from ``outcome.error_type``.
-        exited: Whether the caller knows that its process is gone; otherwise it has ended only if RQ no longer
-            has the execution.
+        exited: What the caller knows of its process, which is gone; ``None`` if it knows nothing, and the execution
+            has ended only if RQ no longer has it.
     """
     duration, duration_le = _observed(event.duration, DURATION_BUCKETS)
     wait, wait_le = _observed(event.wait, WAIT_BUCKETS)
@@ -280,7 +300,7 @@ def append_settle(
         _SETTLE,
         (*_counting_keys(keys, rq_worker_key), job_key, execution_key, keys.intermediate(event.queue)),
         (
-            "exited" if exited else "abandoned",
+            f"exited|{exited.state}|{'told' if exited.told else ''}" if exited else "abandoned",
             event.execution_id,
             encode([event.worker, event.queue, event.source]),
             f"{event.ended_at:.6f}",

@@ -1,6 +1,6 @@
 -- An execution ended: it leaves the running table and, only if it was in it, is counted. Runs in the
 -- transaction in which RQ changes the job's state.
--- KEYS: running, series, exemplars, closed, log, RQ worker hash, job hash, RQ's intermediate queue
+-- KEYS: running, series, exemplars, closed, log, RQ worker hash, job hash, RQ's intermediate queue, RQ's execution
 -- ARGV: 'token' or 'free' (the start could not be written: the id itself is the token), execution id, label
 --       set, state, end, duration, its le, wait, its le, detail family, detail value, trace, label set limit,
 --       endings that RQ counts for its worker in this transaction, job id, log size, log fields ...
@@ -8,7 +8,11 @@
 -- counted), and a fault or ''.
 local id, state, now = ARGV[2], ARGV[4], tonumber(ARGV[5])
 local token = call('HDEL', KEYS[1], id) -- also where it is not known whether the start was written
-if ARGV[1] == 'free' then token = remember(KEYS[4], id, now) end
+if ARGV[1] == 'free' then
+  token = remember(KEYS[4], id, now)
+elseif token == 0 and call('EXISTS', KEYS[9]) == 1 and not call('ZSCORE', KEYS[4], id) then
+  token = 1 -- the running table was lost; RQ still has the execution and removes it in this transaction
+end
 local verdict, written = 'counted', token ~= false
 if token == 1 then
   written = count(KEYS[2], KEYS[3], {
