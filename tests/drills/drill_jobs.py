@@ -8,7 +8,7 @@ import time
 
 from rq import get_current_job
 
-from jobtelemetry import Cancel
+from jobtelemetry import Cancel, RateLimited
 
 
 def _mode(name: str) -> str:
@@ -31,8 +31,20 @@ def match(number: int) -> int:
 
 
 def filter_out(number: int) -> int:
-    """Has nothing to do but cancel."""
-    raise Cancel("filtered")
+    """Has nothing to do but cancel, for the one reason or for the other."""
+    raise Cancel(_mode("filter_out") or "filtered")
+
+
+def cancel_with_id(number: int) -> None:
+    """Puts what belongs into the detail into the reason."""
+    raise Cancel(f"film_{number}")
+
+
+def ask(number: int) -> None:
+    """Is answered, unless the other side has had enough."""
+    time.sleep(0.1)
+    if _mode("ask") == "limited":
+        raise RateLimited(retry_after=1)
 
 
 def feed(number: int) -> None:
@@ -50,6 +62,12 @@ def grow(number: int) -> None:
 def poison(number: int) -> None:
     """Fails however often it is tried."""
     raise ValueError(number)
+
+
+def flaky(number: int) -> None:
+    """Fails at its first attempt."""
+    if get_current_job().connection.incr(f"drill:flaky:{number}") == 1:
+        raise TimeoutError(number)
 
 
 def slow(number: int) -> None:

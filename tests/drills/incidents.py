@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +28,7 @@ class Drill:
         cause: Makes the healthy site ill.
         mend: Makes it healthy again.
         prepare: What comes before, in a healthy site.
+        settings: Of the mixin, besides those of every drill.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Drill:
     cause: Callable[[Site], None]
     mend: Callable[[Site], None]
     prepare: Callable[[Site], None]
+    settings: tuple[str, ...] = ()
 
     def run(self, site: Site) -> None:
         """Prepare, cause, wait for the alerts, mend, wait for the end of them."""
@@ -46,6 +50,8 @@ class Drill:
         self.mend(site)
         eventually(lambda: site.active() == set(), "an end of all alerts", _PATIENCE)
         assert site.seen == self.alerts, f"expected {sorted(self.alerts)}, seen {sorted(site.seen)}"
+        if not self.alerts:
+            assert site.fired() == set(), "a healthy site raises nothing, however short"
 
 
 def two_workers(site: Site) -> None:
@@ -91,6 +97,7 @@ def kill_workers(site: Site) -> None:
     """The machine of the pool is gone; jobs go on to come."""
     for worker in site.workers:
         worker.kill()
+    eventually(lambda: site.redis.info("clients")["blocked_clients"] == 0, "the end of their connections")
     site.enqueue("show", *range(5))
 
 
@@ -215,19 +222,173 @@ def more_workers(site: Site) -> None:
     site.start_worker()
 
 
+def impatient_worker(site: Site) -> None:
+    """Beside the pool, an RQ worker that RQ gives up soon after its last heartbeat."""
+    two_workers(site)
+    site.start_worker("--worker-class", "drill_workers.ImpatientWorker", queue="imports")
+
+
+def machine_lost(site: Site) -> None:
+    """An RQ worker and its work-horse are gone in the middle of an execution."""
+    site.set("feed", "hung")
+    site.enqueue("feed", 1, queue="imports", retry=Retry(1))
+    eventually(lambda: site.query('max(jobtelemetry_executions_running{queue="imports"})') == 1, "its start", 60)
+    site.workers.pop().kill()
+
+
+def machine_back(site: Site) -> None:
+    """Another one cleans up after it as RQ does, and the job's second attempt completes."""
+    site.set("feed", "")
+    site.start_worker(queue="imports")
+    eventually(lambda: site.ended("feed") == 2, "the second attempt", 60)
+
+
+def rate_limited(site: Site) -> None:
+    """The other side turns everything away; the jobs are tried again and again."""
+    site.set("ask", "limited")
+    site.enqueue("ask", *range(4), retry=Retry(1000))
+
+
+def within_the_limit(site: Site) -> None:
+    """It answers again, and the jobs complete."""
+    site.set("ask", "")
+    eventually(site.at_rest, "the end of the jobs", 60)
+
+
+def long_known_reason(site: Site) -> None:
+    """A worker that has cancelled for one reason for longer than a reason is new."""
+    two_workers(site)
+    known = 'sum(jobtelemetry_job_executions_total{worker="drill_jobs.filter_out"} offset 20s)'
+    site.run("filter_out", 25, lambda: site.query(known) >= 10)
+
+
+def another_reason(site: Site) -> None:
+    """A deploy brings a new rule."""
+    site.set("filter_out", "cinema_closed")
+    site.run("filter_out", 1)
+
+
+def periodic(site: Site) -> None:
+    """A worker that completes again and again, for longer than it takes to be known as periodic."""
+    two_workers(site)
+    known = 'max(jobtelemetry_job_last_completed_timestamp_seconds{worker="drill_jobs.feed"} offset 40s)'
+    site.run("feed", 10, lambda: site.query(known) > 0)
+
+
+def run_once_more(site: Site) -> None:
+    """Somebody starts it by hand."""
+    site.run("feed", 1)
+
+
+def scheduler(site: Site) -> int:
+    """The scheduler's process: the one child that the RQ worker has when its work-horse is gone."""
+    worker = site.workers[0]
+    eventually(lambda: len(worker.children) == 1, "the scheduler alone")
+    return worker.children[0]
+
+
+def scheduler_hangs(site: Site) -> None:
+    """The scheduler's process stands still, and scheduled jobs become due."""
+    os.kill(scheduler(site), signal.SIGSTOP)
+    queue = Queue("default", connection=site.redis)
+    for _ in range(3):
+        queue.enqueue_in(timedelta(seconds=1), "drill_jobs.show", 1)
+
+
+def scheduler_goes_on(site: Site) -> None:
+    """It comes to life again."""
+    os.kill(scheduler(site), signal.SIGCONT)
+
+
+def log_forbidden(site: Site) -> None:
+    """Somebody narrows the permissions of the workers' Redis user, and forgets the execution log."""
+    site.redis.acl_setuser("default", enabled=True, commands=["-xadd"], selectors=[("+xadd", "~rq:results:*")])
+    site.run("show", 1, site.active)
+
+
+def log_allowed(site: Site) -> None:
+    """The permission is given back."""
+    site.redis.acl_setuser("default", enabled=True, commands=["+xadd"])
+
+
+def little_room(site: Site) -> None:
+    """RQ workers that have room for five label sets in a family."""
+    site.start_worker(JOBTELEMETRY_MAX_LABEL_SETS="5")
+    site.run("show", 25, lambda: site.ended("show") >= 25)
+
+
+def ids_as_reasons(site: Site) -> None:
+    """A deploy puts ids into a label."""
+    site.enqueue("cancel_with_id", *range(8))
+
+
+def rolling_deploy(site: Site) -> None:
+    """Every RQ worker is replaced, one after the other, while jobs run."""
+    site.enqueue("slow", *range(20))
+    for worker in tuple(site.workers):
+        site.start_worker()
+        worker.terminate()
+    site.run("show", 60, for_long(site))
+
+
+def redis_restarts(site: Site) -> None:
+    """Redis is restarted between two jobs; RQ itself gives up a worker that is busy then."""
+    site.server.restart()
+    site.run("show", 60, for_long(site))
+
+
+def exporter_restarts(site: Site) -> None:
+    """The exporter is replaced while jobs run."""
+    site.enqueue("slow", *range(6))
+    site.exporter.kill()
+    site.start_exporter()
+    site.run("show", 60, for_long(site))
+
+
+def quiet_night(site: Site) -> None:
+    """The evening's jobs end, nothing happens for longer than any window, and the morning's jobs come."""
+    asleep = 'min(time() - jobtelemetry_job_last_completed_timestamp_seconds{worker="drill_jobs.show"})'
+    eventually(lambda: site.query(asleep) > 45 or site.active(), "the night", _PATIENCE)
+    site.run("show", 50, lambda: site.ended("show") >= 50)
+
+
+def new_class(site: Site) -> None:
+    """The first jobs of classes that nobody knew complete, one at its second attempt, or cancel."""
+    site.enqueue("feed", 1)
+    site.enqueue("filter_out", 1)
+    site.enqueue("flaky", 1, retry=Retry(1))
+    site.run("show", 60, for_long(site))
+
+
+def for_long(site: Site) -> Callable[[], bool]:
+    """A condition that comes true when every window of the drills has passed."""
+    begin = site.now()
+    return lambda: site.now() - begin > 40
+
+
 def drill(
     name: str,
     *alerts: str,
     cause: Callable[[Site], None],
     mend: Callable[[Site], None] = nothing,
     prepare: Callable[[Site], None] = two_workers,
+    settings: tuple[str, ...] = (),
 ) -> Drill:
     """A drill."""
-    return Drill(name, frozenset(alerts), cause, mend, prepare)
+    return Drill(name, frozenset(alerts), cause, mend, prepare, settings)
+
+
+#: A day of the periodic alert is nine seconds, and a week has four of them.
+_PERIODIC = ("periodic_window=36s", "periodic_offset=9s", "periodic_min_age=5s")
 
 
 DRILLS = (
     drill("healthy run", cause=ordinary),
+    drill("rolling deploy", cause=rolling_deploy),
+    drill("Redis restarted", cause=redis_restarts),
+    drill("exporter restarted", cause=exporter_restarts),
+    drill("quiet night", cause=quiet_night, settings=_PERIODIC),
+    drill("first jobs of new classes", cause=new_class),
     drill("cancel storm", prepare=only_cancelling, cause=storm),
     drill("bad deploy of one class", "JobErrorBudgetBurn", cause=bad_deploy, mend=good_deploy),
     drill("dead pool", "QueueStalled", cause=kill_workers, mend=new_worker),
@@ -246,5 +407,31 @@ DRILLS = (
     drill("Redis away", "JobTelemetryRedisDown", cause=kill_redis, mend=restart_redis),
     drill("match ratio collapse", "JobMatchRatioDropped", prepare=steady_matches, cause=collapse, mend=matches_again),
     drill("poison job with retries", "JobDiscardedLowTraffic", cause=poison),
+    drill(
+        "RQ worker and its horse killed",
+        "JobAbandoned",
+        prepare=impatient_worker,
+        cause=machine_lost,
+        mend=machine_back,
+    ),
+    drill("rate limit", "JobRateLimitStorm", cause=rate_limited, mend=within_the_limit),
+    drill("new cancel reason", "JobNewCancelReason", prepare=long_known_reason, cause=another_reason),
+    drill(
+        "periodic job missed",
+        "JobPeriodicMissed",
+        prepare=periodic,
+        cause=nothing,
+        mend=run_once_more,
+        settings=_PERIODIC,
+    ),
+    drill(
+        "scheduler hangs",
+        "QueueScheduledOverdue",
+        prepare=with_scheduler,
+        cause=scheduler_hangs,
+        mend=scheduler_goes_on,
+    ),
+    drill("execution log forbidden", "JobTelemetryHandlerErrors", cause=log_forbidden, mend=log_allowed),
+    drill("ids in a label", "JobTelemetrySeriesDropped", prepare=little_room, cause=ids_as_reasons),
     drill("backlog", "QueueOldestJobTooOld", cause=backlog, mend=more_workers),
 )

@@ -19,9 +19,10 @@ class Process:
     Args:
         log: Where its output goes.
         command: What to run.
+        environ: Further environment variables.
     """
 
-    def __init__(self, log: Path, *command: str | Path) -> None:
+    def __init__(self, log: Path, *command: str | Path, **environ: str) -> None:
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 list(map(str, command)),
@@ -29,7 +30,7 @@ class Process:
                 stdout=output,
                 stderr=output,
                 cwd=log.parent,
-                env=os.environ | {"PYTHONPATH": str(_HERE)},
+                env=os.environ | {"PYTHONPATH": str(_HERE)} | environ,
                 start_new_session=True,
             )
 
@@ -41,6 +42,11 @@ class Process:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:
                 self.kill()
+
+    @property
+    def children(self) -> list[int]:
+        """The processes that it started: work-horses, and RQ's scheduler."""
+        return [pid for pid in self._session() if pid != self._process.pid]
 
     def kill(self) -> None:
         """SIGKILL it and all its children."""

@@ -7,23 +7,25 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import yaml
 from rq import Queue
 
-from drills.processes import Process, binary, free_port, python
+from drills.monitoring import Monitoring
+from drills.processes import Process, free_port, python
 from drills.settings import SETTINGS
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.mixin.build import build
 from jobtelemetry.mixin.config import MixinConfig
+from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.read import read_snapshot
+from jobtelemetry.store.snapshot import Snapshot
 from support.waiting import eventually
 
-_DEPLOY = Path(__file__).parents[2] / "deploy"
 _WATCHDOG = "JobTelemetryWatchdog"
 
 
@@ -32,13 +34,17 @@ class Site:
 
     Args:
         home: For configuration, data and logs.
+        settings: Of the mixin, besides those of every drill.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, settings: Iterable[str] = ()) -> None:
         self._home = home
         self._stack = ExitStack()
-        self._exporter_port, self._prometheus_port, self._alertmanager_port = free_port(), free_port(), free_port()
-        #: Alerts that were active at any look: name -> worker and queue labels.
+        rules = build(MixinConfig().with_settings((*SETTINGS, *settings)), home)
+        self._monitoring = Monitoring.on_free_ports(
+            home, free_port(), [path for path in rules if path.suffix == ".yml"]
+        )
+        #: Names of the alerts that were active at any look.
         self.seen: set[str] = set()
         self.workers: list[Process] = []
 
@@ -61,21 +67,23 @@ class Site:
         self._stack.callback(self.server.stop)
         self.redis = self.server.connection()
         self.start_exporter()
-        self._get(self._exporter_port, "/healthz")
-        self._start_prometheus()
+        self._get(self._monitoring.exporter_port, "/healthz")
+        for name, command in self._monitoring.commands().items():
+            self._process(name, *command)
         eventually(lambda: self.query("min(jobtelemetry_up)") == 1, "a first scrape", 60)
         eventually(lambda: self.active(watchdog=True) == {_WATCHDOG}, "the watchdog in the Alertmanager", 60)
 
     def start_exporter(self) -> None:
         """Start the exporter, on the same port each time."""
-        listen = f"127.0.0.1:{self._exporter_port}"
+        listen = f"127.0.0.1:{self._monitoring.exporter_port}"
         command = python("jobtelemetry", "exporter", "--redis-url", self.server.url, "--listen", listen)
         self.exporter = self._process("exporter", *command, "--reconcile-interval", "1")
 
-    def start_worker(self, *options: str, queue: str = "default", instrumented: bool = True) -> Process:
+    def start_worker(self, *options: str, queue: str = "default", instrumented: bool = True, **environ: str) -> Process:
         """Start an RQ worker."""
         command = python("jobtelemetry") if instrumented else python("rq.cli")
-        worker = self._process("worker", *command, "worker", "--url", self.server.url, "--quiet", *options, queue)
+        words = (*command, "worker", "--url", self.server.url, "--quiet", *options, queue)
+        worker = self._process("worker", *words, **environ)
         self.workers.append(worker)
         return worker
 
@@ -92,8 +100,10 @@ class Site:
         """How many executions have ended."""
         return self.query(f'sum(jobtelemetry_job_executions_total{{worker="drill_jobs.{function}"}})')
 
-    def run(self, function: str, count: int, until: Callable[[], object], *, at_once: int = 1) -> None:
+    def run(self, function: str, count: int, until: Callable[[], object] = lambda: True, *, at_once: int = 1) -> None:
         """Enqueue one job after the other, never more than a few ahead of the workers, until a condition holds.
+
+        It returns when the last of them has ended.
 
         Args:
             function: Which job.
@@ -105,61 +115,56 @@ class Site:
         queue = Queue("default", connection=self.redis)
 
         def step() -> bool:
+            self.active()
             if queue.count < at_once:
                 self.enqueue(function, next(numbers))
             return self._ended_in_redis(function) >= count and bool(until())
 
         _paced(step, f"{count} executions of {function}")
+        eventually(self.at_rest, f"the end of {function}", 60)
+
+    def at_rest(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        snapshot = self._snapshot()
+        return not snapshot.running and not any(queue.jobs["queued"] for queue in snapshot.queues)
 
     def query(self, expr: str) -> float:
         """One number from Prometheus; -1 if there is none."""
-        result = self._get(self._prometheus_port, f"/api/v1/query?query={urllib.parse.quote(expr)}")["data"]["result"]
+        result = self._result(expr)
         return float(result[0]["value"][1]) if result else -1.0
+
+    def _result(self, expr: str) -> Any:
+        return self._get(self._monitoring.prometheus_port, f"/api/v1/query?query={urllib.parse.quote(expr)}")["data"][
+            "result"
+        ]
 
     def active(self, *, watchdog: bool = False) -> set[str]:
         """Alerts that are active and not inhibited in the Alertmanager, by name."""
-        alerts = self._get(self._alertmanager_port, "/api/v2/alerts?active=true&inhibited=false&silenced=false")
+        alerts = self._get(
+            self._monitoring.alertmanager_port, "/api/v2/alerts?active=true&inhibited=false&silenced=false"
+        )
         names = {alert["labels"]["alertname"] for alert in alerts}
         self.seen |= names - {_WATCHDOG}
         return names if watchdog else names - {_WATCHDOG}
 
-    def _ended_in_redis(self, function: str) -> int:
-        from jobtelemetry.store.keys import Keys
-        from jobtelemetry.store.read import read_snapshot
+    def now(self) -> float:
+        """Prometheus' clock."""
+        return self.query("vector(time())")
 
-        executions = read_snapshot(self.redis, Keys("rq")).executions
+    def fired(self) -> set[str]:
+        """Alerts that ever fired in Prometheus, by name, also those that no look at the Alertmanager has met."""
+        expr = f'max by (alertname) (max_over_time(ALERTS{{alertstate="firing", alertname!="{_WATCHDOG}"}}[1h]))'
+        return {series["metric"]["alertname"] for series in self._result(expr)}
+
+    def _snapshot(self) -> Snapshot:
+        return read_snapshot(self.redis, Keys("rq"))
+
+    def _ended_in_redis(self, function: str) -> int:
+        executions = self._snapshot().executions
         return sum(counter.value for (series, _), counter in executions.items() if series.worker.endswith(function))
 
-    def _start_prometheus(self) -> None:
-        written = build(MixinConfig().with_settings(SETTINGS), self._home)
-        config = yaml.safe_load((_DEPLOY / "prometheus" / "prometheus.yml").read_text())
-        config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-        config["rule_files"] = [str(path) for path in written if path.suffix == ".yml"]
-        config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [
-            f"127.0.0.1:{self._alertmanager_port}"
-        ]
-        config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{self._exporter_port}"]
-        (self._home / "prometheus.yml").write_text(json.dumps(config))
-        self._process(
-            "alertmanager",
-            binary("prometheus-alertmanager", "alertmanager"),
-            f"--config.file={_DEPLOY / 'alertmanager' / 'alertmanager.yml'}",
-            f"--storage.path={self._home / 'alertmanager'}",
-            f"--web.listen-address=127.0.0.1:{self._alertmanager_port}",
-            "--cluster.listen-address=",
-        )
-        self._process(
-            "prometheus",
-            binary("prometheus"),
-            f"--config.file={self._home / 'prometheus.yml'}",
-            f"--storage.tsdb.path={self._home / 'tsdb'}",
-            f"--web.listen-address=127.0.0.1:{self._prometheus_port}",
-            "--enable-feature=exemplar-storage",
-            "--rules.alert.resend-delay=2s",
-        )
-
-    def _process(self, name: str, *command: str) -> Process:
-        process = Process(self._home / f"{name}.log", *command)
+    def _process(self, name: str, *command: str, **environ: str) -> Process:
+        process = Process(self._home / f"{name}.log", *command, **environ)
         self._stack.callback(process.kill)
         return process
 

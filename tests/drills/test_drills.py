@@ -16,7 +16,7 @@ _AT_ONCE = 4
 
 
 def _run(drill: Drill, home: Path) -> None:
-    with Site(home) as site:
+    with Site(home, drill.settings) as site:
         drill.run(site)
 
 

@@ -30,23 +30,27 @@ def unit_test(case: Case, rules: Iterable[Path]) -> dict[str, Any]:
             {
                 "interval": case.every,
                 "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
-                "promql_expr_test": [
-                    {
-                        "expr": f'ALERTS{{alertstate="firing", {_WATCHDOG}}}',
-                        "eval_time": case.at,
-                        "exp_samples": [{"labels": _labels(labels), "value": 1} for labels in case.firing],
-                    },
-                    {
-                        "expr": 'ALERTS{alertstate="firing", alertname="JobTelemetryWatchdog"}',
-                        "eval_time": case.at,
-                        "exp_samples": [
-                            {"labels": _labels({"alertname": "JobTelemetryWatchdog", "severity": "none"}), "value": 1}
-                        ],
-                    },
-                ],
+                "promql_expr_test": [test for at in (case.at, *case.also) for test in _fire(at, case.firing)],
             }
         ],
     }
+
+
+def _fire(at: str, firing: Iterable[dict[str, str]]) -> list[dict[str, Any]]:
+    """At this moment these alerts fire, and the watchdog."""
+    watchdog = {"alertname": "JobTelemetryWatchdog", "severity": "none"}
+    return [
+        {
+            "expr": f'ALERTS{{alertstate="firing", {_WATCHDOG}}}',
+            "eval_time": at,
+            "exp_samples": [{"labels": _labels(labels), "value": 1} for labels in firing],
+        },
+        {
+            "expr": 'ALERTS{alertstate="firing", alertname="JobTelemetryWatchdog"}',
+            "eval_time": at,
+            "exp_samples": [{"labels": _labels(watchdog), "value": 1}],
+        },
+    ]
 
 
 def _labels(labels: dict[str, str]) -> str:

@@ -26,6 +26,8 @@ class Case:
         firing: Label sets of all alerts that fire then, the watchdog left out; none for a quiet case.
         every: Time between two values, and between two evaluations.
         settings: Of the mixin, where days would take too long.
+        below: The long window of the burn rate that it stays just below.
+        also: Further moments at which the same alerts fire.
     """
 
     alert: str
@@ -35,6 +37,8 @@ class Case:
     firing: tuple[dict[str, str], ...] = ()
     every: str = "1m"
     settings: tuple[str, ...] = ()
+    below: str = ""
+    also: tuple[str, ...] = ()
 
 
 def name(metric: str, instance: str = "a:10427", **labels: str) -> str:
@@ -53,10 +57,10 @@ def values(numbers: Iterable[float | None]) -> str:
     return " ".join("_" if number is None else f"{number:g}" for number in numbers)
 
 
-def alive(instance: str = "a:10427", *, away: tuple[int, int] = (0, 0)) -> Series:
+def alive(instance: str = "a:10427", *, away: tuple[int, int] = (0, 0), steps: int = 1500) -> Series:
     """An exporter that is scraped and reads Redis, but for the steps from ``away[0]`` to ``away[1]``."""
     first, last = away
-    up = values([1] * first + [0] * (last - first) + [1] * (1500 - last))
+    up = values([1] * first + [0] * (last - first) + [1] * (steps - last))
     return {name("up", instance): up, name(contract.UP.name, instance): up.replace(" 0", " _")}
 
 

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from drills.incidents import DRILLS
 from jobtelemetry.mixin import alerts
 from jobtelemetry.mixin.build import build
-from jobtelemetry.mixin.config import MixinConfig
+from jobtelemetry.mixin.config import BurnRate, MixinConfig
 from mixin.cases import CASES
+from mixin.cases.situations import EVERY
 from mixin.promtool import promtool, unit_test
 from mixin.series import Case
+
+_NAMES = {alert.name for alert in alerts.every(MixinConfig())} - {"JobTelemetryWatchdog"}
 
 
 @pytest.fixture(scope="session")
@@ -41,12 +45,24 @@ def test_exactly_these_alerts_fire(case: Case, built: Callable[..., list[Path]],
 
 def test_every_alert_has_a_case_that_fires_and_one_that_stays_quiet() -> None:
     """No alert is without a firing test and a quiet test; the watchdog fires in every case."""
-    names = {alert.name for alert in alerts.every(MixinConfig())} - {"JobTelemetryWatchdog"}
     firing = {labels["alertname"] for case in CASES for labels in case.firing}
     quiet = {case.alert for case in CASES if not any(labels["alertname"] == case.alert for labels in case.firing)}
-    assert firing == names
-    assert quiet >= names
-    assert {case.alert for case in CASES} <= names | {"JobTelemetryWatchdog"}
+    assert firing == _NAMES
+    assert quiet >= _NAMES
+    assert {case.alert for case in CASES} <= _NAMES | {EVERY, "JobTelemetryWatchdog"}
+
+
+@pytest.mark.parametrize("rate", MixinConfig().burn_rates, ids=lambda rate: f"{rate.factor:g}x over {rate.long}")
+def test_every_burn_rate_has_a_case_that_fires_and_one_just_below(rate: BurnRate) -> None:
+    """Of the alert on the error budget each pair of windows fires alone in a case, and stays quiet just below."""
+    pair = {"severity": rate.severity, "long_window": rate.long, "short_window": rate.short}
+    assert any(len(case.firing) == 1 and pair.items() <= case.firing[0].items() for case in CASES)
+    assert any(case.below == rate.long and not case.firing for case in CASES)
+
+
+def test_every_alert_has_a_drill() -> None:
+    """No alert is without an incident in ``tests/drills``; the watchdog is waited for in every one."""
+    assert {alert for drill in DRILLS for alert in drill.alerts} == _NAMES
 
 
 def test_promtool_accepts_the_rules(built: Callable[..., list[Path]]) -> None:

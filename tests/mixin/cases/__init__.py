@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from mixin.cases import jobs, queues, slo, telemetry
+from mixin.cases import burn_rates, jobs, queues, situations, slo, telemetry
 from mixin.series import Case
 
-CASES: tuple[Case, ...] = (*slo.CASES, *jobs.CASES, *queues.CASES, *telemetry.CASES)
+CASES: tuple[Case, ...] = (
+    *slo.CASES,
+    *burn_rates.CASES,
+    *jobs.CASES,
+    *queues.CASES,
+    *telemetry.CASES,
+    *situations.CASES,
+)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from jobtelemetry import contract
 from mixin.series import Case, Series, alive, cancellations, errors, executions, firing, flat, name, values
-
-_HOUR = 3600
 
 
 def running(started: str, *, worker: str = "w", queue: str = "q") -> Series:
@@ -28,10 +28,10 @@ def durations(bound: str, worker: str = "w", queue: str = "q") -> Series:
     }
 
 
-def completed_at(moments: list[float], until: float, every: float) -> str:
-    """Values of the last-completed series for completions at these moments."""
-    looks = [step * every for step in range(int(until / every) + 1)]
-    return values(max((moment for moment in moments if moment <= look), default=None) for look in looks)
+def completed_at(minutes: Iterable[int]) -> str:
+    """Values of the last-completed series, minute by minute, for completions in these minutes."""
+    moments = sorted(minutes)
+    return values(max((60 * moment for moment in moments if moment <= look), default=None) for look in range(400))
 
 
 def last_completed(numbers: str) -> Series:
@@ -39,6 +39,8 @@ def last_completed(numbers: str) -> Series:
     return {name(contract.JOB_LAST_COMPLETED.name, worker="w", queue="q"): numbers}
 
 
+#: A day has forty minutes.
+_SHORT_WEEK = ("periodic_window=280m", "periodic_offset=40m", "periodic_min_age=1m")
 _MATCH_DAY = "0+6x288 1728+1x60"
 _MISS_DAY = "0+4x288 1152+9x60"
 
@@ -63,6 +65,26 @@ CASES = (
         "80m",
     ),
     Case(
+        "JobWorkHorseKilled",
+        "a horse killed while the exporter was away is a ticket when it is back",
+        alive(away=(40, 46)) | executions() | errors("WorkHorseKilled", values([3] * 40 + [None] * 6 + [4] * 60)),
+        "48m",
+        (firing("JobWorkHorseKilled", worker="w", queue="q"),),
+    ),
+    Case(
+        "JobWorkHorseKilled",
+        "a horse that is killed after Redis was emptied is a ticket",
+        alive() | executions(created=1800) | errors("WorkHorseKilled", "5+0x30 0+0x10 1+0x60"),
+        "45m",
+        (firing("JobWorkHorseKilled", worker="w", queue="q"),),
+    ),
+    Case(
+        "JobWorkHorseKilled",
+        "horses killed before Redis was emptied raise nothing afterwards",
+        alive() | executions(created=1800) | errors("WorkHorseKilled", "5+0x30 0+0x90"),
+        "35m",
+    ),
+    Case(
         "JobAbandoned",
         "an abandoned execution is a ticket",
         alive() | executions(completed="0+1x90") | errors("AbandonedJobError", "2+0x40 3+0x60"),
@@ -71,9 +93,45 @@ CASES = (
     ),
     Case(
         "JobAbandoned",
-        "a killed horse is not abandoned, and an abandoned execution is forgotten after the window",
+        "the first abandoned execution of a worker is a ticket, though its series appears with value 1",
+        alive() | executions(completed="0+1x90") | errors("AbandonedJobError", "_x40 1+0x60"),
+        "45m",
+        (firing("JobAbandoned", worker="w", queue="q"),),
+    ),
+    Case(
+        "JobAbandoned",
+        "a job that was stuck in RQ's intermediate queue is abandoned, too",
+        alive() | executions(completed="0+1x90") | errors("StuckInIntermediateQueue", "0+0x40 1+0x60"),
+        "45m",
+        (firing("JobAbandoned", worker="w", queue="q"),),
+    ),
+    Case(
+        "JobAbandoned",
+        "an execution that was abandoned while the exporter was away is a ticket when it is back",
+        alive(away=(40, 46)) | executions() | errors("AbandonedJobError", values([2] * 40 + [None] * 6 + [3] * 60)),
+        "48m",
+        (firing("JobAbandoned", worker="w", queue="q"),),
+    ),
+    Case(
+        "JobAbandoned",
+        "an abandoned execution is forgotten after the window",
         alive() | executions(completed="0+1x90") | errors("AbandonedJobError", "0+0x10 1+0x90"),
         "45m",
+    ),
+    Case(
+        "JobAbandoned",
+        "executions abandoned long ago raise nothing when the exporter restarts or Redis is emptied",
+        alive(away=(60, 67))
+        | executions()
+        | errors("AbandonedJobError", values([3] * 60 + [None] * 7 + [3] * 5 + [0] * 60)),
+        "75m",
+    ),
+    Case(
+        "JobAbandoned",
+        "a killed horse is not abandoned: its RQ worker lives and says so",
+        alive() | executions(completed="0+1x90") | errors("WorkHorseKilled", "0+0x40 1+0x60"),
+        "45m",
+        (firing("JobWorkHorseKilled", worker="w", queue="q"),),
     ),
     Case(
         "JobRateLimitStorm",
@@ -81,6 +139,27 @@ CASES = (
         alive() | executions(completed="0+1x90", failure="0+3x90") | errors("RateLimited", "0+3x90"),
         "45m",
         (firing("JobRateLimitStorm", worker="w"),),
+    ),
+    Case(
+        "JobRateLimitStorm",
+        "a storm in which the series appears for the first time is a ticket",
+        alive() | executions(created=2400, failure="_x40 25+0x60") | errors("TooManyRequests", "_x40 25+0x60"),
+        "45m",
+        (firing("JobRateLimitStorm", worker="w"),),
+    ),
+    Case(
+        "JobRateLimitStorm",
+        "a storm that is over raises nothing when the exporter restarts",
+        alive(away=(60, 67))
+        | executions(failure=values([90] * 60 + [None] * 7 + [90] * 60))
+        | errors("RateLimited", values([90] * 60 + [None] * 7 + [90] * 60)),
+        "72m",
+    ),
+    Case(
+        "JobRateLimitStorm",
+        "failures that are no rate limits are no storm",
+        alive() | executions(failure="0+3x90") | errors("ValueError", "0+3x90"),
+        "45m",
     ),
     Case(
         "JobRateLimitStorm",
@@ -114,6 +193,20 @@ CASES = (
         "a fall with little volume raises nothing",
         alive() | executions(completed=_MATCH_DAY, cancelled="0+4x288 1152+1x60"),
         "27h",
+        every="5m",
+    ),
+    Case(
+        "JobMatchRatioDropped",
+        "a fall of a little less than the threshold raises nothing",
+        alive() | executions(completed="0+60x288 17280+41x60", cancelled="0+40x288 11520+59x60"),
+        "27h",
+        every="5m",
+    ),
+    Case(
+        "JobMatchRatioDropped",
+        "a worker whose first day it is has nothing to be compared with",
+        alive() | executions(created=36_000, completed="_x120 0+1x200", cancelled="_x120 0+9x200"),
+        "20h",
         every="5m",
     ),
     Case(
@@ -157,6 +250,30 @@ CASES = (
     ),
     Case(
         "JobNewCancelReason",
+        "a new reason is known after an hour",
+        alive()
+        | executions(completed="50+1x200", cancelled="0+1x200")
+        | cancellations("cinema_closed", "_x80 1+1x100"),
+        "145m",
+    ),
+    Case(
+        "JobNewCancelReason",
+        "a storm of a known reason is no news",
+        alive()
+        | executions(completed="50+1x200", cancelled="0+0x80 1+500x100")
+        | cancellations("x", "3+0x80 4+500x100"),
+        "100m",
+    ),
+    Case(
+        "JobNewCancelReason",
+        "a reason that a worker with few executions never gave before raises nothing",
+        alive()
+        | executions(completed=flat(15), cancelled="0+0x80 1+0x100")
+        | cancellations("cinema_closed", "_x80 1+0x100"),
+        "100m",
+    ),
+    Case(
+        "JobNewCancelReason",
         "a known reason raises nothing when the exporter was away an hour ago",
         alive(away=(60, 72))
         | executions(completed=values([90] * 60 + [None] * 12 + [95] * 90))
@@ -191,27 +308,57 @@ CASES = (
     ),
     Case(
         "JobPeriodicMissed",
-        "an hourly worker that has not completed for three hours is a ticket",
-        alive() | last_completed(completed_at([hour * _HOUR for hour in range(28)], 40 * _HOUR, 300)),
-        "30h30m",
+        "a worker that has not completed for three times its usual pause is a ticket",
+        alive() | last_completed(completed_at(range(5, 331, 5))),
+        "345m",
         (firing("JobPeriodicMissed", worker="w"),),
-        "5m",
+        settings=_SHORT_WEEK,
+    ),
+    Case(
+        "JobPeriodicMissed",
+        "a worker that is a little late raises nothing",
+        alive() | last_completed(completed_at(range(5, 331, 5))),
+        "338m",
+        settings=_SHORT_WEEK,
     ),
     Case(
         "JobPeriodicMissed",
         "a night without traffic is a pause that the worker has every day",
-        alive()
-        | last_completed(
-            completed_at([(day * 24 + hour) * _HOUR for day in range(3) for hour in range(8, 20)], 90 * _HOUR, 300)
-        ),
-        "79h",
-        every="5m",
+        alive() | last_completed(completed_at([day * 40 + at for day in range(9) for at in (0, 5, 10, 15)])),
+        "359m",
+        settings=_SHORT_WEEK,
+    ),
+    Case(
+        "JobPeriodicMissed",
+        "the first weekend of a worker that runs on weekdays is no reason: only a week shows its habit",
+        alive() | last_completed(completed_at([day * 40 + at for day in range(5) for at in (10, 15, 20, 25)])),
+        "245m",
+        settings=_SHORT_WEEK,
+        also=("260m", "279m"),
+    ),
+    Case(
+        "JobPeriodicMissed",
+        "an exporter that was away for long does not make a worker late",
+        alive(away=(300, 330))
+        | last_completed(values(None if 300 <= at < 330 else at // 5 * 300 for at in range(400))),
+        "331m",
+        settings=_SHORT_WEEK,
+        also=("350m",),
+    ),
+    Case(
+        "JobPeriodicMissed",
+        "a batch that ran once, however many jobs it had, is not periodic",
+        alive() | last_completed(completed_at(range(5, 15))),
+        "56m",
+        settings=_SHORT_WEEK,
+        also=("70m", "90m", "300m"),
     ),
     Case(
         "JobPeriodicMissed",
         "a worker that ran once is not periodic",
-        alive() | last_completed(completed_at([_HOUR], 60 * _HOUR, 300)),
-        "50h",
-        every="5m",
+        alive() | last_completed(completed_at([5])),
+        "60m",
+        settings=_SHORT_WEEK,
+        also=("300m",),
     ),
 )

@@ -54,10 +54,22 @@ CASES = (
     Case(
         "QueueStalled",
         "an exporter that has just restarted says nothing about the last ten minutes",
-        alive()
+        alive(away=(0, 20))
         | executions(completed=values([None] * 20 + [9] * 60))
         | queue(values([None] * 20 + [5] * 60), idle=2, oldest=values([None] * 20 + [1200] * 60)),
         "24m",
+    ),
+    Case(
+        "QueueStalled",
+        "a queue that empties within the window is not stalled, though jobs wait again and again",
+        alive() | executions() | queue("5+0x4 0+0x0 5+0x60", idle=2, oldest="0+0x4 _ 300+0x60"),
+        "13m",
+    ),
+    Case(
+        "QueueStalled",
+        "the first job after a night without traffic is not stalled",
+        alive() | executions(completed=flat(9)) | queue("0+0x60 1+0x60", idle=2, oldest="_x61 3600+0x60"),
+        "63m",
     ),
     Case(
         "QueueWithoutWorkers",
@@ -71,6 +83,12 @@ CASES = (
         "a pool that restarts within the hold raises nothing",
         alive() | queue("0+0x5 4+0x1 0+0x60"),
         "8m",
+    ),
+    Case(
+        "QueueWithoutWorkers",
+        "an exporter that restarts says nothing about the time before",
+        alive(away=(20, 26)) | queue(values([5] * 1 + [0] * 19 + [None] * 6 + [5] * 60)),
+        "28m",
     ),
     Case("QueueWithoutWorkers", "an empty queue needs no RQ worker", alive() | queue(flat(0)), "60m"),
     Case(
@@ -87,6 +105,18 @@ CASES = (
         "30m",
     ),
     Case(
+        "QueueOldestJobTooOld",
+        "a job that waits a little less than is allowed raises nothing",
+        alive() | executions(completed="0+1x60") | queue(flat(9), busy=2, oldest="-880+60x60"),
+        "30m",
+    ),
+    Case(
+        "QueueOldestJobTooOld",
+        "an empty queue has no oldest job, however long the night",
+        alive() | executions(completed=flat(9)) | queue(flat(0, 900), idle=2, oldest="0 stale"),
+        "5h",
+    ),
+    Case(
         "QueueSchedulerDown",
         "scheduled jobs without a scheduler page",
         alive() | scheduled(3, up=0),
@@ -95,6 +125,12 @@ CASES = (
     ),
     Case(
         "QueueSchedulerDown", "a queue without scheduled jobs needs no scheduler", alive() | scheduled(0, up=0), "60m"
+    ),
+    Case(
+        "QueueSchedulerDown",
+        "a scheduler that is replaced within the hold raises nothing",
+        alive() | scheduled(3, up=1) | {name(contract.SCHEDULER_UP.name, queue="q"): "1+0x5 0+0x1 1+0x60"},
+        "9m",
     ),
     Case("QueueSchedulerDown", "scheduled jobs with a scheduler raise nothing", alive() | scheduled(3, up=1), "60m"),
     Case(
@@ -109,5 +145,12 @@ CASES = (
         "a job that is overdue for a moment raises nothing",
         alive() | scheduled(3, up=1, overdue="0+0x3 1+0x1 0+0x3 2+0x0 0+0x60"),
         "9m",
+    ),
+    Case(
+        "QueueScheduledOverdue",
+        "overdue jobs without a scheduler are the scheduler's alert alone",
+        alive() | scheduled(3, up=0, overdue=flat(2)),
+        "9m",
+        (firing("QueueSchedulerDown", "page", queue="q"),),
     ),
 )

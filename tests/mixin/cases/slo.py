@@ -18,8 +18,8 @@ CASES = (
     Case(
         BURN,
         "a page ends soon after the incident does, because the short window is clean again",
-        alive() | executions(completed="0+2x200", discard="0+0x60 0+4x5 20+0x200"),
-        "75m",
+        alive() | executions(completed="0+2x200", discard="0+0x60 0+8x5 40+0x200"),
+        "72m",
     ),
     Case(
         BURN,
@@ -70,7 +70,7 @@ CASES = (
         BURN,
         "a night without traffic raises nothing",
         alive() | executions(completed="0+5x60 300+0x900", discard="0+0x900"),
-        "14h",
+        "8h",
     ),
     Case(
         BURN,
@@ -97,6 +97,34 @@ CASES = (
         alive() | executions(created=1800, completed="_x30 0+0x60", discard="_x30 1+0x60"),
         "40m",
         (firing(LOW, worker="w"),),
+    ),
+    Case(
+        LOW,
+        "a discard while the exporter was away is a ticket when it is back",
+        alive(away=(40, 46)) | executions(discard=values([1] * 40 + [None] * 6 + [2] * 60)),
+        "48m",
+        (firing(LOW, worker="w"),),
+    ),
+    Case(
+        LOW,
+        "a discard before Redis was emptied does not come back, and one after it is a ticket",
+        alive() | executions(created=1800, discard="5+0x30 0+0x10 1+0x60"),
+        "45m",
+        (firing(LOW, worker="w"),),
+    ),
+    Case(
+        LOW,
+        "counters that begin again after Redis was emptied are no discards",
+        alive() | executions(created=1800, completed="9+0x30 0+0x60", discard="5+0x30 0+0x60"),
+        "45m",
+    ),
+    Case(LOW, "a night after the last job raises nothing", alive() | executions(completed="0+1x10 10+0x900"), "5h"),
+    Case(LOW, "an absent series raises nothing", alive(), "75m"),
+    Case(
+        LOW,
+        "a storm of cancellations at low traffic raises nothing",
+        alive() | executions(completed="0+0x30 1+0x60", cancelled="0+0x30 0+500x60"),
+        "60m",
     ),
     Case(
         LOW,

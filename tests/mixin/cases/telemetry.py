@@ -44,6 +44,19 @@ CASES = (
     ),
     Case(
         "JobTelemetryRedisDown",
+        "an exporter that is down says nothing about Redis",
+        {name("up"): "1+0x20 0+0x60", name(contract.UP.name): "1+0x20 stale"},
+        "26m",
+        (_DOWN,),
+    ),
+    Case(
+        "JobTelemetryRedisDown",
+        "one of two exporters that reads Redis is enough",
+        alive() | {name("up", "b:10427"): flat(1), name(contract.UP.name, "b:10427"): flat(0)},
+        "30m",
+    ),
+    Case(
+        "JobTelemetryRedisDown",
         "Redis that fails over within a minute raises nothing",
         {name("up"): flat(1), name(contract.UP.name): "1+0x20 0+0x0 1+0x60"},
         "24m",
@@ -70,6 +83,12 @@ CASES = (
     ),
     Case(
         "JobTelemetryWorkersUninstrumented",
+        "one that somebody started by hand for a moment raises nothing",
+        alive() | {name(contract.RQ_WORKERS_UNINSTRUMENTED.name): "0+0x5 1+0x2 0+0x60"},
+        "10m",
+    ),
+    Case(
+        "JobTelemetryWorkersUninstrumented",
         "instrumented RQ workers raise nothing",
         alive() | {name(contract.RQ_WORKERS_UNINSTRUMENTED.name): flat(0)},
         "60m",
@@ -80,6 +99,20 @@ CASES = (
         alive() | counter(contract.HANDLER_ERRORS, "hook", "record", "_x20 1+0x60"),
         "25m",
         (firing("JobTelemetryHandlerErrors", hook="record"),),
+    ),
+    Case(
+        "JobTelemetryHandlerErrors",
+        "an error while the exporter was away is a ticket when it is back",
+        alive(away=(30, 36))
+        | counter(contract.HANDLER_ERRORS, "hook", "record", values([4] * 30 + [None] * 6 + [5] * 60)),
+        "38m",
+        (firing("JobTelemetryHandlerErrors", hook="record"),),
+    ),
+    Case(
+        "JobTelemetryHandlerErrors",
+        "a counter that begins again after Redis was emptied raises nothing",
+        alive() | counter(contract.HANDLER_ERRORS, "hook", "record", "4+0x30 0+0x60"),
+        "35m",
     ),
     Case(
         "JobTelemetryHandlerErrors",
@@ -101,6 +134,25 @@ CASES = (
         alive() | counter(contract.SERIES_DROPPED, "family", "jobtelemetry_job_errors_total", "_x20 7+0x60"),
         "25m",
         (firing("JobTelemetrySeriesDropped", family="jobtelemetry_job_errors_total"),),
+    ),
+    Case(
+        "JobTelemetrySeriesDropped",
+        "the first one that finds no room is a ticket, though its series appears with value 1",
+        alive() | counter(contract.SERIES_DROPPED, "family", "jobtelemetry_job_errors_total", "_x20 1+0x60"),
+        "25m",
+        (firing("JobTelemetrySeriesDropped", family="jobtelemetry_job_errors_total"),),
+    ),
+    Case(
+        "JobTelemetrySeriesDropped",
+        "a family that was full long ago raises nothing when the exporter restarts or Redis is emptied",
+        alive(away=(30, 38))
+        | counter(
+            contract.SERIES_DROPPED,
+            "family",
+            "jobtelemetry_job_errors_total",
+            values([7] * 30 + [None] * 8 + [7] * 4 + [0] * 60),
+        ),
+        "45m",
     ),
     Case(
         "JobTelemetrySeriesDropped",
