@@ -213,8 +213,11 @@ def test_sentry_hears_of_an_ending_exactly_what_the_table_says(
 def test_nothing_else_is_sent(play: Callable[[Setup], dict[str, list[dict[str, Any]]]], setup: Setup) -> None:
     """What a job captures itself arrives once, and nothing arrives that is not about an ending."""
     captured = [event["exception"]["values"][0]["type"] for event in play(setup)["of others"]]
-    active_in_horse = not (setup.spawns)
-    assert captured == (["KeyError"] if active_in_horse else [])
+    if setup.init in (BARE, NO_AUTO) and not (setup.in_one_process or setup.spawns):
+        # Without its RQ integration, the SDK in a work-horse that ends may not get to sending it.
+        assert captured in ([], ["KeyError"])
+    else:
+        assert captured == ([] if setup.spawns else ["KeyError"])
 
 
 def test_every_row_is_played() -> None:
