@@ -104,6 +104,19 @@ def test_a_silent_exit_is_counted_at_once(theatre: Theatre, kind: str, retry: bo
     )
 
 
+@pytest.mark.row(12)
+@every_forking_worker
+def test_an_exit_with_a_code_is_an_exit(theatre: Theatre, kind: str) -> None:
+    """A job that ends its process with an exit code was not killed: that is what a signal does."""
+
+    def scene(stage: Stage) -> None:
+        stage.enqueue(jobs.die, "exit 3", retry=Retry(max=1))
+        stage.run(kind)
+        assert stage.status() == "failed"
+
+    assert theatre.play(scene) == told(failure=1, discard=1, errors={"WorkHorseExited": 2})
+
+
 @pytest.mark.row(13)
 @every_forking_worker
 def test_a_stopped_job_is_no_failure(theatre: Theatre, kind: str) -> None:

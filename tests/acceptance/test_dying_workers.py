@@ -225,6 +225,25 @@ def test_a_job_stuck_in_the_intermediate_queue_is_counted(theatre: Theatre, kind
 
 @pytest.mark.row(19)
 @every_worker
+def test_several_stuck_jobs_are_counted_once_each(theatre: Theatre, kind: str) -> None:
+    """What one round of RQ's maintenance gives up on is counted once for each job, and once for the worker."""
+
+    def scene(stage: Stage) -> None:
+        stage.unreached = 3
+        for _ in range(3):
+            job = stage.enqueue(jobs.complete)
+            assert stage.connection.lmove("rq:queue:default", "rq:queue:default:intermediate")
+            stage.connection.set(f"rq:queue:default:intermediate:first_seen:{job.id}", time.time() - 61)
+        stage.run(kind)
+        if stage.instrumented:
+            row = stage.connection.hmget("rq:worker:worker-1", "failed_job_count", "jobtelemetry_recorded")
+            assert row == [b"3", b"3"]
+
+    assert theatre.play(scene) == told(discard=3, errors={"StuckInIntermediateQueue": 3})
+
+
+@pytest.mark.row(19)
+@every_worker
 def test_a_job_stuck_with_an_execution_is_counted_once(theatre: Theatre, kind: str) -> None:
     """A job whose worker died right after RQ noted its execution is counted once, by whoever finds it first."""
 

@@ -56,6 +56,25 @@ def test_a_job_is_cancelled_before_it_ran_once(theatre: Theatre) -> None:
 
 
 @pytest.mark.row(20)
+@pytest.mark.parametrize("buffered", [True, False], ids=["multi", "no multi"])
+def test_a_job_cancelled_while_something_is_watched_is_counted(theatre: Theatre, buffered: bool) -> None:
+    """A pipeline that watches a key sends at once or when it is executed, and so is the cancellation counted."""
+
+    def scene(stage: Stage) -> None:
+        job = stage.enqueue(jobs.complete)
+        with stage.connection.pipeline() as pipeline:
+            pipeline.watch("showtimes")
+            if buffered:
+                pipeline.multi()
+            job.cancel(pipeline=pipeline)
+            replies = pipeline.execute()
+        assert bool(replies) == buffered
+        assert stage.status() == "canceled"
+
+    assert theatre.play(scene) == told(unstarted=1)
+
+
+@pytest.mark.row(20)
 @every_worker
 def test_a_job_cancelled_while_it_runs_is_one_execution(theatre: Theatre, kind: str) -> None:
     """A running job that somebody cancels goes on in RQ, and is counted as it ends."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from support import jobs
@@ -17,7 +19,6 @@ def test_expired_cancellations_leave_rqs_registry(theatre: Theatre):
         stage.enqueue(jobs.cancel, result_ttl=3600)
         stage.enqueue(jobs.cancel, result_ttl=-1)
         stage.run("SimpleWorker")
-        assert stage.connection.zcard("rq:canceled:default") == 7
         eventually(lambda: not any(stage.connection.exists(f"rq:job:job-{n}") for n in range(1, 6)), "their expiry")
         stage.enqueue(jobs.cancel)
         eventually(lambda: stage.calls == 8, "another cancellation")
@@ -37,6 +38,20 @@ def test_a_cancelled_job_whose_result_nobody_wants_is_gone(theatre: Theatre, kin
         assert stage.told().states == {"cancelled": 1}
         assert stage.status() == "gone"
         assert stage.connection.zcard("rq:canceled:default") == 0
+
+
+@pytest.mark.parametrize("by_id", [True, False], ids=["by id", "by job"])
+def test_a_requeued_cancellation_does_not_expire(theatre: Theatre, by_id: bool):
+    """A job that cancelled itself and is put on its queue again waits there as long as it takes."""
+    with theatre.stage().open() as stage:
+        job = stage.enqueue(jobs.cancel, result_ttl=60)
+        stage.run("SimpleWorker").kill(signal.SIGTERM)
+        eventually(lambda: not stage.connection.exists("rq:workers"), "the worker's end")
+        assert stage.connection.ttl(job.key) > 0
+        stage.queue().canceled_job_registry.requeue(job.id if by_id else stage.job())
+        assert stage.connection.ttl(job.key) == -1
+        stage.run("SimpleWorker")
+        assert stage.told().states == {"cancelled": 2}
 
 
 def test_a_job_that_somebody_cancelled_is_rqs_own_affair(theatre: Theatre):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import pytest
@@ -27,6 +28,11 @@ class Scraper:
         """Run too."""
 
 
+@functools.cache
+def remembered():
+    """A function whose result is."""
+
+
 HERE = __name__
 
 
@@ -38,6 +44,10 @@ HERE = __name__
         (renamed, "ShowtimeProcessJob"),
         (Scraper(), f"{HERE}.Scraper"),
         (Scraper().fetch, f"{HERE}.Scraper"),
+        (remembered, f"{HERE}.remembered"),
+        (functools.partial(os.getpid), "posix.getpid"),
+        (functools.partial(functools.partial(renamed), 1), "ShowtimeProcessJob"),
+        (functools.partial(Scraper()), f"{HERE}.Scraper"),
     ],
 )
 def test_a_producer_knows_the_function_or_class(function, label):

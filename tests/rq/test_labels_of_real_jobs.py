@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.reconcile import reconcile
 from jobtelemetry.store.record import Limits
-from support import jobs
+from support import jobs, odd_jobs
 from support.stage import Stage, Theatre
 from support.waiting import eventually
 from support.workers import FORKING, WORKERS
@@ -32,6 +33,10 @@ CALLS = {
     "static method": (jobs.Refresh.static_method, "support.jobs.Refresh.static_method"),
     "named function": (jobs.named, "cinema.jobs.RefreshJob"),
     "named class": (jobs.Named(), "cinema.jobs.Named"),
+    "partial function": (functools.partial(jobs.complete, 7), "support.jobs.complete"),
+    "partial named function": (functools.partial(jobs.named), "cinema.jobs.RefreshJob"),
+    "cached function": (odd_jobs.cached, "support.odd_jobs.cached"),
+    "partial cached function": (functools.partial(odd_jobs.cached), "support.odd_jobs.cached"),
 }
 
 

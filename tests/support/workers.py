@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
+from importlib import metadata
+from threading import Thread
 from typing import Any
 
 from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 from rq import SimpleWorker, SpawnWorker, Worker
+from rq.timeouts import TimerDeathPenalty
+from rq.worker.base import WorkerStatus
 from rq.worker_pool import WorkerPool
 
 from support import jobs
+
+RQ_3 = int(metadata.version("rq").split(".")[0]) >= 3
 
 
 class CinemaWorker(Worker):
@@ -43,6 +51,73 @@ class ImpatientWorker(Worker):
 
     def get_heartbeat_ttl(self, *args: Any, **kwargs: Any) -> int:
         return 2
+
+
+class ByNameWorker(Worker):
+    """A user's own subclass that calls RQ's methods by the name of their class."""
+
+    def execute_job(self, *args: Any, **kwargs: Any) -> Any:
+        return Worker.execute_job(self, *args, **kwargs)
+
+    def prepare_execution(self, *args: Any, **kwargs: Any) -> Any:
+        return Worker.prepare_execution(self, *args, **kwargs)
+
+    def fork_work_horse(self, *args: Any, **kwargs: Any) -> Any:
+        return Worker.fork_work_horse(self, *args, **kwargs)
+
+    def monitor_work_horse(self, *args: Any, **kwargs: Any) -> Any:
+        return Worker.monitor_work_horse(self, *args, **kwargs)
+
+    def main_work_horse(self, *args: Any, **kwargs: Any) -> Any:
+        return Worker.main_work_horse(self, *args, **kwargs)
+
+    def handle_exception(self, *args: Any, **kwargs: Any) -> Any:
+        return Worker.handle_exception(self, *args, **kwargs)
+
+    def handle_job_success(self, *args: Any, **kwargs: Any) -> Any:
+        return Worker.handle_job_success(self, *args, **kwargs)
+
+    def handle_job_retry(self, *args: Any, **kwargs: Any) -> Any:
+        return Worker.handle_job_retry(self, *args, **kwargs)
+
+    def handle_job_failure(self, *args: Any, **kwargs: Any) -> Any:
+        return Worker.handle_job_failure(self, *args, **kwargs)
+
+    def cleanup_execution(self, *args: Any, **kwargs: Any) -> Any:
+        return Worker.cleanup_execution(self, *args, **kwargs)
+
+
+class OnItsOwnWorker(Worker):
+    """A user's own subclass that executes jobs without RQ's ``execute_job``."""
+
+    def execute_job(self, job: Any, queue: Any) -> None:
+        execution = self.prepare_execution(job)
+        self.fork_work_horse(job, queue)
+        self.monitor_work_horse(job, queue, *([execution] if RQ_3 else []))
+        self.set_state(WorkerStatus.IDLE)
+
+
+class ThreadedWorker(SimpleWorker):
+    """Executes two jobs at once, in threads, as others do in greenlets."""
+
+    death_penalty_class = TimerDeathPenalty
+    _threads: tuple[Thread, ...] = ()
+
+    def execute_job(self, *args: Any, **kwargs: Any) -> None:
+        thread = Thread(target=super().execute_job, args=args, kwargs=kwargs)
+        thread.start()
+        self._threads = (*self._threads, thread)
+        while len(self._threads) > 1:
+            time.sleep(0.002)
+            self._threads = tuple(thread for thread in self._threads if thread.is_alive())
+
+
+class CrowdedSpawnWorker(SpawnWorker):
+    """Has a ``sys.path`` that the program of a work-horse, which RQ 3 puts it into, cannot hold once more."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        sys.path.extend(f"/gone/{'deep/' * 12}{number}" for number in range(1_000 if RQ_3 else 1_900))
 
 
 class _DiesBeforeTheExecution:
@@ -76,6 +151,10 @@ CLASSES: dict[str, type[Any]] = {
         SpawnWorker,
         CinemaWorker,
         ImpatientWorker,
+        ByNameWorker,
+        OnItsOwnWorker,
+        ThreadedWorker,
+        CrowdedSpawnWorker,
         DiesBeforeTheExecution,
         DiesAfterTheExecution,
     )

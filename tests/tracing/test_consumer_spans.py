@@ -13,7 +13,7 @@ from jobtelemetry.sinks.tracing import TracingSink
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.reconcile import reconcile
 from jobtelemetry.store.record import Limits
-from support import jobs
+from support import jobs, odd_jobs
 from support.waiting import eventually
 from support.workers import FORKING, WORKERS
 from tracing import traced_jobs
@@ -225,6 +225,19 @@ def test_an_orphaned_horse_makes_the_span_itself(traced: Traced, collector: Coll
     stage.go()
     (span,) = collector.wait_for(1)
     assert (span.status, span.attributes["rq.job.state"]) == ("unset", "completed")
+
+
+@pytest.mark.parametrize("kind", FORKING)
+@pytest.mark.parametrize("job", [odd_jobs.close_all_descriptors, odd_jobs.take_all_descriptors])
+def test_a_horse_that_lost_its_pipe_has_one_span(traced: Traced, collector: Collector, kind: str, job) -> None:
+    """A job that closes every descriptor cannot tell its worker how it ended; it has one span, the worker's."""
+    traced.stage.enqueue(job)
+    traced.stage.enqueue(jobs.complete)
+    traced.run(kind)
+    spans = collector.wait_for(2)
+    assert sorted(span.job for span in spans) == ["job-1", "job-2"]
+    assert {span.attributes["rq.job.state"] for span in spans} == {"completed"}
+    assert traced.stage.told().handler_errors == {}
 
 
 @pytest.mark.parametrize("kind", WORKERS)

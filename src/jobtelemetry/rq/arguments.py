@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import wrapt
+
 
 @lru_cache(maxsize=128)
 def parameters(function: Any) -> tuple[str, ...]:
@@ -20,7 +22,8 @@ def argument(
     """The value that a call passes for one parameter.
 
     Args:
-        wrapped: The bound method that is being called.
+        wrapped: The method that is being called, bound; by wrapt where the caller named the class
+            (``Worker.execute_job(self, job, queue)``).
         args: Its positional arguments, without ``self``.
         kwargs: Its keyword arguments.
         name: The parameter's name.
@@ -28,7 +31,10 @@ def argument(
     """
     if name in kwargs:
         return kwargs[name]
-    function = getattr(wrapped, "__func__", wrapped)
+    if isinstance(wrapped, wrapt.PartialCallableObjectProxy):
+        function = wrapped.__wrapped__
+    else:
+        function = getattr(wrapped, "__func__", wrapped)
     names = parameters(function)
     if function is not wrapped:
         names = names[1:]

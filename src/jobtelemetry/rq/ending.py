@@ -21,7 +21,7 @@ from jobtelemetry.rq import cancel, labels
 from jobtelemetry.rq.arguments import argument
 from jobtelemetry.rq.parent import horse_said, tell_parent
 from jobtelemetry.rq.patch import Patches
-from jobtelemetry.rq.run import Run, current_execution, new_run, runs_of, verdict_of
+from jobtelemetry.rq.run import Run, current_execution, ending, new_run, runs_of, verdict_of
 from jobtelemetry.rq.runtime import Runtime
 from jobtelemetry.store.record import COUNTED, LATE
 
@@ -64,7 +64,9 @@ class EndingHooks:
             run = self._run(worker, wrapped, args, kwargs)
             run.begin_transaction(Ending.RETURNED)
             run.repeats_left = argument(wrapped, args, kwargs, "job").repeats_left
-        return self._then_tell(worker, run, wrapped(*args, **kwargs))
+        with ending(run):
+            result = wrapped(*args, **kwargs)
+        return self._then_tell(worker, run, result)
 
     def handle_job_retry(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
         """The function returned a ``Retry``; beyond its maximum that is a failure."""
@@ -74,9 +76,12 @@ class EndingHooks:
             most = argument(wrapped, args, kwargs, "retry").max
             exhausted = bool(job.number_of_retries and job.number_of_retries >= most)
             run = self._run(worker, wrapped, args, kwargs)
-            ending = Ending.RETRIES_EXHAUSTED if exhausted else Ending.RETRY_RETURNED
-            run.begin_transaction(ending, will_retry=not exhausted)
-        return self._then_tell(worker, run, wrapped(*args, **kwargs))
+            run.begin_transaction(
+                Ending.RETRIES_EXHAUSTED if exhausted else Ending.RETRY_RETURNED, will_retry=not exhausted
+            )
+        with ending(run):
+            result = wrapped(*args, **kwargs)
+        return self._then_tell(worker, run, result)
 
     def handle_job_failure(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
         """Everything else, also a horse that died, a job that was stopped or never got as far as running."""
@@ -103,11 +108,12 @@ class EndingHooks:
                 run.begin_transaction(Ending.CANCELLED)
             else:
                 self._begin_failure(worker, job, run)
-        if end_as_cancelled is None or not end_as_cancelled():
-            with self._runtime.fence("classify"):
-                if end_as_cancelled is not None and run is not None:
-                    run.begin_transaction(Ending.RAISED, will_retry=bool(job.should_retry))
-            wrapped(*args, **kwargs)
+        with ending(run):
+            if end_as_cancelled is None or not end_as_cancelled():
+                with self._runtime.fence("classify"):
+                    if end_as_cancelled is not None and run is not None:
+                        run.begin_transaction(Ending.RAISED, will_retry=bool(job.should_retry))
+                wrapped(*args, **kwargs)
         self._then_tell(worker, run, None)
         if run is not None and run.ending is Ending.STUCK:
             runs_of(worker).pop(run.start.job_id, None)  # RQ's maintenance goes on with the next job
@@ -123,16 +129,16 @@ class EndingHooks:
             run.error = sys.exc_info()[1]  # of a worker class whose own handle_exception does not call RQ's
             run.rate_limit = detect(run.error)
         if not run.start.execution_id:
-            ending = Ending.STUCK
+            kind = Ending.STUCK
         elif run.error is not None:
-            ending = Ending.DISCARDED if run.error is verdict else Ending.RAISED
+            kind = Ending.DISCARDED if run.error is verdict else Ending.RAISED
         elif run.ending is Ending.RETRIES_EXHAUSTED:
-            ending = Ending.RETRIES_EXHAUSTED  # up to RQ 2.12, handle_job_retry comes here
+            kind = Ending.RETRIES_EXHAUSTED  # up to RQ 2.12, handle_job_retry comes here
         else:
             waits = isinstance(worker, Worker) and not worker.is_horse  # the parent of a horse
             died = Ending.HORSE_EXITED if run.exited else Ending.HORSE_KILLED
-            ending = died if waits else Ending.RAISED
-        run.begin_transaction(ending, will_retry=bool(job.should_retry))
+            kind = died if waits else Ending.RAISED
+        run.begin_transaction(kind, will_retry=bool(job.should_retry))
 
     def _run(self, worker: BaseWorker, wrapped: Wrapped, args: Args, kwargs: Kwargs) -> Run:
         """The run of a job; one without an execution where RQ never got as far as creating one."""

@@ -17,6 +17,10 @@ from typing import Any
 MOST_BYTES = 60_000
 
 
+class PipeLost(OSError):
+    """The job has closed its end of the pipe. The parent, unlike after a ``BrokenPipeError``, may well be there."""
+
+
 class HorsePipe:
     """One pipe per forked execution.
 
@@ -62,12 +66,14 @@ class HorsePipe:
         """Write one message. Returns its bytes.
 
         Raises:
-            OSError: The parent is gone, the pipe is full, or the job has closed it.
+            BrokenPipeError: The parent is gone.
+            PipeLost: The job has closed the pipe.
+            OSError: The pipe is full.
         """
         line = json.dumps(message, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         if len(line) <= MOST_BYTES:
-            if _identity(self._writer) != self._identity:
-                raise BrokenPipeError(errno.EPIPE, "the job has closed the pipe to its worker")
+            if self._identity is None or _identity(self._writer) != self._identity:
+                raise PipeLost(errno.EBADF, "the job has closed the pipe to its worker")
             _write(self._writer, line)
         return len(line)
 
@@ -102,8 +108,12 @@ class HorsePipe:
         return -1
 
 
-def _identity(descriptor: int) -> tuple[int, int]:
-    found = os.fstat(descriptor)
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    """Which file it is; ``None`` where there is none."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
     return found.st_dev, found.st_ino
 
 

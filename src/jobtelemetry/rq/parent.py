@@ -16,7 +16,7 @@ from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import ERROR_TYPES, Ending, Outcome, State
 from jobtelemetry.rq import labels
 from jobtelemetry.rq.arguments import argument
-from jobtelemetry.rq.horse import HorsePipe
+from jobtelemetry.rq.horse import HorsePipe, PipeLost
 from jobtelemetry.rq.horse_span import ending_told, exception_facts
 from jobtelemetry.rq.job import note_in_hash
 from jobtelemetry.rq.patch import Patches
@@ -226,6 +226,8 @@ def tell_parent(run: Run, runtime: Runtime) -> None:
             run.pipe.send(untold=replace(run.event, exception=exception).to_dict())
         if run.trace is not None and run.trace.sampled:
             run.pipe.send(ending=ending_told(run.event, run.trace))
+    except PipeLost:  # the parent finds out by itself
+        runtime.give_back(errors)
     except BrokenPipeError:
         runtime.give_back(errors)
         if run.answer == COUNTED:

@@ -12,7 +12,7 @@ from jobtelemetry.outcomes import Ending
 from jobtelemetry.rq.arguments import argument
 from jobtelemetry.rq.patch import Patches
 from jobtelemetry.rq.piggyback import Piggyback, piggyback
-from jobtelemetry.rq.run import Run, runs_of
+from jobtelemetry.rq.run import Run, run_that_ends, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.store.keys import WORKER_RECORDED_FIELD
 from jobtelemetry.store.record import append_finish, append_stuck, finished
@@ -39,15 +39,16 @@ class RecordingHooks:
         result = wrapped(*args, **kwargs)
         with self._runtime.fence("audit"):
             pipeline = argument(wrapped, args, kwargs, "pipeline")
-            ending = [run for run in runs_of(worker).values() if run.ending is not None]
-            for run in ending if pipeline is not None else ():
-                if not run.appended:
-                    run.rq_counts += 1
-                elif not run.answer:
-                    _append_recorded(piggyback(pipeline, self._runtime), worker)
-                    run.counted_after += 1
-                elif run.recorded:  # up to RQ 2.12, in the transaction before
-                    _append_recorded(piggyback(pipeline, self._runtime), worker)
+            run = run_that_ends()
+            if run is None or run.ending is None or pipeline is None:
+                pass
+            elif not run.appended:
+                run.rq_counts += 1
+            elif not run.answer:
+                _append_recorded(piggyback(pipeline, self._runtime), worker)
+                run.counted_after += 1
+            elif run.recorded:  # up to RQ 2.12, in the transaction before
+                _append_recorded(piggyback(pipeline, self._runtime), worker)
         return result
 
     def cleanup_execution(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +22,8 @@ from jobtelemetry.text import class_name, text_of
 
 _RUNS = "_jobtelemetry_runs"
 _VERDICT = "_jobtelemetry_verdict"
+
+_ending: ContextVar[Run | None] = ContextVar("jobtelemetry_ending", default=None)
 
 
 @dataclass
@@ -79,6 +84,11 @@ class Run:
     def recorded(self) -> bool:
         """Whether Redis has this ending, by us or by somebody before."""
         return self.answer in (COUNTED, LATE, AGAIN)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to come of it."""
+        return self.horse_gone or (self.pipe is None and self.recorded)
 
     def begin_transaction(self, ending: Ending, *, will_retry: bool = False) -> None:
         """Note what is about to be written."""
@@ -164,6 +174,21 @@ def current_execution(worker: Any, job: Job) -> Any:
 def runs_of(worker: Any) -> dict[str, Run]:
     """The runs of an RQ worker by job id."""
     return worker.__dict__.setdefault(_RUNS, {})  # type: ignore[no-any-return]
+
+
+@contextmanager
+def ending(run: Run | None) -> Iterator[None]:
+    """While this lasts, an ending that RQ counts for its worker is the one of this run."""
+    token = _ending.set(run)
+    try:
+        yield
+    finally:
+        _ending.reset(token)
+
+
+def run_that_ends() -> Run | None:
+    """The run whose ending RQ is writing in this thread."""
+    return _ending.get()
 
 
 def note_verdict(job: Job, verdict: Cancel | Discard) -> None:

@@ -43,7 +43,10 @@ class StartHooks:
         job = None
         with self._runtime.fence("start"):
             job = argument(wrapped, args, kwargs, "job")
-            runs_of(worker).pop(job.id, None)
+            runs = runs_of(worker)
+            for job_id, run in list(runs.items()):
+                if job_id == job.id or run.over:  # of a worker class whose execute_job does not call RQ's
+                    runs.pop(job_id, None)
         token = _starting.set(job)
         try:
             return wrapped(*args, **kwargs)
