@@ -36,6 +36,7 @@ OUTSIDE = {
     "rq/piggyback.py:Piggyback._theirs",
     "rq/run.py:note_verdict",  # one entry in a dict
     "rq/run.py:forget_verdict",
+    "rq/run.py:ending",  # one context variable
     "rq/runtime.py:_renew_locks",  # in a forked child, before anything else
     "rq/spawn.py:spawning",
 }
