@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from jobtelemetry.cli.connecting import Target
-from jobtelemetry.monitor.log import newest_first
-from jobtelemetry.monitor.names import known_series, matching, queue_called, workers_called
-from jobtelemetry.monitor.selection import Selection
+from jobtelemetry.questions.log import newest_first
+from jobtelemetry.questions.names import known_series, matching, queue_called, workers_called
+from jobtelemetry.questions.selection import Selection
 
 
 def selection(

@@ -56,8 +56,8 @@ def compare(redis_url: str | None, before: float, after: float, confidence: floa
     from jobtelemetry.cli.connecting import target
     from jobtelemetry.cli.progress import with_progress
     from jobtelemetry.cli.scope import nothing_found, scope
-    from jobtelemetry.monitor import compare as comparing
-    from jobtelemetry.monitor.log import extent, newest_first
+    from jobtelemetry.questions import compare as comparing
+    from jobtelemetry.questions.log import extent, newest_first
 
     where = target(redis_url)
     wanted = selection(where, **words)
@@ -85,8 +85,8 @@ def compare(redis_url: str | None, before: float, after: float, confidence: floa
 def _columns(confidence: float) -> list[Any]:
     from jobtelemetry.cli import formats
     from jobtelemetry.cli.terminal import NOTHING, Column
-    from jobtelemetry.monitor.compare import Comparison
-    from jobtelemetry.monitor.proportions import Proportion
+    from jobtelemetry.questions.compare import Comparison
+    from jobtelemetry.questions.proportions import Proportion
 
     def proportion(one: Proportion) -> str:
         return f"{formats.percent(one.ratio)} of {one.n:,}" if one.n else NOTHING

@@ -48,7 +48,7 @@ def doctor(
     """  # noqa: D301 - click wants the character, not the backslash
     from jobtelemetry.cli import terminal
     from jobtelemetry.cli.connecting import target
-    from jobtelemetry.monitor.findings import Finding, exit_code
+    from jobtelemetry.diagnosis.findings import Finding, exit_code
 
     found: list[Finding] = []
     out = terminal.console()
@@ -72,10 +72,10 @@ def examine(ctx: click.Context, where: Target, exporter: str | None, prometheus:
     from redis.exceptions import TimeoutError as RedisTimeoutError
 
     from jobtelemetry.cli.connecting import described
-    from jobtelemetry.monitor.coverage_checks import check_coverage
-    from jobtelemetry.monitor.endpoint_checks import check_exporter, check_prometheus
-    from jobtelemetry.monitor.findings import Finding, Level
-    from jobtelemetry.monitor.server_checks import check_server
+    from jobtelemetry.diagnosis.coverage import check_coverage
+    from jobtelemetry.diagnosis.endpoints import check_exporter, check_prometheus
+    from jobtelemetry.diagnosis.findings import Finding, Level
+    from jobtelemetry.diagnosis.server import check_server
     from jobtelemetry.store.read import read_snapshot
 
     recorded, now = None, time.time()
@@ -110,8 +110,8 @@ def _alerts() -> frozenset[str]:
 
 
 def _clocks(where: Target) -> Any:
-    from jobtelemetry.monitor.coverage_checks import check_clocks
-    from jobtelemetry.monitor.log import newest_first
+    from jobtelemetry.diagnosis.coverage import check_clocks
+    from jobtelemetry.questions.log import newest_first
 
     before = time.time()
     seconds, micros = where.connection.time()

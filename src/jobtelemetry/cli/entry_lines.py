@@ -11,7 +11,7 @@ from rich.text import Text
 
 from jobtelemetry.cli import formats
 from jobtelemetry.cli.terminal import STYLES, Column, moment, printable, show_table
-from jobtelemetry.monitor.entries import LogEntry
+from jobtelemetry.questions.entries import LogEntry
 
 #: Narrower than this, a table would have no room for the reasons.
 ROOMY = 130

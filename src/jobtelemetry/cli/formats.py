@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from jobtelemetry.cli.terminal import NOTHING
 from jobtelemetry.contract import OTHER
 from jobtelemetry.exporter import formats
-from jobtelemetry.monitor.selection import written
+from jobtelemetry.questions.selection import written
 
 
 def seconds(value: float | None, longest: float = math.inf) -> str:

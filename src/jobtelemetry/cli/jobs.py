@@ -35,7 +35,7 @@ def jobs(redis_url: str | None, since: float | None, limit: int, as_json: bool, 
     from jobtelemetry.cli.connecting import target
     from jobtelemetry.cli.progress import with_progress
     from jobtelemetry.cli.scope import nothing_found
-    from jobtelemetry.monitor.log import extent, newest_first
+    from jobtelemetry.questions.log import extent, newest_first
 
     where = target(redis_url)
     wanted = selection(where, **words)

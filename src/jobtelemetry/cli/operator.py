@@ -25,7 +25,7 @@ class Operator(click.Command):
         """Run the command, and write everything out while errors of that can still be caught."""
         from redis.exceptions import RedisError
 
-        from jobtelemetry.monitor.names import UnknownNameError
+        from jobtelemetry.questions.names import UnknownNameError
 
         try:
             result = super().invoke(ctx)

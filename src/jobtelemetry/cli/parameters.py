@@ -93,7 +93,7 @@ class WorkerName(click.ParamType):  # type: ignore[type-arg]  # generic in new v
         """The short names that Redis knows; none where it does not answer."""
         from jobtelemetry.cli.connecting import target
         from jobtelemetry.exporter.formats import short_names
-        from jobtelemetry.monitor.names import known_series
+        from jobtelemetry.questions.names import known_series
 
         try:
             where = target(ctx.params.get("redis_url"))

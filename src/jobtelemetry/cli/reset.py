@@ -34,8 +34,8 @@ def reset(redis_url: str | None, worker: str, yes: bool, as_json: bool) -> None:
     """  # noqa: D301 - click wants the character, not the backslash
     from jobtelemetry.cli import terminal
     from jobtelemetry.cli.connecting import target
-    from jobtelemetry.monitor.findings import many
-    from jobtelemetry.monitor.names import UnknownNameError, workers_called
+    from jobtelemetry.diagnosis.findings import many
+    from jobtelemetry.questions.names import UnknownNameError, workers_called
     from jobtelemetry.store.read import read_snapshot
     from jobtelemetry.store.reset import forget_worker
 

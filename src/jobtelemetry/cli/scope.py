@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobtelemetry.cli.terminal import moment
-from jobtelemetry.monitor.log import Extent
+from jobtelemetry.questions.log import Extent
 
 
 def scope(reach: Extent, begin: float | None, read: int) -> str:

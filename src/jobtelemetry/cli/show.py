@@ -26,7 +26,7 @@ def show(redis_url: str | None, job_id: str, as_json: bool) -> None:
     """  # noqa: D301 - click wants the character, not the backslash
     from jobtelemetry.cli import story_lines, terminal
     from jobtelemetry.cli.connecting import target
-    from jobtelemetry.monitor.story import tell
+    from jobtelemetry.questions.story import tell
 
     where = target(redis_url)
     story = tell(where.connection, where.keys, job_id)

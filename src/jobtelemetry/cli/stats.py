@@ -7,8 +7,8 @@ import click
 from jobtelemetry.cli.connecting import Target, redis_option
 from jobtelemetry.cli.operator import Operator
 from jobtelemetry.cli.parameters import filters, json_option, since_option
-from jobtelemetry.monitor.names import UnknownNameError
-from jobtelemetry.monitor.stats import WorkerStats
+from jobtelemetry.questions.names import UnknownNameError
+from jobtelemetry.questions.stats import WorkerStats
 
 
 @click.command(cls=Operator)
@@ -64,8 +64,8 @@ def _from_counters(
     where: Target, worker: str | None, queue: str | None, source: str | None
 ) -> tuple[tuple[WorkerStats, ...], str]:
     from jobtelemetry.cli.terminal import moment
-    from jobtelemetry.monitor.names import queue_called, workers_called
-    from jobtelemetry.monitor.stats import from_counters
+    from jobtelemetry.questions.names import queue_called, workers_called
+    from jobtelemetry.questions.stats import from_counters
     from jobtelemetry.store.read import read_snapshot
 
     snapshot = read_snapshot(where.connection, where.keys)
@@ -94,8 +94,8 @@ def _from_log(
     from jobtelemetry.cli.choosing import selection
     from jobtelemetry.cli.progress import with_progress
     from jobtelemetry.cli.scope import complete, nothing_found, scope
-    from jobtelemetry.monitor.log import extent, newest_first
-    from jobtelemetry.monitor.stats import from_log
+    from jobtelemetry.questions.log import extent, newest_first
+    from jobtelemetry.questions.stats import from_log
 
     wanted = selection(where, worker=worker, queue=queue, source=source)
     reach = extent(where.connection, where.keys, where.config.log_size)

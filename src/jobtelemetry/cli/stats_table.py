@@ -9,8 +9,8 @@ from rich.console import Console
 from jobtelemetry.cli import formats
 from jobtelemetry.cli.terminal import STYLES, Column, moment, show_table
 from jobtelemetry.contract import DURATION_BUCKETS, WAIT_BUCKETS
-from jobtelemetry.monitor.stats import WorkerStats
 from jobtelemetry.outcomes import State
+from jobtelemetry.questions.stats import WorkerStats
 
 #: Narrower than this, the columns do not fit beside each other.
 _ROOMY = 150

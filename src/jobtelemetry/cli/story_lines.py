@@ -12,8 +12,8 @@ from rich.text import Text
 
 from jobtelemetry.cli import formats
 from jobtelemetry.cli.terminal import STYLES, moment, printable
-from jobtelemetry.monitor.entries import LogEntry
-from jobtelemetry.monitor.story import RQJob, Story
+from jobtelemetry.questions.entries import LogEntry
+from jobtelemetry.questions.story import RQJob, Story
 
 _MOST_RELATIVES = 5
 _INDENT = " " * 12

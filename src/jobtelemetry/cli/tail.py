@@ -12,7 +12,7 @@ import click
 from jobtelemetry.cli.connecting import redis_option
 from jobtelemetry.cli.operator import Operator
 from jobtelemetry.cli.parameters import filters, json_option
-from jobtelemetry.monitor.entries import LogEntry
+from jobtelemetry.questions.entries import LogEntry
 
 if TYPE_CHECKING:
     from jobtelemetry.cli.connecting import Target
@@ -41,7 +41,7 @@ def tail(redis_url: str | None, lines: int, as_json: bool, **words: Any) -> None
 
     from jobtelemetry.cli.choosing import selection
     from jobtelemetry.cli.connecting import target
-    from jobtelemetry.monitor.log import newest_first
+    from jobtelemetry.questions.log import newest_first
 
     where = target(redis_url)
     wanted = selection(where, **words)
@@ -63,7 +63,7 @@ def _arriving(where: Target, after: str) -> Iterator[LogEntry | None]:
     from redis.exceptions import ConnectionError as RedisConnectionError
     from redis.exceptions import TimeoutError as RedisTimeoutError
 
-    from jobtelemetry.monitor.log import follow
+    from jobtelemetry.questions.log import follow
 
     away = False
     while True:

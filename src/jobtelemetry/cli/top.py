@@ -37,8 +37,8 @@ def top(redis_url: str | None, by: str, since: float | None, limit: int, as_json
     from jobtelemetry.cli.connecting import target
     from jobtelemetry.cli.progress import with_progress
     from jobtelemetry.cli.scope import nothing_found, scope
-    from jobtelemetry.monitor.log import extent, newest_first
-    from jobtelemetry.monitor.top import rank
+    from jobtelemetry.questions.log import extent, newest_first
+    from jobtelemetry.questions.top import rank
 
     keys = [key for key in (part.strip() for part in by.split(",")) if key]
     if not keys:
@@ -69,8 +69,8 @@ def top(redis_url: str | None, by: str, since: float | None, limit: int, as_json
 
 
 def _check_keys(keys: list[str], attributes: frozenset[str], *, any_entry: bool) -> None:
-    from jobtelemetry.monitor.names import UnknownNameError, near
-    from jobtelemetry.monitor.top import FACTS
+    from jobtelemetry.questions.names import UnknownNameError, near
+    from jobtelemetry.questions.top import FACTS
 
     unknown = [key for key in keys if key not in FACTS and key not in attributes]
     if not unknown or not any_entry:
@@ -83,7 +83,7 @@ def _check_keys(keys: list[str], attributes: frozenset[str], *, any_entry: bool)
 
 def _columns(keys: list[str], total: int) -> list[Any]:
     from jobtelemetry.cli import formats, terminal
-    from jobtelemetry.monitor.top import Group
+    from jobtelemetry.questions.top import Group
 
     def value(index: int, key: str) -> terminal.Column[Group]:
         return terminal.Column(

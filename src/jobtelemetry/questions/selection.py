@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from jobtelemetry.monitor.entries import LogEntry
 from jobtelemetry.outcomes import State
+from jobtelemetry.questions.entries import LogEntry
 
 
 @dataclass(frozen=True)

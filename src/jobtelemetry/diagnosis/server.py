@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobtelemetry.config import Config
-from jobtelemetry.monitor.findings import Finding, Level, many, size
+from jobtelemetry.diagnosis.findings import Finding, Level, many, size
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.record import append_probe
 

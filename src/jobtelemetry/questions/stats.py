@@ -10,8 +10,8 @@ from typing import Any
 
 from jobtelemetry.contract import DURATION_BUCKETS, WAIT_BUCKETS
 from jobtelemetry.figures import match_ratio, quantile, success_ratio
-from jobtelemetry.monitor.entries import LogEntry
 from jobtelemetry.outcomes import State
+from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.store.snapshot import Series, Snapshot
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.exceptions import NoPermissionError, ResponseError
 
-from jobtelemetry.monitor.entries import LogEntry, decode, moment_of
+from jobtelemetry.questions.entries import LogEntry, decode, moment_of
 from jobtelemetry.store.keys import Keys
 
 #: One page of the stream as one JSON text: a reply of some 300,000 small parts takes a client in Python five times

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from jobtelemetry._version import __version__
 from jobtelemetry.contract import BUILD_INFO, JOB_EXECUTIONS, UP
-from jobtelemetry.monitor.findings import Finding, Level, many
+from jobtelemetry.diagnosis.findings import Finding, Level, many
 
 _TIME_LIMIT = 5.0
 _MOST_BYTES = 64_000_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from jobtelemetry.monitor.entries import LogEntry
-from jobtelemetry.monitor.selection import written
+from jobtelemetry.questions.entries import LogEntry
+from jobtelemetry.questions.selection import written
 
 #: What every entry has; any other name is that of an attribute.
 FACTS: dict[str, Callable[[LogEntry], str]] = {

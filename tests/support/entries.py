@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jobtelemetry.monitor.entries import LogEntry
 from jobtelemetry.outcomes import State
+from jobtelemetry.questions.entries import LogEntry
 
 NOW = 1_770_000_000.0
 

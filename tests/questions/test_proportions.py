@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtelemetry.monitor.proportions import Proportion, difference, wilson
+from jobtelemetry.questions.proportions import Proportion, difference, wilson
 
 
 @st.composite

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtelemetry.monitor.compare import compare
-from jobtelemetry.monitor.entries import LogEntry, decode
-from jobtelemetry.monitor.names import UnknownNameError, near, workers_called
-from jobtelemetry.monitor.relations import relatives
-from jobtelemetry.monitor.selection import Selection
-from jobtelemetry.monitor.stats import from_counters, from_log
-from jobtelemetry.monitor.top import rank
 from jobtelemetry.outcomes import State
+from jobtelemetry.questions.compare import compare
+from jobtelemetry.questions.entries import LogEntry, decode
+from jobtelemetry.questions.names import UnknownNameError, near, workers_called
+from jobtelemetry.questions.relations import relatives
+from jobtelemetry.questions.selection import Selection
+from jobtelemetry.questions.stats import from_counters, from_log
+from jobtelemetry.questions.top import rank
 from jobtelemetry.store.snapshot import Counter, Histogram, Series, Snapshot
 
 NOW = 1_770_000_000.0

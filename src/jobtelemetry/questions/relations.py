@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from jobtelemetry.monitor.entries import LogEntry
+from jobtelemetry.questions.entries import LogEntry
 
 #: Seconds by which clocks of two processes, and what is measured before and after a job ran, may disagree.
 TOLERANCE = 0.005

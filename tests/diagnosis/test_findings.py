@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from jobtelemetry.monitor.coverage_checks import check_clocks, check_coverage
-from jobtelemetry.monitor.entries import LogEntry
-from jobtelemetry.monitor.findings import Finding, Level, exit_code, size
-from jobtelemetry.monitor.server_checks import eviction, persistence, version
+from jobtelemetry.diagnosis.coverage import check_clocks, check_coverage
+from jobtelemetry.diagnosis.findings import Finding, Level, exit_code, size
+from jobtelemetry.diagnosis.server import eviction, persistence, version
+from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.store.snapshot import QueueState, RQWorkerState, Snapshot
 
 NOW = 1_770_000_000.0

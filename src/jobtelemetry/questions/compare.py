@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jobtelemetry.monitor.entries import LogEntry
-from jobtelemetry.monitor.proportions import Difference, Proportion, difference
 from jobtelemetry.outcomes import State
+from jobtelemetry.questions.entries import LogEntry
+from jobtelemetry.questions.proportions import Difference, Proportion, difference
 
 #: Ratio -> the state that stands beside completed in its denominator; as in the metrics.
 RATIOS = {"success": State.DISCARD, "match": State.CANCELLED}

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from jobtelemetry.monitor.entries import LogEntry
-from jobtelemetry.monitor.log import newest_first
-from jobtelemetry.monitor.relations import Relations, relatives
+from jobtelemetry.questions.entries import LogEntry
+from jobtelemetry.questions.log import newest_first
+from jobtelemetry.questions.relations import Relations, relatives
 from jobtelemetry.store.keys import JOB_WORKER_FIELD, Keys
 from jobtelemetry.store.read import running_entry
 from jobtelemetry.store.snapshot import RunningExecution

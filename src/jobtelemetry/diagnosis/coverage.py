@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from statistics import median
 
-from jobtelemetry.monitor.entries import LogEntry
-from jobtelemetry.monitor.findings import Finding, Level, many
+from jobtelemetry.diagnosis.findings import Finding, Level, many
+from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.store.snapshot import Snapshot
 
 #: Seconds by which clocks may differ before times in the log and on dashboards mislead.

@@ -1,0 +1,1 @@
+"""What ``jobtelemetry doctor`` looks into: the server, the coverage, the exporter, Prometheus. Answers are findings."""

@@ -1,0 +1,5 @@
+"""Entries of the log, made by hand."""
+
+from support.entries import entry
+
+__all__ = ["entry"]
