@@ -27,6 +27,7 @@ NAMES = [
     "job",
     "register_rate_limit",
     "set_attribute",
+    "strict_reasons",
     "uninstrument",
 ]
 

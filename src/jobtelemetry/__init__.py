@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobtelemetry._version import __version__
 from jobtelemetry.attributes import set_attribute
-from jobtelemetry.config import Config
+from jobtelemetry.config import Config, strict_reasons_asked_for
 from jobtelemetry.errors import (
     ConfigError,
     InvalidReasonError,
@@ -16,7 +16,7 @@ from jobtelemetry.errors import (
 )
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.options import job
-from jobtelemetry.outcomes import Cancel, Discard, Outcome, State
+from jobtelemetry.outcomes import Cancel, Discard, Outcome, State, strict_reasons
 from jobtelemetry.ratelimit import RateLimited, register_rate_limit
 
 if TYPE_CHECKING:
@@ -43,8 +43,11 @@ __all__ = [
     "job",
     "register_rate_limit",
     "set_attribute",
+    "strict_reasons",
     "uninstrument",
 ]
+
+strict_reasons(strict_reasons_asked_for())
 
 #: What needs RQ or prometheus_client is loaded when it is first asked for.
 _LAZY = {
@@ -54,13 +57,14 @@ _LAZY = {
     "uninstrument": "jobtelemetry.rq",
 }
 
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    def __getattr__(name: str) -> object:
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
 
-    return getattr(import_module(_LAZY[name]), name)
+        return getattr(import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -41,6 +41,8 @@ class Config:
         trace_arguments: Whether spans carry the job's call with its arguments. ``JOBTELEMETRY_TRACE_ARGUMENTS``.
         flush_timeout: Seconds that a work-horse which made spans, or a worker that ends, waits for the exporter at
             most. ``JOBTELEMETRY_FLUSH_TIMEOUT``.
+        strict_reasons: Whether a ``Cancel`` or ``Discard`` without a usable reason raises, for tests; also
+            :func:`jobtelemetry.strict_reasons`. ``JOBTELEMETRY_STRICT_REASONS``.
     """
 
     redis_url: str = "redis://localhost:6379/0"
@@ -57,6 +59,7 @@ class Config:
     trace_relation: str = "parent"
     trace_arguments: bool = False
     flush_timeout: float = 2.0
+    strict_reasons: bool = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
@@ -86,6 +89,8 @@ class Config:
             config = replace(config, reconcile_interval=_number("JOBTELEMETRY_RECONCILE_INTERVAL", text, least=0))
         if text := env.get("JOBTELEMETRY_SOURCE_LABEL"):
             config = replace(config, source_label=_flag("JOBTELEMETRY_SOURCE_LABEL", text))
+        if text := env.get("JOBTELEMETRY_STRICT_REASONS"):
+            config = replace(config, strict_reasons=_flag("JOBTELEMETRY_STRICT_REASONS", text))
         return _with_tracing(_with_sentry(config, env), env)
 
     def with_overrides(self, **settings: object) -> Config:
@@ -98,6 +103,12 @@ class Config:
         if unknown := sorted(set(settings) - known):
             raise ConfigError(f"unknown setting {', '.join(unknown)}; expected one of {', '.join(sorted(known))}")
         return replace(self, **{name: value for name, value in settings.items() if value is not None})  # type: ignore[arg-type]
+
+
+def strict_reasons_asked_for(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the environment asks for strict reasons, for who never calls ``instrument()``: a test of a job."""
+    env = os.environ if environ is None else environ
+    return env.get("JOBTELEMETRY_STRICT_REASONS", "").strip().lower() in _TRUE
 
 
 def parse_listen(text: str, *, option: str) -> tuple[str, int]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from jobtelemetry.text import json_text, log_lines, log_text
+
 FORMATS = ("text", "json")
 
 #: What every record has; the rest came with ``extra``.
@@ -31,8 +33,11 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """The line, without a traceback."""
-        line = super().formatMessage(record)
-        return " ".join([line, *(f"{key}={_text(value)}" for key, value in _facts(record).items())])
+        return " ".join([super().formatMessage(record).replace("\n", "\\n"), *_pairs(record)])
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line and, where there is one, the traceback: what a job's error says commands no terminal."""
+        return log_lines(super().format(record))
 
 
 def formatter(kind: str) -> logging.Formatter:
@@ -47,6 +52,7 @@ def formatter(kind: str) -> logging.Formatter:
         rename_fields={"levelname": "level", "name": "logger"},
         timestamp=True,
         json_ensure_ascii=False,
+        json_serializer=_serialize,
     )
 
 
@@ -83,8 +89,15 @@ def _facts(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in extra if value is not None and value is not False and value != ""}
 
 
+def _pairs(record: logging.LogRecord) -> list[str]:
+    return [f"{log_text(key)}={_text(value)}" for key, value in _facts(record).items()]
+
+
 def _text(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    text = str(value)
-    return repr(text) if not text or any(letter.isspace() or letter == "=" for letter in text) else text
+    return f"{value:.3f}" if isinstance(value, float) else log_text(value)
+
+
+def _serialize(record: Any, **options: Any) -> str:
+    """In place of ``json.dumps``; ``cls`` is python-json-logger's encoder, which knows dates and exceptions."""
+    default = options.get("default") or options["cls"]().default
+    return json_text(record, ascii_only=bool(options.get("ensure_ascii")), default=default)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.text import attribute
@@ -14,7 +14,8 @@ _ATTRIBUTE = "__jobtelemetry__"
 _LONGEST_NAME = 200
 
 #: When Sentry hears of a job's failures: not at all, only of the last one, of each.
-REPORTS = ("never", "discard", "always")
+Report = Literal["never", "discard", "always"]
+REPORTS: tuple[str, ...] = get_args(Report)
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class JobOptions:
     report: str = ""
 
 
-def job(*, name: str | None = None, report: str | None = None) -> Callable[[F], F]:
+def job(*, name: str | None = None, report: Report | None = None) -> Callable[[F], F]:
     """Decorate a job's function (or class) with what jobtelemetry shall know about it.
 
     Args:

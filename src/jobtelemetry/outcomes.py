@@ -9,11 +9,28 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from jobtelemetry.errors import InvalidReasonError
-from jobtelemetry.text import writable
+from jobtelemetry.text import log_text, text_of
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
+#: Characters that a detail keeps.
+_LONGEST_DETAIL = 2_000
+
+#: The reasons of a verdict that was given without one, and with one that cannot be a label.
+UNSPECIFIED = "unspecified"
+INVALID_REASON = "invalid_reason"
+
+#: What a developer is told about these reasons.
+HINTS = {
+    UNSPECIFIED: "Cancel and Discard need a reason: raise Cancel('movie_not_matched'), with an identifier of at most "
+    "64 letters, digits, '_', '.', ':' or '-' that begins with a letter or '_'",
+    INVALID_REASON: "the reason of Cancel and Discard is a label: an identifier of at most 64 letters, digits, '_', "
+    "'.', ':' or '-' that begins with a letter or '_'; free text belongs into detail=...",
+}
+
+_strict = False
 
 
 class State(str, Enum):
@@ -120,10 +137,42 @@ def identifier(value: object, *, what: str) -> str:
     text = value.value if isinstance(value, Enum) else value
     if not isinstance(text, str) or not _IDENTIFIER.fullmatch(text):
         raise InvalidReasonError(
-            f"{what} must be an identifier of at most 64 letters, digits, '_', '.', ':' or '-', got {text!r}; "
-            "put anything longer into detail=..."
+            f"{what} must be an identifier of at most 64 letters, digits, '_', '.', ':' or '-' that begins with a "
+            f"letter or '_', got {log_text(text)[:200]}; put anything longer into detail=..."
         )
     return text
+
+
+def strict_reasons(strict: bool = True) -> None:
+    """Choose whether a ``Cancel`` or ``Discard`` without a usable reason raises :class:`InvalidReasonError`.
+
+    For tests, where a mistake is to be seen at once; the variable ``JOBTELEMETRY_STRICT_REASONS=1`` does the same. In
+    production the execution ends as the job meant it, under the reason ``unspecified`` or ``invalid_reason``.
+
+    Args:
+        strict: ``False`` takes it back.
+    """
+    global _strict
+    _strict = strict
+
+
+def verdict_in(result: object) -> Cancel | Discard | None:
+    """The verdict that a job returned: one of these, or the class itself, whose brackets were forgotten.
+
+    Raises:
+        InvalidReasonError: It is the class, and :func:`strict_reasons` asks for a reason.
+    """
+    kind = type(result)  # not isinstance: a result may lie about its class, or raise when it is asked
+    if issubclass(kind, (Cancel, Discard)):
+        return result  # type: ignore[return-value]
+    if not issubclass(kind, type) or not issubclass(result, (Cancel, Discard)):  # type: ignore[arg-type]
+        return None
+    try:
+        return result()  # type: ignore[operator, no-any-return]
+    except InvalidReasonError:
+        raise
+    except Exception:  # noqa: BLE001 - a subclass with a constructor of its own
+        return (Cancel if issubclass(result, Cancel) else Discard)(UNSPECIFIED)  # type: ignore[arg-type]
 
 
 class _Verdict(Exception):
@@ -131,13 +180,27 @@ class _Verdict(Exception):
 
     _meaning: str
     #: Of a subclass that does not call this constructor.
-    reason: str = "unspecified"
+    reason: str = UNSPECIFIED
     detail: str = ""
 
-    def __init__(self, reason: str | Enum, detail: str = "") -> None:
-        self.reason = identifier(reason, what=f"the reason of {type(self).__name__}")
-        self.detail = writable(str(detail))
-        super().__init__(reason, detail)
+    if TYPE_CHECKING:
+
+        def __init__(self, reason: str | Enum, detail: str = "") -> None: ...
+
+    else:
+        # ``raise Cancel`` calls it without a reason. The job has said what it means; that is not the time to fail.
+        def __init__(self, reason: Any = None, detail: Any = "") -> None:
+            detail = text_of(detail)[:_LONGEST_DETAIL]
+            try:
+                self.reason = identifier(reason, what=f"the reason of {type(self).__name__}")
+            except InvalidReasonError:
+                if _strict:
+                    raise
+                said = "" if reason is None else text_of(reason.value if isinstance(reason, Enum) else reason)
+                self.reason = INVALID_REASON if said.strip() else UNSPECIFIED
+                detail = ": ".join(filter(None, (said.strip(), detail)))[:_LONGEST_DETAIL]
+            self.detail = detail
+            super().__init__(self.reason, self.detail)
 
     def __str__(self) -> str:
         said = f"{self.reason}: {self.detail}" if self.detail else self.reason
@@ -152,11 +215,12 @@ class Cancel(_Verdict):
 
     Args:
         reason: An identifier such as ``"movie_not_matched"``, or an enum member with such a value. It
-            becomes a label, so it must not carry ids or free text.
+            becomes a label, so it must not carry ids or free text. Without one the job is cancelled all the same, for
+            ``unspecified``; with free text for ``invalid_reason``, and the text is put before ``detail``.
         detail: Free text for the log and the span.
 
     Raises:
-        InvalidReasonError: ``reason`` is not an identifier.
+        InvalidReasonError: ``reason`` is not an identifier, and :func:`strict_reasons` is on.
     """
 
     _meaning = "cancelled on purpose; a failure only because this worker is not instrumented by jobtelemetry"
@@ -166,11 +230,12 @@ class Discard(_Verdict):
     """Raise or return this in a job to fail it now, whatever retries are left.
 
     Args:
-        reason: An identifier such as ``"bad_payload"``, or an enum member with such a value.
+        reason: An identifier such as ``"bad_payload"``, or an enum member with such a value. What is none is
+            dealt with as in :class:`Cancel`.
         detail: Free text for the log and the span.
 
     Raises:
-        InvalidReasonError: ``reason`` is not an identifier.
+        InvalidReasonError: ``reason`` is not an identifier, and :func:`strict_reasons` is on.
     """
 
     _meaning = "discarded by the job: failed without a retry"

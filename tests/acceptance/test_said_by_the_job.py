@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from rq import Callback, Retry
 
+from jobtelemetry.rq import job as perform_hooks
 from support import jobs
 from support.stage import Stage, Theatre
 from support.told import told
@@ -169,3 +170,44 @@ def test_a_returned_retry_too_many_is_a_discard(theatre: Theatre, kind: str) -> 
         assert stage.status() == "failed"
 
     assert theatre.play(scene) == told(snoozed=2, discard=1, errors={"MaxRetriesExceeded": 1})
+
+
+MISTAKES = {"raised class": "unspecified", "returned class": "unspecified", "free text": "invalid_reason"}
+_SEEN = hasattr(perform_hooks, "verdict_in")
+every_mistake = pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(how, marks=[] if _SEEN or how != "returned class" else pytest.mark.xfail(reason="not seen yet"))
+        for how in MISTAKES
+    ],
+)
+
+
+@pytest.mark.row(38)
+@every_worker
+@every_mistake
+def test_a_cancel_written_wrongly_is_a_cancellation(theatre: Theatre, kind: str, how: str) -> None:
+    """Brackets forgotten or free text: the job is cancelled once, whatever retries are left."""
+
+    def scene(stage: Stage) -> None:
+        stage.enqueue(jobs.mistaken, f"cancel {how}", retry=Retry(max=3))
+        stage.run(kind)
+        assert stage.status() == "canceled"
+        detail = stage.connection.hget("rq:job:job-1", "jobtelemetry_cancel_detail")
+        assert detail == (b"movie not matched: film 4711" if how == "free text" else b"")
+
+    assert theatre.play(scene, like_rq=False) == told(cancelled=1, reasons={MISTAKES[how]: 1})
+
+
+@pytest.mark.row(38)
+@every_worker
+@every_mistake
+def test_a_discard_written_wrongly_is_a_discard(theatre: Theatre, kind: str, how: str) -> None:
+    """The same mistakes with its twin: the job has failed once, whatever retries are left."""
+
+    def scene(stage: Stage) -> None:
+        stage.enqueue(jobs.mistaken, f"discard {how}", retry=Retry(max=3))
+        stage.run(kind)
+        assert stage.status() == "failed"
+
+    assert theatre.play(scene, like_rq=False) == told(discard=1, errors={MISTAKES[how]: 1})

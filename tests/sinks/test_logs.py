@@ -51,6 +51,43 @@ def test_each_state_has_its_level_and_one_message(
     assert facts["trace_id"] == "ab" * 16
 
 
+@pytest.mark.parametrize(
+    ("state", "reason", "level"),
+    [
+        (State.CANCELLED, "unspecified", logging.WARNING),
+        (State.CANCELLED, "invalid_reason", logging.WARNING),
+        (State.DISCARD, "invalid_reason", logging.ERROR),
+    ],
+)
+def test_a_mistake_with_a_reason_has_a_hint(
+    caplog: pytest.LogCaptureFixture, state: State, reason: str, level: int
+) -> None:
+    """One record, at least a warning, which tells the developer the rule."""
+    with caplog.at_level(logging.INFO, "jobtelemetry"):
+        LogSink()(an_event(state, reason=reason))
+    (record,) = caplog.records
+    assert record.levelno == level
+    assert "identifier of at most 64 letters" in vars(record)["hint"]
+
+
+def test_a_hostile_job_breaks_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Line ends, escapes and bidi marks in names and errors stay in their line; numbers that are none are null."""
+    with caplog.at_level(logging.INFO, "jobtelemetry"):
+        LogSink()(
+            an_event(State.DISCARD, error_type="A\x1b[31m", message="x\x9b2J\u2028y\u202e", retry_after=float("inf"))
+        )
+        try:
+            int("a\x9b2Jb")
+        except ValueError:
+            logging.getLogger("jobtelemetry").exception("it went\x1b[31m wrong")
+    for record in caplog.records:
+        text, line = formatter("text").format(record), formatter("json").format(record)
+        assert all(letter.isprintable() for letter in text.replace("\n", ""))
+        assert line.isprintable()
+        json.loads(line, parse_constant=pytest.fail)
+    assert len(formatter("text").format(caplog.records[0]).splitlines()) == 1
+
+
 def test_text_has_the_facts_that_there_are(caplog: pytest.LogCaptureFixture) -> None:
     """A line of text has each fact with a value, quoted where it has spaces."""
     with caplog.at_level(logging.INFO, "jobtelemetry"):

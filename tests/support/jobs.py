@@ -57,6 +57,20 @@ class TooManyRequests(Exception):
 ERRORS = {error.__name__: error for error in (ShowtimeNotFound, TooManyRequests, RateLimited, RuntimeError, ValueError)}
 
 
+def mistaken(how: str) -> Any:
+    """Means to cancel or to discard, and makes one of the usual mistakes."""
+    note(how)
+    kind = Discard if how.startswith("discard") else Cancel
+    match how.partition(" ")[2]:
+        case "raised class":
+            raise kind
+        case "returned class":
+            return kind
+        case "free text":
+            raise kind("movie not matched", "film 4711")
+    raise AssertionError(how)
+
+
 def complete(value: Any = None) -> Any:
     """Return the value."""
     note()

@@ -9,6 +9,9 @@ import click
 
 from jobtelemetry._version import __version__
 from jobtelemetry.errors import ConfigError, JobTelemetryError
+from jobtelemetry.text import terminal_text
+
+_LONGEST_MESSAGE = 4_000
 
 #: Subcommand -> what ``--help`` says about it. ``worker-pool`` is ``worker_pool`` in ``cli/worker_pool.py``.
 COMMANDS = {
@@ -53,9 +56,17 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            raise _WrongSetting(str(error)) from error
+            raise _WrongSetting(_harmless(str(error))) from error
         except JobTelemetryError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_harmless(str(error))) from error
+        except click.ClickException as error:
+            error.message = _harmless(error.message)  # type: ignore[misc,unused-ignore]  # final in new versions
+            raise
+
+
+def _harmless(message: str) -> str:
+    """An error message may name what stands in Redis: it commands no terminal either, and ends."""
+    return "\n".join(map(terminal_text, message[:_LONGEST_MESSAGE].splitlines()))
 
 
 class _WrongSetting(click.ClickException):

@@ -59,9 +59,8 @@ def doctor(
         elif out.is_terminal:
             _print(out, finding)
         else:
-            click.echo(
-                "\t".join((str(finding.level), finding.check, terminal.printable(finding.summary), finding.advice))
-            )
+            said = (finding.summary, finding.advice)
+            click.echo("\t".join((str(finding.level), finding.check, *map(terminal.printable, said))))
     ctx.exit(exit_code(found))
 
 

@@ -13,6 +13,7 @@ from jobtelemetry.cli.connecting import redis_option
 from jobtelemetry.cli.operator import Operator
 from jobtelemetry.cli.parameters import filters, json_option
 from jobtelemetry.questions.entries import LogEntry
+from jobtelemetry.text import terminal_text
 
 if TYPE_CHECKING:
     from jobtelemetry.cli.connecting import Target
@@ -78,7 +79,8 @@ def _arriving(where: Target, after: str) -> Iterator[LogEntry | None]:
             raise
         except (RedisConnectionError, RedisTimeoutError) as error:
             if not away:
-                click.echo(f"Redis does not answer, waiting for it: {' '.join(str(error).split())}", err=True)
+                said = terminal_text(" ".join(str(error).split()))
+                click.echo(f"Redis does not answer, waiting for it: {said}", err=True)
                 away = True
             time.sleep(_BLOCK)
 

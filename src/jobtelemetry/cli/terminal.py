@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,21 @@ from rich.table import Table
 from rich.text import Text
 
 from jobtelemetry.outcomes import State
+from jobtelemetry.text import json_text
+from jobtelemetry.text import terminal_text as printable
+
+__all__ = [
+    "NOTHING",
+    "STYLES",
+    "Column",
+    "console",
+    "moment",
+    "note",
+    "printable",
+    "show_json",
+    "show_lines",
+    "show_table",
+]
 
 Row = TypeVar("Row")
 
@@ -134,18 +148,13 @@ def show_json(objects: Iterable[Any]) -> None:
     """One object a line."""
     ascii_only = not _is_unicode(sys.stdout.encoding)
     for one in objects:
-        click.echo(json.dumps(one, ensure_ascii=ascii_only))
+        click.echo(json_text(one, ascii_only=ascii_only))
 
 
 def note(text: str) -> None:
     """A remark for the user, which is no part of the answer."""
     err = console(stderr=True)
     err.print(Text(printable(text)), soft_wrap=not err.is_terminal)
-
-
-def printable(text: str) -> str:
-    """Without tabs, line ends and control characters: a job's message must not command the terminal."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else _visible(c) for c in text)
 
 
 def moment(when: float | None, now: float | None = None) -> str:
@@ -158,10 +167,6 @@ def moment(when: float | None, now: float | None = None) -> str:
 
 def _cell(column: Column[Row], row: Row) -> Text:
     return Text(printable(column.cell(row)), style=column.style(row) if column.style else "")
-
-
-def _visible(character: str) -> str:
-    return " " if character in "\t\n\r" or character.isspace() else "?"
 
 
 def _is_unicode(encoding: str | None) -> bool:

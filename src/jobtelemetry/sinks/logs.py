@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from jobtelemetry.events import ExecutionEvent
-from jobtelemetry.outcomes import State
+from jobtelemetry.outcomes import HINTS, State
 
 log = logging.getLogger("jobtelemetry")
 
@@ -21,12 +21,18 @@ _MESSAGES = {
 
 
 class LogSink:
-    """INFO for what went as it should or was intended, ERROR for what failed."""
+    """INFO for what went as it should or was intended, ERROR for what failed.
+
+    A ``Cancel`` without a usable reason is a WARNING, and has a ``hint`` for the developer.
+    """
 
     def __call__(self, event: ExecutionEvent) -> None:
         """Log the event."""
         state = event.outcome.state
-        log.log(logging.ERROR if state.failed else logging.INFO, _MESSAGES[state], extra=facts(event))
+        level, extra = logging.ERROR if state.failed else logging.INFO, facts(event)
+        if hint := HINTS.get(event.outcome.reason):
+            level, extra["hint"] = max(level, logging.WARNING), hint
+        log.log(level, _MESSAGES[state], extra=extra)
 
 
 def facts(event: ExecutionEvent) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import wrapt
 
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.events import ExecutionEvent
+from jobtelemetry.text import LONGEST_ON_SPAN, label_text, sentry_text
 
 log = logging.getLogger("jobtelemetry")
 
@@ -185,6 +186,8 @@ def _capture(client: Any, event: ExecutionEvent, level: str) -> None:
         payload["level"] = level
         payload["fingerprint"] = _fingerprint(event)
         payload["tags"] = {**dict(payload.get("tags") or {}), **_tags(event)}
+        for value in (payload.get("exception") or {}).get("values") or ():
+            value["type"] = label_text(value.get("type"))
         payload.setdefault("contexts", {})["execution"] = _context(event)
         if not payload.get("transaction"):
             payload["transaction"] = event.worker
@@ -227,7 +230,9 @@ def _tags(event: ExecutionEvent) -> dict[str, str]:
         "attempt": str(event.attempt),
         "error_type": event.outcome.error_type,
     }
-    return {**tags, "trace_id": event.trace_id} if event.trace_id else tags
+    if event.trace_id:
+        tags["trace_id"] = event.trace_id
+    return {name: sentry_text(tag) for name, tag in tags.items()}
 
 
 def _context(event: ExecutionEvent) -> dict[str, Any]:
@@ -245,7 +250,11 @@ def _context(event: ExecutionEvent) -> dict[str, Any]:
         "source": event.source,
         "span_id": event.span_id,
     }
-    return {name: fact for name, fact in facts.items() if fact not in (None, "", 0)}
+    return {
+        name: sentry_text(fact, LONGEST_ON_SPAN) if isinstance(fact, str) else fact
+        for name, fact in facts.items()
+        if fact not in (None, "", 0)
+    }
 
 
 def _without_arguments(payload: Any) -> Any:

@@ -20,6 +20,7 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, Statu
 from jobtelemetry._version import __version__
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import State
+from jobtelemetry.text import span_text
 
 #: The version of the conventions that the attributes follow.
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
@@ -155,14 +156,14 @@ def ending_attributes(event: ExecutionEvent) -> dict[str, Any]:
         "rq.job.retry_after": event.retry_after,
         "error.type": outcome.error_type if outcome.state.failed else "",
     }
-    known = {key: value for key, value in found.items() if value}
+    known = {key: span_text(value) if isinstance(value, str) else value for key, value in found.items() if value}
     return known if event.wait is None else {**known, "rq.job.wait_time": event.wait}
 
 
 def description_of(event: ExecutionEvent) -> str:
     """The text of an error status."""
     if event.message:
-        return event.message
+        return span_text(event.message)
     if event.signal:
         return f"work-horse killed by {_signal_name(event.signal)}"
     return event.outcome.error_type
@@ -177,7 +178,11 @@ def _signal_name(number: int) -> str:
 
 def _exception_attributes(event: ExecutionEvent) -> dict[str, str]:
     kind, message, stack = (event.exception.get(key, "") for key in ("type", "message", "stacktrace"))
-    found = {"exception.type": kind, "exception.message": message, "exception.stacktrace": stack}
+    found = {
+        "exception.type": span_text(kind),
+        "exception.message": span_text(message, LONGEST_MESSAGE),
+        "exception.stacktrace": stack,  # bounded where it was made, for there its end was kept
+    }
     return {key: text for key, text in found.items() if text}
 
 

@@ -1,0 +1,90 @@
+"""What type checkers say about programs that use the public names."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RIGHT = """
+import jobtelemetry
+from jobtelemetry import Cancel, Collector, Config, Discard, State, instrument, job, register_rate_limit
+
+@job(name="shop.mail", report="never")
+def mail(to: str) -> int:
+    return len(to)
+
+@register_rate_limit
+def limited(error: BaseException) -> float | None:
+    return getattr(error, "wait", None)
+
+instrument(Config(redis_url="redis://localhost"))
+jobtelemetry.instrument()
+length: int = mail("x")
+collected: Collector
+state: State = State.COMPLETED
+
+def act(found: bool) -> Cancel | Discard:
+    return Cancel("movie_not_matched", "no such film") if found else Discard("bad_payload", detail="x")
+"""
+
+#: A line -> what a checker must complain about.
+WRONG = {
+    "from jobtelemetry import Cancle": "Cancle",
+    "jobtelemetry.instrumnet()": "instrumnet",
+    '@jobtelemetry.job(report="sometimes")\ndef f() -> None: ...': "report",
+    "jobtelemetry.Cancel()": "Cancel|reason",
+    "jobtelemetry.Cancel(None)": "Cancel|None",
+    "x: int = jobtelemetry.Config().redis_url": "int",
+}
+
+
+def mypy(folder: Path, program: str) -> tuple[int, str]:
+    """Its exit status and what it says."""
+    (folder / "program.py").write_text(program)
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--no-color-output",
+            "--cache-dir",
+            str(folder.parent / "cache"),
+            "program.py",
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    return said.returncode, said.stdout + said.stderr
+
+
+def test_a_right_program_is_right(tmp_path: Path) -> None:
+    """The public names have the types that the documentation uses."""
+    status, said = mypy(tmp_path, RIGHT)
+    assert status == 0, said
+
+
+def test_misspelt_names_and_wrong_arguments_are_found(tmp_path: Path) -> None:
+    """A type checker finds each of them, and its complaint is about it."""
+    status, said = mypy(tmp_path, "import jobtelemetry\n" + "\n".join(WRONG))
+    assert status == 1
+    lines = [line for line in said.splitlines() if "error:" in line]
+    missing = [word for word in WRONG.values() if not any(part in line for line in lines for part in word.split("|"))]
+    assert not missing, said
+    assert len(lines) >= len(WRONG), said
+
+
+@pytest.mark.skipif(shutil.which("pyright") is None, reason="pyright is not installed")
+def test_pyright_finds_them_too(tmp_path: Path) -> None:
+    """Editors use it."""
+    (tmp_path / "program.py").write_text("import jobtelemetry\n" + "\n".join(WRONG))
+    said = subprocess.run(
+        ["pyright", "--pythonpath", sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "Cancle" in said.stdout
+    assert "instrumnet" in said.stdout
