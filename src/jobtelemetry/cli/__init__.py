@@ -20,6 +20,7 @@ COMMANDS = {
     "mixin": "Make Grafana dashboards and Prometheus rules for your labels and thresholds.",
     "worker": "RQ's worker command, instrumented.",
     "worker-pool": "RQ's worker-pool command, instrumented.",
+    "cron": "RQ's cron command, instrumented.",
     "jobs": "List executions, newest first: how each ended and why.",
     "stats": "States, ratios, run times and waits per worker.",
     "top": "What comes most often: by film_id, reason, error_type, ...",

@@ -1,44 +1,54 @@
-"""RQ's own commands with all of RQ's own options, instrumented, with ``--metrics`` and ``--log-json``."""
+"""RQ's own commands with all of RQ's own options, instrumented, with ``--log-json`` and ``--metrics``."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from jobtelemetry import otel
 from jobtelemetry.config import Config, parse_listen
-from jobtelemetry.errors import ConfigError, MissingExtraError
+from jobtelemetry.errors import ConfigError
 from jobtelemetry.exporter.beside import serving_beside
-from jobtelemetry.logformat import log_to_stderr
+from jobtelemetry.logformat import keep_settings, log_to_stderr
 from jobtelemetry.sinks import sentry
 
+#: Before RQ's own variable and its settings file; ``--url`` is before all of them.
+_URL_VARIABLE = "JOBTELEMETRY_REDIS_URL"
 
-def instrumented(rq_command: str, *, name: str, help: str) -> click.Command:
+
+def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = True) -> click.Command:
     """RQ's command as a command of ours.
 
     Args:
         rq_command: The command's name in RQ's CLI.
         name: The name here.
         help: The text of ``--help``.
+        runs_jobs: Whether it has ``--metrics``.
     """
     import rq.cli.workers  # noqa: F401 - registers the commands
     from rq.cli.cli import main as rq_main
 
     original = rq_main.commands[rq_command]
-    metrics = click.Option(
-        ["--metrics"],
-        metavar="[HOST:]PORT",
-        help="Serve /metrics from here as well; port 0 takes a free one. Without it, run 'jobtelemetry exporter'.",
-    )
-    log_json = click.Option(
-        ["--log-json"], is_flag=True, help="Write the log, RQ's own included, as one line of JSON per record."
-    )
+    ours = [
+        click.Option(
+            ["--log-json"], is_flag=True, help="Write the log, RQ's own included, as one line of JSON per record."
+        )
+    ]
+    if runs_jobs:
+        metrics = click.Option(
+            ["--metrics"],
+            metavar="[HOST:]PORT",
+            help="Serve /metrics from here as well; port 0 takes a free one. Without it, run 'jobtelemetry exporter'.",
+        )
+        ours.insert(0, metrics)
     return click.Command(
         name,
-        params=[*original.params, metrics, log_json],
+        params=[*original.params, *ours],
         callback=_instrumenting(original),
         help=help,
         short_help=original.short_help,
@@ -46,7 +56,7 @@ def instrumented(rq_command: str, *, name: str, help: str) -> click.Command:
 
 
 def _instrumenting(original: click.Command) -> Callable[..., Any]:
-    def run(metrics: str | None, log_json: bool, **options: Any) -> Any:
+    def run(log_json: bool, metrics: str | None = None, **options: Any) -> Any:
         from jobtelemetry.rq import instrument
 
         context = click.get_current_context()
@@ -54,11 +64,13 @@ def _instrumenting(original: click.Command) -> Callable[..., Any]:
         try:
             if metrics is not None:
                 address = parse_listen(metrics, option="--metrics")
-            log_to_stderr("json" if log_json else "text", logging.WARNING if options.get("quiet") else logging.INFO)
+            _set_up_log(context, options, log_json)
+            _choose_redis(context, options)
+            config = Config.from_env()
             sentry.start_from_environment()
-            otel.configure(exit_timeout=Config.from_env().flush_timeout)
-            instrument()
-        except (ConfigError, MissingExtraError) as error:
+            otel.configure(exit_timeout=config.flush_timeout)
+            instrument(config)
+        except ConfigError as error:
             raise click.UsageError(str(error)) from error
         if address is None:
             return context.invoke(original, **options)
@@ -67,6 +79,60 @@ def _instrumenting(original: click.Command) -> Callable[..., Any]:
             return context.invoke(original, **options)
 
     return run
+
+
+def _set_up_log(context: click.Context, options: dict[str, Any], log_json: bool) -> None:
+    """RQ's options about its log hold for our records too, and so does ``DICT_CONFIG`` of its settings file."""
+    level = _level(options)
+    if options.get("config") and _from_settings(options, log_json):
+        if level is not None:
+            logging.getLogger("jobtelemetry").setLevel(level)
+        return
+    log_format, date_format = (
+        options.get(name) if _given(context, name) else None for name in ("log_format", "date_format")
+    )
+    try:
+        log_to_stderr("json" if log_json else "text", level or logging.INFO, log_format, date_format)
+    except ValueError as error:
+        raise ConfigError(f"--log-format must be a format of Python's logging, got {log_format!r}: {error}") from error
+
+
+def _from_settings(options: dict[str, Any], log_json: bool) -> bool:
+    from rq.cli.helpers import CliConfig
+
+    CliConfig(path=options.get("path"))  # makes what --path names importable
+    try:
+        return keep_settings(options["config"], as_json=log_json)
+    except ImportError as error:
+        raise ConfigError(
+            f"--config must be a Python module with RQ's settings, got {options['config']!r}: {error}"
+        ) from error
+
+
+def _level(options: dict[str, Any]) -> int | None:
+    """The level that RQ's options ask for, as RQ reads them; ``None`` where they say nothing."""
+    if options.get("verbose"):
+        return logging.DEBUG
+    if options.get("quiet"):
+        return logging.WARNING
+    said = options.get("logging_level")
+    if said is None:
+        return None
+    level = logging.getLevelName(said.upper())
+    if not isinstance(level, int):
+        known = "DEBUG, INFO, WARNING, ERROR or CRITICAL"
+        raise ConfigError(f"the logging level must be {known}, got {said!r}")
+    return level
+
+
+def _choose_redis(context: click.Context, options: dict[str, Any]) -> None:
+    """``--url``, then our variable, then RQ's own ways in RQ's own order."""
+    if context.get_parameter_source("url") is not ParameterSource.COMMANDLINE and os.environ.get(_URL_VARIABLE):
+        options["url"] = Config.from_env().redis_url
+
+
+def _given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
 
 
 def _connection(options: dict[str, Any]) -> Any:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from opentelemetry import context as otel_context
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link
 from rq.job import Job
 
-from jobtelemetry import attributes
+from jobtelemetry import attributes, propagation
 from jobtelemetry.config import Config
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.rq.forked_sdk import ForkedSdk
@@ -142,4 +142,4 @@ def carried(job: Job) -> Context:
     if not isinstance(job.meta, dict):
         return Context()
     carrier = {key: value for key, value in job.meta.items() if isinstance(key, str) and isinstance(value, str)}
-    return propagate.extract(carrier, context=Context()) if carrier else Context()
+    return propagation.extract(carrier) if carrier else Context()

@@ -9,13 +9,14 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, TracerProvider
 from rq.job import Job
 from rq.queue import Queue
 from rq.registry import BaseRegistry, CanceledJobRegistry
 from rq.repeat import Repeat
 
+from jobtelemetry import propagation
 from jobtelemetry.rq import labels
 from jobtelemetry.rq.arguments import argument
 from jobtelemetry.rq.consumer import carried
@@ -198,7 +199,7 @@ def inject(job: Job) -> None:
     if not isinstance(meta, dict) or "unserialized" in meta:  # RQ could not read it, and must write it back as it is
         return
     carrier: dict[str, str] = {}
-    propagate.inject(carrier)
+    propagation.inject(carrier)
     if carrier and not carrier.keys() & meta.keys():
         job.meta = copy.copy(meta)
         job.meta.update(carrier)

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from jobtelemetry.events import ExecutionEvent
+from jobtelemetry.logformat import tell_facts
 from jobtelemetry.outcomes import HINTS, State
 
 log = logging.getLogger("jobtelemetry")
@@ -26,6 +27,9 @@ class LogSink:
     A ``Cancel`` without a usable reason is a WARNING, and has a ``hint`` for the developer.
     """
 
+    def __init__(self) -> None:
+        tell_facts()
+
     def __call__(self, event: ExecutionEvent) -> None:
         """Log the event."""
         state = event.outcome.state
@@ -36,7 +40,10 @@ class LogSink:
 
 
 def facts(event: ExecutionEvent) -> dict[str, Any]:
-    """What is known of an ending, under the keys that a log store sees; the same keys in every record."""
+    """What is known of an ending, under the keys that a log store sees; the same keys in every record.
+
+    What is not known, or was not, is ``None``: a signal where none killed, an attempt that nobody counted.
+    """
     return {
         "worker": event.worker,
         "queue": event.queue,
@@ -47,13 +54,13 @@ def facts(event: ExecutionEvent) -> dict[str, Any]:
         "reason": event.outcome.reason,
         "error_type": event.outcome.error_type,
         "detail": event.message,
-        "attempt": event.attempt,
-        "max_attempts": event.max_attempts,
+        "attempt": event.attempt or None,
+        "max_attempts": event.max_attempts or None,
         "duration": event.duration,
         "wait": event.wait,
         "rate_limited": event.rate_limited,
         "retry_after": event.retry_after,
-        "signal": event.signal,
+        "signal": event.signal or None,
         "source": event.source,
         "trace_id": event.trace_id,
         "span_id": event.span_id,

@@ -17,7 +17,6 @@ from typing import Any
 
 import wrapt
 
-from jobtelemetry.errors import ConfigError
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.text import LONGEST_ON_SPAN, label_text, sentry_text
 
@@ -106,11 +105,10 @@ def _watch_imports() -> None:
 def start_from_environment() -> bool:
     """Initialise the SDK if ``SENTRY_DSN`` is set and nobody has done so. For our own commands.
 
+    Where the SDK is missing or refuses its settings, one line in the log says so, and nothing is sent.
+
     Returns:
         Whether it was done here.
-
-    Raises:
-        ConfigError: The SDK refuses its settings.
     """
     global _started
     if not os.environ.get("SENTRY_DSN") or _active_client() is not None:
@@ -118,12 +116,15 @@ def start_from_environment() -> bool:
     try:
         import sentry_sdk
     except ImportError:
-        log.warning("SENTRY_DSN is set but sentry-sdk is missing; install it with: pip install 'jobtelemetry[sentry]'")
+        problem = "SENTRY_DSN is set and sentry-sdk is not installed: pip install 'jobtelemetry[sentry]'"
+        log.warning("nothing is sent to Sentry; jobs run and are counted", extra={"problem": problem})
         return False
     try:
         sentry_sdk.init()
-    except Exception as error:
-        raise ConfigError(f"SENTRY_DSN and the other SENTRY_* variables cannot be used: {error}") from error
+    except Exception as error:  # noqa: BLE001 - whatever the SDK makes of the environment
+        problem = f"SENTRY_DSN and the other SENTRY_* variables cannot be used: {' '.join(str(error).split())}"
+        log.warning("nothing is sent to Sentry; jobs run and are counted", extra={"problem": problem})
+        return False
     _started = True
     return True
 

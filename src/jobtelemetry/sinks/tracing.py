@@ -8,6 +8,7 @@ as no provider is configured.
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -34,13 +35,36 @@ LONGEST_MESSAGE = 2_000
 
 Value = str | bool | int | float | Sequence[str] | Sequence[bool] | Sequence[int] | Sequence[float]
 
+log = logging.getLogger("jobtelemetry")
+
+_BY_NAME = "OTEL_PYTHON_TRACER_PROVIDER"
+_unusable = False
 _tracer: tuple[Any, trace.Tracer] | None = None
 
 
 def provider() -> trace.TracerProvider | None:
     """The application's provider; ``None`` as long as there is none, and then nothing is made."""
-    found = trace.get_tracer_provider()
+    found = _named_provider() if _BY_NAME in os.environ else trace.get_tracer_provider()
     return None if isinstance(found, (trace.ProxyTracerProvider, trace.NoOpTracerProvider)) else found
+
+
+def _named_provider() -> trace.TracerProvider | None:
+    """The provider where the environment names one, which OpenTelemetry loads; ``None`` after that has failed."""
+    global _unusable
+    if _unusable:
+        return None
+    loading = logging.getLogger("opentelemetry.util._providers")  # it logs a traceback, and then raises
+    before, loading.disabled = loading.disabled, True
+    try:
+        return trace.get_tracer_provider()
+    except Exception as error:  # noqa: BLE001 - whatever the import of a package raises
+        _unusable = True
+        said = " ".join(str(error).split()) or "no installed package has it"
+        problem = f"{_BY_NAME}={os.environ[_BY_NAME]} cannot be loaded: {said}"
+        log.warning("no traces are made; jobs run and are counted", extra={"problem": problem})
+        return None
+    finally:
+        loading.disabled = before
 
 
 def tracer_of(source: trace.TracerProvider) -> trace.Tracer:
