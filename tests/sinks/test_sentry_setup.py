@@ -30,14 +30,6 @@ def test_our_commands_start_sentry_only_with_a_dsn(scene: Scene) -> None:
     assert scene.sentry.raw == []
 
 
-def test_a_dsn_that_cannot_be_used_is_said_at_once(scene: Scene) -> None:
-    """A wrong SENTRY_DSN is a wrong setting, not a traceback."""
-    worker = scene.start("-m", "jobtelemetry", "worker", "--url", scene.redis.url, SENTRY_DSN="nonsense")
-    assert worker.wait(60) == 2
-    assert "Error: SENTRY_DSN" in scene.output
-    assert "Traceback" not in scene.output
-
-
 @pytest.mark.parametrize("worker_class", [WORKER, SIMPLE])
 @pytest.mark.parametrize("personal", [False, True], ids=["not personal", "personal"])
 def test_arguments_are_sent_only_with_send_default_pii(scene: Scene, worker_class: str, personal: bool) -> None:
