@@ -12,7 +12,7 @@ from enum import Enum
 import pytest
 
 from jobtelemetry import Cancel, Discard, InvalidReasonError, strict_reasons
-from jobtelemetry.outcomes import INVALID_REASON, UNSPECIFIED, verdict_in
+from jobtelemetry.outcomes import INVALID_REASON, UNSPECIFIED, Ending, classify, reason_of, verdict_in
 from support.odd_jobs import Speechless
 
 
@@ -89,6 +89,21 @@ def test_the_environment_can_be_strict():
 class Demanding(Cancel):
     def __init__(self, film):
         super().__init__("film_gone", film)
+
+
+class Unchecked(Cancel):
+    def __init__(self, reason):
+        self.reason = reason
+
+
+@pytest.mark.parametrize(
+    ("given", "label"), [("r" * 1_000_000, INVALID_REASON), ("", UNSPECIFIED), (None, UNSPECIFIED), (7, INVALID_REASON)]
+)
+def test_a_subclass_that_checks_nothing_makes_no_label_either(given, label):
+    """Whoever reads the reason reads one that can be a label."""
+    assert reason_of(Unchecked(given)) == label
+    assert classify(Ending.CANCELLED, reason=given).reason == label
+    assert classify(Ending.DISCARDED, reason=given).error_type == label
 
 
 class Polite(Cancel):

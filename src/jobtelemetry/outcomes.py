@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from jobtelemetry.errors import InvalidReasonError
-from jobtelemetry.text import log_text, text_of
+from jobtelemetry.text import attribute, log_text, text_of
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
 #: Characters that a detail keeps.
@@ -113,13 +113,13 @@ def classify(ending: Ending, *, will_retry: bool = False, reason: str = "", erro
     if ending is Ending.RETURNED:
         return Outcome(State.COMPLETED)
     if ending is Ending.CANCELLED:
-        return Outcome(State.CANCELLED, reason=reason)
+        return Outcome(State.CANCELLED, reason=_label(reason))
     if ending is Ending.RETRY_RETURNED:
         return Outcome(State.SNOOZED)
     if ending is Ending.STOPPED:
         return Outcome(State.STOPPED)
     if ending is Ending.DISCARDED:
-        return Outcome(State.DISCARD, reason=reason, error_type=reason)
+        return Outcome(State.DISCARD, reason=_label(reason), error_type=_label(reason))
     state = State.FAILURE if will_retry else State.DISCARD
     return Outcome(state, error_type=error_type or ERROR_TYPES.get(ending, "Exception"))
 
@@ -141,6 +141,18 @@ def identifier(value: object, *, what: str) -> str:
             f"letter or '_', got {log_text(text)[:200]}; put anything longer into detail=..."
         )
     return text
+
+
+def reason_of(verdict: Cancel | Discard) -> str:
+    """The reason of a verdict as a label may carry it, also of a subclass that checks nothing."""
+    return _label(attribute(verdict, "reason"))
+
+
+def _label(reason: object) -> str:
+    try:
+        return identifier(reason, what="a reason")
+    except InvalidReasonError:
+        return INVALID_REASON if reason else UNSPECIFIED
 
 
 def strict_reasons(strict: bool = True) -> None:

@@ -27,6 +27,40 @@ class Scraper:
     def fetch(self):
         """Run too."""
 
+    def perform(self):
+        """Stands for the class."""
+
+    @classmethod
+    def nightly(cls):
+        """A method of the class."""
+
+    @staticmethod
+    def fixed():
+        """A function that lives in the class."""
+
+    @staticmethod
+    def run():
+        """Stands for the class."""
+
+
+class Special(Scraper):
+    """Another kind of work."""
+
+
+@job(name="Invoice")
+class Named:
+    """A class with a name of its own."""
+
+    def perform(self):
+        """Stands for the class."""
+
+    def send(self):
+        """A kind of work."""
+
+    @job(name="ArchiveJob")
+    def archive(self):
+        """Another, with a name of its own."""
+
 
 @functools.cache
 def remembered():
@@ -43,7 +77,24 @@ HERE = __name__
         (os.getpid, "posix.getpid"),
         (renamed, "ShowtimeProcessJob"),
         (Scraper(), f"{HERE}.Scraper"),
-        (Scraper().fetch, f"{HERE}.Scraper"),
+        (Scraper().fetch, f"{HERE}.Scraper.fetch"),
+        (Scraper().perform, f"{HERE}.Scraper"),
+        (Scraper().__call__, f"{HERE}.Scraper"),
+        (Scraper.nightly, f"{HERE}.Scraper.nightly"),
+        (f"{HERE}.Scraper.nightly", f"{HERE}.Scraper.nightly"),
+        (Scraper.fixed, f"{HERE}.Scraper.fixed"),
+        (Scraper.run, f"{HERE}.Scraper"),
+        (f"{HERE}.Scraper.run", f"{HERE}.Scraper"),
+        (Special().fetch, f"{HERE}.Special.fetch"),
+        ("cinema.jobs.run", "cinema.jobs.run"),
+        ("cinema.jobs._Sync.perform", "cinema.jobs._Sync"),
+        (b"cinema.jobs.Sync.perform", "cinema.jobs.Sync"),
+        (Named().send, "Invoice.send"),
+        (f"{HERE}.Named.send", "Invoice.send"),
+        (Named().perform, "Invoice"),
+        (f"{HERE}.renamed", "ShowtimeProcessJob"),
+        (Named().archive, "ArchiveJob"),
+        (f"{HERE}.Named.archive", "ArchiveJob"),
         (remembered, f"{HERE}.remembered"),
         (functools.partial(os.getpid), "posix.getpid"),
         (functools.partial(functools.partial(renamed), 1), "ShowtimeProcessJob"),
@@ -60,6 +111,8 @@ def test_a_producer_knows_the_function_or_class(function, label):
     [
         ("cinema.jobs.sync('a', b=1)", "cinema.jobs.sync"),
         ("cinema.jobs.Class.method()", "cinema.jobs.Class.method"),
+        ("cinema.jobs.Class.perform()", "cinema.jobs.Class"),
+        ("cinema.jobs.perform()", "cinema.jobs.perform"),
         ("fetch('a')", labels.UNKNOWN),
         ("__call__()", labels.UNKNOWN),
         ("Send the weekly mail (again)", labels.UNKNOWN),
@@ -78,3 +131,13 @@ def test_a_name_that_is_none_is_refused(name):
     """@job(name=...) wants a text that can be a label."""
     with pytest.raises(ConfigError, match="job"):
         job(name=name)
+
+
+def test_a_label_is_never_long():
+    """A description or a path of a megabyte is a label of 200 characters, the same one wherever it is made."""
+    path = "W" * 1_000_000 + ".x"
+    waiting = Job(id="x", connection=Redis())
+    waiting.description = f"{path}()"
+    label = labels.of_waiting_job(waiting)
+    assert label == labels.of_callable(path)
+    assert len(label) == 200

@@ -1,4 +1,7 @@
-"""Which worker label a job has: the dotted path of its function, or of its class.
+"""Which worker label a job has: the dotted path of its function, of its method, or of its class.
+
+A method is a kind of work of its own, ``invoices.Invoice.send``, whether it is enqueued as a method or by its path. The
+one method through which a class that is one kind of work is entered (:data:`ENTRY_POINTS`) has the class's name.
 
 RQ's parent process never loads a job's arguments, so the producer notes the label in the job's hash. Where it did not
 (it is not instrumented), the description tells, until the work-horse, which loads the job anyway, knows better and
@@ -17,10 +20,13 @@ from rq.job import UNEVALUATED, Job
 
 from jobtelemetry.options import options_of
 from jobtelemetry.store.keys import JOB_ATTEMPT_FIELD, JOB_DUE_FIELD, JOB_REPORT_FIELD, JOB_WORKER_FIELD
-from jobtelemetry.text import attribute
+from jobtelemetry.text import attribute, label_text
 
 #: The label as long as nobody knows better.
 UNKNOWN = "unknown"
+
+#: Methods that stand for their class: ``ShowtimeProcessJob().perform`` is ``ShowtimeProcessJob``.
+ENTRY_POINTS = frozenset({"__call__", "execute", "handle", "perform", "run"})
 
 _NOTED = "_jobtelemetry_worker"
 _DUE = "_jobtelemetry_due"
@@ -32,26 +38,30 @@ _CALL = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_<>]\w*)+)\(")
 
 def of_callable(function: Any) -> str:
     """The label of what is given to ``enqueue``: a function, a method, a callable instance or a dotted path."""
+    return label_text(_of_callable(function))
+
+
+def _of_callable(function: Any) -> str:
     inner = _unwrapped(function)
     if name := options_of(function).name or options_of(inner).name:
         return name
-    function = inner
-    if isinstance(function, (str, bytes)):
-        return function.decode() if isinstance(function, bytes) else function
-    if inspect.ismethod(function):
-        owner = function.__self__
-        return _of_class(owner if inspect.isclass(owner) else type(owner))
-    if inspect.isfunction(function) or inspect.isbuiltin(function):
-        return f"{function.__module__}.{function.__qualname__}"
-    return _of_class(type(function))
+    if isinstance(inner, (str, bytes)):
+        path = inner.decode("utf-8", "replace") if isinstance(inner, bytes) else inner
+        return _decorated_name(path) or _of_path(path)
+    if inspect.ismethod(inner):
+        owner = inner.__self__
+        return _of_method(owner if inspect.isclass(owner) else type(owner), inner.__name__)
+    if inspect.isfunction(inner) or inspect.isbuiltin(inner):
+        return _of_path(f"{inner.__module__}.{inner.__qualname__}")
+    return _of_class(type(inner))
 
 
 def of_waiting_job(job: Job) -> str:
     """The label of a job that must not be loaded: noted by its producer, or read from RQ's description."""
     if noted := job.__dict__.get(_NOTED):
-        return str(noted)
+        return label_text(noted)
     call = _CALL.match(job.description or "")
-    return call[1] if call else UNKNOWN
+    return label_text(_of_path(call[1])) if call else UNKNOWN
 
 
 def of_loaded_job(job: Job, known: str) -> str:
@@ -62,13 +72,16 @@ def of_loaded_job(job: Job, known: str) -> str:
     """
     noted = str(job.__dict__.get(_NOTED) or "")
     if job._func_name is UNEVALUATED or job._instance is UNEVALUATED:
-        return noted or known
-    if job._instance is not None:
-        owner = job._instance if inspect.isclass(job._instance) else type(job._instance)
-        name = options_of(attribute(owner, str(job._func_name))).name or options_of(owner).name
-        called = str(job._func_name) == "__call__" and not inspect.isclass(job._instance)
-        return name or noted or (of_callable(job._instance) if called else _of_class(owner))
-    return _decorated_name(str(job._func_name)) or noted or str(job._func_name)
+        return label_text(noted or known)
+    called = str(job._func_name)
+    if job._instance is None:
+        return label_text(_decorated_name(called) or noted or _of_path(called))
+    owner = job._instance if inspect.isclass(job._instance) else type(job._instance)
+    if name := options_of(attribute(owner, called)).name:
+        return label_text(name)
+    if called == "__call__" and not inspect.isclass(job._instance):
+        return label_text(options_of(owner).name or noted or _of_callable(job._instance))
+    return label_text((options_of(owner).name and _of_method(owner, called)) or noted or _of_method(owner, called))
 
 
 def note(job: Job, function: Any) -> None:
@@ -135,7 +148,7 @@ def learn(job: Job) -> None:
 def restore(job: Job, raw: dict[Any, Any]) -> None:
     """Take what was saved in the job's hash."""
     if noted := raw.get(JOB_WORKER_FIELD.encode()):
-        job.__dict__[_NOTED] = noted.decode("utf-8", "replace")
+        job.__dict__[_NOTED] = label_text(noted.decode("utf-8", "replace"))
     if moment := raw.get(JOB_DUE_FIELD.encode()):
         job.__dict__[_DUE] = float(moment)
     if said := raw.get(JOB_REPORT_FIELD.encode()):
@@ -158,15 +171,29 @@ def _of_class(cls: type) -> str:
     return options_of(cls).name or f"{cls.__module__}.{cls.__qualname__}"
 
 
+def _of_method(cls: type, name: str) -> str:
+    return _of_class(cls) if name in ENTRY_POINTS else f"{_of_class(cls)}.{name}"
+
+
+def _of_path(path: str) -> str:
+    """The label of a dotted path; that its last name is a class's method shows in the class's capital letter."""
+    owner, _, name = path.rpartition(".")
+    is_class = owner.rpartition(".")[2].lstrip("_")[:1].isupper()
+    return owner if is_class and name in ENTRY_POINTS else path
+
+
 def _decorated_name(path: str) -> str:
     """The name given with ``@job(name=...)``, without importing anything: the work-horse has done so."""
     module_path, _, rest = path.rpartition(".")
     while module_path:
         if module := sys.modules.get(module_path):
+            owner: Any = None
             found: Any = module
             for part in rest.split("."):
-                found = attribute(found, part)
-            return options_of(found).name
+                owner, found = found, attribute(found, part)
+            if name := options_of(found).name:
+                return name
+            return _of_method(owner, part) if inspect.isclass(owner) and options_of(owner).name else ""
         module_path, _, head = module_path.rpartition(".")
         rest = f"{head}.{rest}"
     return ""
