@@ -137,7 +137,13 @@ def test_remarks_name_what_else_is_wrong(cinema: Snapshot) -> None:
     assert remarks(cinema) == ()
     late = QueueState("mail", {"scheduled": 3}, overdue_scheduled=3)
     found = remarks(
-        replace(cinema, handler_errors={"record": 1}, dropped={"x": 2}, reconciled=1, queues=(*cinema.queues, late))
+        replace(
+            cinema,
+            handler_errors={"record": 1, "start": 0},
+            dropped={"x": 2},
+            reconciled=1,
+            queues=(*cinema.queues, late),
+        )
     )
     assert [remark.headline for remark in found] == [
         "1 error inside jobtelemetry's own hooks",
@@ -145,6 +151,7 @@ def test_remarks_name_what_else_is_wrong(cinema: Snapshot) -> None:
         "3 scheduled jobs overdue",
         "1 execution counted by the reconciler",
     ]
+    assert found[0].detail.startswith("In record; "), "only hooks that had errors are named"
 
 
 def test_while_redis_is_away_the_last_figures_stay(cinema: Snapshot) -> None:
