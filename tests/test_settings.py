@@ -11,7 +11,7 @@ import pytest
 from jobtelemetry import Config, ConfigError
 from jobtelemetry.cli import settings_reference
 from jobtelemetry.config import parse_listen
-from jobtelemetry.settings import Whole, rows, setting
+from jobtelemetry.settings import Whole, as_text, rows, setting
 
 _ROOT = Path(__file__).parents[1]
 _PAGE = _ROOT / "docs" / "settings.md"
@@ -175,3 +175,15 @@ def test_every_variable_that_a_page_names_is_there(page):
     """A variable that was renamed or removed stays nowhere."""
     named = set(re.findall(r"\bJOBTELEMETRY_[A-Z_]+", page.read_text("utf-8")))
     assert named <= set(_VARIABLES)
+
+
+@pytest.mark.parametrize("page", sorted((_ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_a_default_in_a_table_is_the_one_of_the_row(page):
+    """Where a page has a table of the settings that it is about, the defaults are those that are used."""
+    defaults = {
+        variable: as_text(default) if default != () else ""
+        for _, default, row in rows(Config)
+        for variable in row.variables
+    }
+    for variable, said in re.findall(r"^\| `(JOBTELEMETRY_\w+)` \| ([^|]*) ?\|", page.read_text("utf-8"), re.MULTILINE):
+        assert page == _PAGE or said.strip(" `") == defaults[variable], variable

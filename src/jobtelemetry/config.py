@@ -58,7 +58,7 @@ class Config:
     # No form is asked for: which URLs redis-py takes is redis-py's to say, and a worker never looks at this one.
     redis_url: str = setting(
         "redis://localhost:6379/0",
-        Text(),
+        Text(form="a URL such as redis://localhost:6379/0"),
         *("JOBTELEMETRY_REDIS_URL", "RQ_REDIS_URL", "REDIS_URL"),
         help="Where RQ's Redis is, for exporter and commands: redis://, rediss:// or unix://.",
     )

@@ -118,6 +118,19 @@ def check(config: Any) -> Iterator[tuple[str, Any]]:
             raise ConfigError(f"{type(config).__name__}({name}=...) must be {row.kind.expected}, got {error}") from None
 
 
+def otherwise(config: Any, name: str) -> str:
+    """For the help of an option: what counts where it is not given."""
+    _, default, row = next(one for one in rows(config) if one[0] == name)
+    return f"Else {', '.join(row.variables)}, or {as_text(default)}."
+
+
+def as_text(value: Any) -> str:
+    """A value as one would write it into its variable."""
+    if isinstance(value, bool):
+        return str(int(value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def documented(config: type) -> str:
     """The docstring of a dataclass of settings: what it says itself, and every setting."""
     lines = [config.__doc__ or "", "", "Args:"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jobtelemetry.config import Config
-from jobtelemetry.settings import Row, rows
+from jobtelemetry.settings import Row, as_text, rows
 
 MARKER = "<!-- Made by python -m jobtelemetry.cli.settings_reference from here on; do not edit. -->"
 
@@ -30,15 +30,8 @@ def table() -> str:
 
 def _line(name: str, default: Any, row: Row[Any]) -> str:
     variables = ", else ".join(f"`{variable}`" for variable in row.variables)
-    cells = (variables, f"`{name}`", _default(default), row.kind.written, row.help)
+    cells = (variables, f"`{name}`", f"`{as_text(default)}`" if default != () else "", row.kind.written, row.help)
     return f"| {' | '.join(cells)} |".replace("[HOST:]PORT", r"\[HOST:\]PORT")
-
-
-def _default(value: Any) -> str:
-    """As one would write it into the variable."""
-    if value == ():
-        return ""
-    return f"`{int(value) if isinstance(value, bool) else f'{value:g}' if isinstance(value, float) else value}`"
 
 
 if __name__ == "__main__":
