@@ -225,11 +225,13 @@ def test_browsers_phones_and_screen_readers_are_served(cinema: Snapshot) -> None
 def test_cancelled_is_never_red() -> None:
     """What a job ended on purpose has the colour of no failure, in light and in dark."""
     text = render(Snapshot(taken_at=1.0), now=1.0)
-    for scheme in re.findall(r"--completed:[^}]*", text):
-        colours = dict(re.findall(r"--([a-z]+): #([0-9a-f]{6})", scheme))
-        red, green, blue = (int(colours["cancelled"][i : i + 2], 16) for i in (0, 2, 4))
+    hues = dict(re.findall(r"^\.([a-z]+) { color: var\(--([a-z]+)\); }", text, re.MULTILINE))
+    schemes = [dict(re.findall(r"--([a-z]+): #([0-9a-f]{6})", scheme)) for scheme in re.findall(r"--green:[^}]*", text)]
+    assert len(schemes) == 2
+    for colours in schemes:
+        red, green, blue = (int(colours[hues["cancelled"]][i : i + 2], 16) for i in (0, 2, 4))
         assert blue > green > red
-        assert colours["cancelled"] not in (colours["discard"], colours["failure"])
+        assert hues["cancelled"] not in (hues["discard"], hues["failure"])
 
 
 @pytest.mark.parametrize("count", [1, 3])
