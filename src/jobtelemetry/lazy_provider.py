@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,13 +11,16 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
-from jobtelemetry import otel
-
 
 class LazyProvider(trace.TracerProvider):
-    """Becomes the SDK's provider when the first span is made."""
+    """Becomes the SDK's provider when the first span is made.
 
-    def __init__(self) -> None:
+    Args:
+        make: Makes that one; ``None`` of it makes no spans.
+    """
+
+    def __init__(self, make: Callable[[], trace.TracerProvider | None]) -> None:
+        self._make = make
         self._lock = threading.Lock()
         self._made: Any = None
 
@@ -35,7 +38,7 @@ class LazyProvider(trace.TracerProvider):
         """The SDK's provider."""
         with self._lock:
             if self._made is None:
-                self._made = otel.provider_or_none() or trace.NoOpTracerProvider()
+                self._made = self._make() or trace.NoOpTracerProvider()
             return self._made
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:

@@ -152,7 +152,7 @@ def configure_when_needed() -> None:
 
     from jobtelemetry.lazy_provider import LazyProvider
 
-    trace.set_tracer_provider(LazyProvider())
+    trace.set_tracer_provider(LazyProvider(provider_or_none))
 
 
 def _shut_down(provider: Any, seconds: float) -> None:

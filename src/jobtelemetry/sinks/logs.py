@@ -7,18 +7,9 @@ from typing import Any
 
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.logformat import tell_facts
-from jobtelemetry.outcomes import HINTS, State
+from jobtelemetry.outcomes import HINTS
 
 log = logging.getLogger("jobtelemetry")
-
-_MESSAGES = {
-    State.COMPLETED: "job completed",
-    State.CANCELLED: "job cancelled",
-    State.FAILURE: "job failed and will be retried",
-    State.DISCARD: "job failed",
-    State.SNOOZED: "job snoozed",
-    State.STOPPED: "job stopped",
-}
 
 
 class LogSink:
@@ -36,7 +27,7 @@ class LogSink:
         level, extra = logging.ERROR if state.failed else logging.INFO, facts(event)
         if hint := HINTS.get(event.outcome.reason):
             level, extra["hint"] = max(level, logging.WARNING), hint
-        log.log(level, _MESSAGES[state], extra=extra)
+        log.log(level, state.row.logged, extra=extra)
 
 
 def facts(event: ExecutionEvent) -> dict[str, Any]:
