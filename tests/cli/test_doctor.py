@@ -15,6 +15,7 @@ import pytest
 
 from jobtelemetry.config import Config
 from jobtelemetry.demo.server import EmbeddedServer
+from jobtelemetry.diagnosis.endpoints import WATCHDOG
 from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.mixin.alerts import every
 from jobtelemetry.mixin.config import MixinConfig
@@ -24,7 +25,10 @@ Cli = Callable[..., Any]
 ALERT = {"type": "alerting", "name": "JobTelemetryBlindSpot", "query": "jobtelemetry_up == 0", "health": "ok"}
 
 #: Every alert of this version, as Prometheus lists a rule.
-RULES = [ALERT | {"name": alert.name} for alert in every(MixinConfig())]
+RULES = [
+    ALERT | {"name": alert.name, "state": "firing" if alert.name == WATCHDOG else "inactive"}
+    for alert in every(MixinConfig())
+]
 
 
 def findings(said: Any) -> dict[str, dict[str, str]]:
@@ -106,20 +110,23 @@ def test_a_warning_is_exit_code_1(cli: Cli, server: EmbeddedServer) -> None:
     assert findings(said)["exporter"]["level"] == "not checked"
 
 
-def test_missing_permissions_are_found(cli: Cli, server: EmbeddedServer) -> None:
+def test_missing_permissions_are_told(cli: Cli, server: EmbeddedServer) -> None:
     """A user without EVAL, INFO and CONFIG is told what recording needs; what cannot be looked at is not guessed."""
     connection = server.connection()
     connection.execute_command(
         "ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+@connection", "+@transaction", "+time"
     )
     said = cli("doctor", "--json", url=f"unix://reader:pw@{server.socket}")
+    live_worker(server, "pool-1", instrumented=True, counted=0, recorded=0)
+    with_a_worker = cli("doctor", "--json", url=f"unix://reader:pw@{server.socket}")
     connection.execute_command("ACL", "DELUSER", "reader")
     found = findings(said)
-    assert said.code == 2
-    assert found["permissions"]["level"] == "problem"
+    assert said.code == 1
+    assert found["permissions"]["level"] == "not checked"
     assert "+eval" in found["permissions"]["advice"]
     assert found["redis"]["level"] == "not checked"
     assert found["workers"]["level"] == "warning"
+    assert with_a_worker.code == 0, with_a_worker.out
 
 
 def test_a_key_of_another_program_is_found(cli: Cli, server: EmbeddedServer) -> None:
@@ -152,6 +159,57 @@ def test_an_exporter_of_another_redis_is_a_problem(cli: Cli, tmp_path: Path) -> 
     with prometheus([]) as stranger:
         said = findings(cli("doctor", "--json", "--exporter", stranger))["exporter"]["summary"]
         assert "not an exporter of jobtelemetry" in said
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[tuple[str, list[str]]]:
+    """Answers everything alike, and keeps with which login it was asked."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers.get("Authorization", ""))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"127.0.0.1:{http.server_address[1]}", asked
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b'{"data": []}',
+        b'{"data": {"groups": 3, "result": 4}}',
+        b'{"data": {"groups": [3, {"rules": [{}, 3, {"name": 4}]}], "result": [{"value": []}]}}',
+        b'{"data": {"groups": [], "result": [{"value": [0, "x"]}]}}',
+        b"[" * 100_000,
+        b"jobtelemetry_up NaN\njobtelemetry_job_executions_total{} +Inf\n",
+        b"\xff\x00",
+    ],
+    ids=range(8),
+)
+def test_whatever_answers_is_a_finding(cli: Cli, body: bytes) -> None:
+    """Nothing that an address answers is a traceback, and its login is used and never shown."""
+    with answering(body) as (place, asked):
+        url = f"http://scraper:s3cr%2Ft@{place}"
+        said = cli("doctor", "--json", "--prometheus", url, "--exporter", url)
+    assert said.code == 2, said.err
+    assert {findings(said)[check]["level"] for check in ("prometheus", "exporter")} == {"problem"}
+    assert "s3cr" not in said.out + said.err
+    assert set(asked) == {"Basic c2NyYXBlcjpzM2NyL3Q="}
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,20 @@ def test_the_command_builds_for_other_labels(tmp_path: Path) -> None:
     assert "14.4 * 0.005" in rules
 
 
+@pytest.mark.parametrize(
+    ("given", "selector"),
+    [
+        ('job="a",', 'job="a"'),
+        (' job = "a" ,cluster=~"b|c" , ', 'job="a", cluster=~"b|c"'),
+        ('job="a, b"', 'job="a, b"'),
+        (r'job=~"a\\.b"', r'job=~"a\\.b"'),
+    ],
+)
+def test_a_selector_may_be_written_as_in_promql(given: str, selector: str) -> None:
+    """Spaces and a comma at the end, which PromQL allows, do not come into the expressions."""
+    assert MixinConfig().with_settings([f"selector={given}"]).selector == selector
+
+
 def test_settings_lists_every_setting_as_set_takes_it() -> None:
     """What ``mixin settings`` prints can be given back to ``--set`` and changes nothing."""
     ran = CliRunner().invoke(main, ["mixin", "settings"])
@@ -69,6 +83,17 @@ def test_settings_lists_every_setting_as_set_takes_it() -> None:
         "slo",
         "low_traffic_window=soon",
         "selector=job=jobs",
+        "selector=",
+        "selector=,",
+        'selector=job="a",,',
+        'selector=job="a" cluster="b"',
+        'selector=job="a\\d"',
+        'selector=job=~"("',
+        'selector=__name__="up"',
+        'selector=jöb="a"',
+        'ignored_workers=a"b',
+        "ignored_workers=(",
+        "rate_limit_errors=[",
         "burn_rates=2:1h:page",
     ],
 )

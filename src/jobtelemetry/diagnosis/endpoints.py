@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
+import math
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from jobtelemetry._version import __version__
 from jobtelemetry.contract import BUILD_INFO, JOB_EXECUTIONS, UP
@@ -20,6 +22,8 @@ _MOST_BYTES = 64_000_000
 #: Seconds: what Prometheus last scraped may be this old; its default interval is a minute.
 _MOST_AGE = 180.0
 _MOST_SKEW = 2.0
+#: Fires always; a problem is rather where it does not.
+WATCHDOG = "JobTelemetryWatchdog"
 _HELP = "docs/cli.md#doctor"
 
 
@@ -35,9 +39,10 @@ def check_exporter(url: str, recorded: int | None, now: float) -> Iterator[Findi
         recorded: Executions that Redis holds, read just before; ``None`` if unknown.
         now: Redis' clock, Unix time.
     """
-    address = url if urlsplit(url).path.rstrip("/") else f"{url.rstrip('/')}/metrics"
+    asked = url if _path(url).rstrip("/") else f"{url.rstrip('/')}/metrics"
+    address = _without_login(asked)
     try:
-        body, date = _get(address)
+        body, date = _get(asked)
     except _Unreachable as error:
         advice = "Start it (jobtelemetry exporter), or correct --exporter."
         yield Finding("exporter", Level.PROBLEM, f"{address} does not answer: {error}", advice)
@@ -79,21 +84,30 @@ def check_prometheus(url: str, now: float, expected: frozenset[str] = frozenset(
     base = url.rstrip("/")
     try:
         rules = _api(f"{base}/api/v1/rules")
-        samples = _api(f"{base}/api/v1/query?query={quote(f'timestamp({UP.name})')}")["result"]
-        values = _api(f"{base}/api/v1/query?query={UP.name}")["result"]
+        samples = _samples(_api(f"{base}/api/v1/query?query={quote(f'timestamp({UP.name})')}"))
+        values = _samples(_api(f"{base}/api/v1/query?query={UP.name}"))
     except _Unreachable as error:
-        yield Finding("prometheus", Level.PROBLEM, f"{base} does not answer: {error}", "Correct --prometheus.")
+        summary = f"{_without_login(base)} does not answer: {error}"
+        yield Finding("prometheus", Level.PROBLEM, summary, "Correct --prometheus.")
         return
     yield _scraped(samples, values, now)
     yield from _rules(rules, expected)
 
 
-def _scraped(samples: list[Any], values: list[Any], now: float) -> Finding:
+def _samples(data: Mapping[str, Any]) -> list[float]:
+    """The values of an instant query."""
+    try:
+        return [float(one["value"][1]) for one in data["result"]]
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise _Unreachable("it does not answer as Prometheus does") from None
+
+
+def _scraped(samples: list[float], values: list[float], now: float) -> Finding:
     if not samples:
         advice = f"Add the exporter to scrape_configs; see {_HELP}."
         return Finding("prometheus", Level.PROBLEM, f"Prometheus has no {UP.name}: it scrapes no exporter", advice)
-    newest = max(float(sample["value"][1]) for sample in samples)
-    if any(float(value["value"][1]) == 0 for value in values):
+    newest = max(samples)
+    if 0 in values:
         advice = "Look at the exporter's log: it runs and cannot read Redis."
         return Finding("prometheus", Level.PROBLEM, f"{UP.name} is 0 in Prometheus", advice)
     if now - newest > _MOST_AGE:
@@ -105,12 +119,12 @@ def _scraped(samples: list[Any], values: list[Any], now: float) -> Finding:
 
 
 def _rules(data: Mapping[str, Any], expected: frozenset[str]) -> Iterator[Finding]:
-    groups = data.get("groups", ())
-    every = [(group.get("name"), rule) for group in groups for rule in group.get("rules", ())]
+    groups = [group for group in _list(data.get("groups")) if isinstance(group, dict)]
+    every = [(group.get("name"), rule) for group in groups for rule in _list(group.get("rules")) if _has_name(rule)]
     ours = [rule for group, rule in every if "jobtelemetry" in f"{group} {rule.get('query')} {rule.get('name')}"]
     alerts = sum(rule.get("type") == "alerting" for rule in ours)
     broken = [rule for rule in ours if rule.get("health") == "err"]
-    firing = sorted(rule["name"] for rule in ours if rule.get("state") == "firing")
+    firing = sorted({rule["name"] for rule in ours if rule.get("state") == "firing"} - {WATCHDOG})
     if not alerts:
         advice = "Add deploy/prometheus/ to rule_files and reload Prometheus: without alerts nobody is told."
         yield Finding("rules", Level.PROBLEM, "Prometheus has loaded no alert of jobtelemetry", advice)
@@ -133,21 +147,56 @@ def _rules(data: Mapping[str, Any], expected: frozenset[str]) -> Iterator[Findin
         yield Finding("alerts", Level.WARNING, f"firing: {', '.join(firing)}", advice)
 
 
-def _api(url: str) -> Any:
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _has_name(rule: object) -> bool:
+    return isinstance(rule, dict) and isinstance(rule.get("name"), str)
+
+
+def _api(url: str) -> Mapping[str, Any]:
     body, _ = _get(url)
     try:
-        answer = json.loads(body)
-        return answer["data"]
-    except (ValueError, KeyError, TypeError):
-        raise _Unreachable("it is not Prometheus") from None
+        data = json.loads(body)["data"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise _Unreachable("it is not Prometheus")
+    return data
+
+
+def _path(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:  # of a bracket too many; asking will say so
+        return ""
+
+
+def _without_login(url: str) -> str:
+    """The address as it may be shown."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _request(url: str) -> urllib.request.Request:
+    """What asks for a URL; a login in it goes into the header that it is meant for."""
+    login = urlsplit(url).netloc.rpartition("@")[0]
+    request = urllib.request.Request(_without_login(url))  # noqa: S310 - the scheme is checked
+    if login:
+        request.add_header("Authorization", f"Basic {base64.b64encode(unquote(login).encode()).decode()}")
+    return request
 
 
 def _get(url: str) -> tuple[str, float | None]:
     """The body and the time in the ``Date`` header."""
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not url.startswith(("http://", "https://")):
         raise _Unreachable("a URL with http:// or https:// is needed")
     try:
-        with urllib.request.urlopen(url, timeout=_TIME_LIMIT) as answer:  # noqa: S310 - the scheme is checked
+        with urllib.request.urlopen(_request(url), timeout=_TIME_LIMIT) as answer:  # noqa: S310 - the scheme is checked
             body = answer.read(_MOST_BYTES).decode("utf-8", "replace")
             date = answer.headers.get("Date")
     except urllib.error.HTTPError as error:
@@ -168,7 +217,8 @@ def _values(body: str) -> dict[str, float]:
     try:
         for family in text_string_to_metric_families(body):
             for sample in family.samples:
-                sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+                if math.isfinite(sample.value):
+                    sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
     except ValueError:
         return {}
     return sums

@@ -53,13 +53,24 @@ def permissions(connection: Any, keys: Keys) -> Finding:
     problem = answer.decode() if isinstance(answer, bytes) else str(answer)
     if not problem:
         return Finding("permissions", Level.OK, "everything that recording writes can be written")
+    if _is_refusal(problem):  # right for one who only reads; RQ workers that cannot record say so themselves
+        summary = f"this user may not record, as one who only reads: {problem}"
+        return Finding("permissions", Level.NOT_CHECKED, summary, _remedy(problem))
     return Finding("permissions", Level.PROBLEM, f"recording is not possible as this user: {problem}", _remedy(problem))
 
 
-def _remedy(problem: str) -> str:
+def _is_refusal(problem: str) -> bool:
     word = problem.upper()  # redis-py takes the code off what it raises; what the script answers has it
-    if "NOPERM" in word or "PERMISSION" in word or "UNKNOWN COMMAND" in word:
-        return "Allow the workers' Redis user EVAL and the keys of jobtelemetry (ACL: +eval ~rq:telemetry:*)."
+    return "NOPERM" in word or "PERMISSION" in word
+
+
+def _remedy(problem: str) -> str:
+    word = problem.upper()
+    if _is_refusal(problem) or "UNKNOWN COMMAND" in word:
+        return (
+            "Ask as the workers' Redis user to check what they may; it needs EVAL and the keys of jobtelemetry "
+            "(ACL: +eval ~rq:telemetry:*)."
+        )
     if "READONLY" in word or "READ ONLY" in word:
         return "This is a read-only replica: give the primary's URL, here and to the workers."
     if "OOM" in word or "MAXMEMORY" in word:

@@ -15,7 +15,13 @@ from jobtelemetry.errors import ConfigError
 from jobtelemetry.mixin.durations import normalised, seconds
 
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_MATCHERS = re.compile(r'\s*[a-zA-Z_]\w*\s*(=|!=|=~|!~)\s*"(?:[^"\\]|\\.)*"\s*(,\s*|$)')
+_MATCHER = re.compile(
+    r"\s*(?P<label>[a-zA-Z_][a-zA-Z0-9_]*)\s*(?P<how>=~|!~|!=|=)\s*"
+    r'"(?P<value>(?:[^"\\\n]|\\[abfnrtv\\"])*)"\s*(?:,\s*|$)',
+    re.ASCII,
+)
+#: What stands in double quotes in PromQL without changing its meaning there.
+_QUOTABLE = re.compile(r'(?:[^"\\\n]|\\[abfnrtv\\"])*')
 
 
 @dataclass(frozen=True)
@@ -239,20 +245,37 @@ def _check(config: MixinConfig) -> None:
             raise ConfigError(f"the severity in burn_rates must be page or ticket, got {rate.severity!r}")
     if not 0 < config.slo < 100:
         raise ConfigError(f"slo must be per cent, above 0 and below 100, got {config.slo:g}")
-    if not _are_matchers(config.selector):
-        raise ConfigError(f'selector must be PromQL matchers such as job="jobs", got {config.selector!r}')
+    object.__setattr__(config, "selector", _selector(config.selector))
+    for name in ("ignored_workers", "rate_limit_errors"):
+        _check_pattern(name, getattr(config, name))
     if not config.installation_labels or not all(map(_LABEL.fullmatch, config.installation_labels)):
         raise ConfigError("installation_labels must be one or more label names, separated by commas")
 
 
-def _are_matchers(text: str) -> bool:
-    position = 0
+def _selector(text: str) -> str:
+    """The matchers without a comma at the end: more of them follow in every expression."""
+    matchers, position = [], 0
     while position < len(text):
-        found = _MATCHERS.match(text, position)
-        if found is None:
-            return False
+        found = _MATCHER.match(text, position)
+        if found is None or found["label"] == "__name__":
+            break
+        if found["how"] in ("=~", "!~"):
+            _check_pattern("selector", found["value"])
+        matchers.append(f'{found["label"]}{found["how"]}"{found["value"]}"')
         position = found.end()
-    return bool(text.strip())
+    if not matchers or position < len(text):
+        raise ConfigError(f'selector must be PromQL matchers such as job="jobs", without __name__, got {text!r}')
+    return ", ".join(matchers)
+
+
+def _check_pattern(name: str, text: str) -> None:
+    try:
+        re.compile(text.replace("\\\\", "\\"))
+    except re.error as error:
+        raise ConfigError(f"{name} has no usable value: expected a regular expression, got {text!r}: {error}") from None
+    if not _QUOTABLE.fullmatch(text):
+        expected = "a text as it stands between double quotes in PromQL, with two backslashes for one"
+        raise ConfigError(f"{name} has no usable value: expected {expected}, got {text!r}")
 
 
 def shown(value: object) -> str:

@@ -17,10 +17,10 @@ several exporters show the same ones, so take the `max` over `instance` before y
 """
 
 _LABELS = {
-    "worker": "the job's function or class, such as `cinema.jobs.process_showtime`; never a process",
+    "worker": "the job's function, method or class, such as `cinema.jobs.process_showtime`; never a process",
     "queue": "the RQ queue",
     "state": "how an execution ended: " + ", ".join(f"`{state}`" for state in State),
-    "reason": "the identifier that a job gave to `Cancel`",
+    "reason": "the identifier that a job gave to `Cancel`; `unspecified` or `invalid_reason` where it gave none",
     "error_type": "an exception's class name, or a kind of death such as `WorkHorseKilled`",
     "status": "of a queue's jobs "
     + ", ".join(f"`{status}`" for status in contract.QUEUE_STATUSES)
@@ -31,6 +31,12 @@ _LABELS = {
     "version": "of jobtelemetry",
 }
 
+
+_WORKERS = """A method is a worker of its own, `invoices.Invoice.send`, whether `Invoice().send`,
+`Invoice.send` or the text is enqueued. The methods `__call__`, `perform`, `run`, `execute` and `handle`
+stand for their class, `invoices.Invoice`. `@jobtelemetry.job(name=...)` on a method, or on its class,
+says otherwise. Labels have 200 characters at most; the end of a longer one is a hash of the whole, and
+characters that a terminal would obey are escapes."""
 
 _STATES = """## States
 
@@ -44,7 +50,8 @@ def reference() -> str:
     states = _STATES + "\n".join(map(_state, State))
     labels = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in _LABELS.items())
     sections = "\n".join(map(_section, FAMILIES))
-    return f"{_HEAD}\n## Labels\n\n| label | meaning |\n|---|---|\n{labels}\n\n{states}\n\n## Families\n\n{sections}"
+    table = f"| label | meaning |\n|---|---|\n{labels}"
+    return f"{_HEAD}\n## Labels\n\n{table}\n\n{_WORKERS}\n\n{states}\n\n## Families\n\n{sections}"
 
 
 def _state(state: State) -> str:
