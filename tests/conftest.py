@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("support.stage")
 
@@ -13,6 +14,10 @@ import jobtelemetry  # noqa: E402
 from support.nursery import Nursery  # noqa: E402
 from support.servers import TcpServer, tcp_server  # noqa: E402
 from support.stage import Theatre  # noqa: E402
+
+# A slow machine is no finding.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

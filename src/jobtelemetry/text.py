@@ -72,7 +72,7 @@ def label_text(value: object, most: int = LONGEST_LABEL) -> str:
         if len(shown) <= most:
             return shown
     digest = hashlib.sha256(text.encode()).hexdigest()[:_HASH]
-    return f"{_visible(text[:most])[: most - _HASH - 1]}~{digest}"
+    return f"{_visible(text[:most])[: most - _HASH - 1]}#{digest}"
 
 
 def terminal_text(text: str) -> str:

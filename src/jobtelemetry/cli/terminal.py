@@ -154,7 +154,10 @@ def moment(when: float | None, now: float | None = None) -> str:
     """Local time: the time of today, or date and time."""
     if when is None:
         return NOTHING
-    local, today = time.localtime(when), time.localtime(now)
+    try:
+        local, today = time.localtime(when), time.localtime(now)
+    except (OverflowError, ValueError, OSError):  # no moment that a calendar has
+        return NOTHING
     return time.strftime("%H:%M:%S" if local[:3] == today[:3] else "%Y-%m-%d %H:%M", local)
 
 

@@ -1,13 +1,29 @@
-"""One entry of the execution log: how one execution ended."""
+"""One entry of the execution log: how one execution ended.
+
+What Redis holds is a stranger's. Here it becomes typed and bounded, and nothing behind this edge has to look again: a
+fact that makes no sense is unknown, and an entry without worker, queue, job and state is none.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobtelemetry.attributes import LONGEST_KEY, LONGEST_VALUE, MOST_ATTRIBUTES
 from jobtelemetry.outcomes import State
+from jobtelemetry.text import label_text, text_of, writable
+
+#: Characters of a fact that is no label.
+_LONGEST = 2_000
+#: The last moment that is one, the end of the year 9999, and seconds that nothing takes: 300 years.
+_LATEST = 253_402_300_799.0
+_LONGEST_TIME = 1e10
+_MOST_ATTEMPTS = 1_000_000_000
+#: Bits of an integer that every store takes as one.
+_BITS = 63
 
 Attribute = str | int | float | bool
 
@@ -108,38 +124,69 @@ def decode(entry_id: str, fields: Mapping[str, str]) -> LogEntry | None:
         The entry, or ``None`` where a version that is not ours wrote something we cannot read.
     """
     try:
-        return LogEntry(
-            entry_id=entry_id,
-            job=fields["job"],
-            worker=fields["worker"],
-            queue=fields["queue"],
-            state=State(fields["state"]),
-            execution=fields.get("execution", ""),
-            rq_worker=fields.get("rq_worker", ""),
-            reason=fields.get("reason", ""),
-            error_type=fields.get("error_type", ""),
-            message=fields.get("message", ""),
-            attempt=int(fields.get("attempt") or 0),
-            wait=_seconds(fields.get("wait")),
-            duration=_seconds(fields.get("duration")),
-            ended_at=float(fields.get("ended") or moment_of(entry_id)),
-            trace=fields.get("trace", ""),
-            source=fields.get("source", ""),
-            attributes=_attributes(fields.get("attributes")),
-        )
+        state = State(fields["state"])
+        job, worker, queue = (_text(fields[name]) for name in ("job", "worker", "queue"))
     except (KeyError, ValueError):
         return None
+    ended = _number(fields.get("ended"), _LATEST)
+    return LogEntry(
+        entry_id=entry_id,
+        job=job,
+        worker=label_text(worker),
+        queue=label_text(queue),
+        state=state,
+        execution=_text(fields.get("execution")),
+        rq_worker=_text(fields.get("rq_worker")),
+        reason=label_text(fields.get("reason", "")),
+        error_type=label_text(fields.get("error_type", "")),
+        message=_text(fields.get("message")),
+        attempt=int(_number(fields.get("attempt"), _MOST_ATTEMPTS) or 0),
+        wait=_seconds(fields.get("wait")),
+        duration=_seconds(fields.get("duration")),
+        ended_at=moment_of(entry_id) if ended is None else ended,
+        trace=_text(fields.get("trace")),
+        source=label_text(fields.get("source", "")),
+        attributes=_attributes(fields.get("attributes")),
+    )
 
 
 def moment_of(entry_id: str) -> float:
-    """The Unix time in seconds within a stream's id."""
-    return int(entry_id.partition("-")[0]) / 1000
+    """The Unix time in seconds within a stream's id, which may be any number of 64 bits."""
+    return min(int(entry_id.partition("-")[0]) / 1000, _LATEST)
+
+
+def _text(text: str | None) -> str:
+    return writable(text[:_LONGEST]) if text else ""
+
+
+def _number(text: str | None, most: float) -> float | None:
+    """A number from 0 to ``most``, or ``None``."""
+    try:
+        number = float(text or "nan")
+    except ValueError:
+        return None
+    return number if 0 <= number <= most else None
 
 
 def _seconds(micros: str | None) -> float | None:
-    return int(micros) / 1_000_000 if micros else None
+    number = _number(micros, _LONGEST_TIME * 1_000_000)
+    return None if number is None else number / 1_000_000
 
 
 def _attributes(text: str | None) -> Mapping[str, Attribute]:
-    found = json.loads(text) if text else {}
-    return found if isinstance(found, dict) else {}
+    try:
+        found = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    first = list(found.items())[:MOST_ATTRIBUTES]
+    return {writable(key[:LONGEST_KEY]): _attribute(value) for key, value in first}
+
+
+def _attribute(value: object) -> Attribute:
+    if isinstance(value, bool) or (isinstance(value, int) and value.bit_length() <= _BITS):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    return text_of(value)[:LONGEST_VALUE]

@@ -64,18 +64,21 @@ def extent(connection: Any, keys: Keys, size: int) -> Extent:
     return Extent(length, moment_of(_text(first[0])) if first else None, trimmed, now)
 
 
-def newest_first(connection: Any, keys: Keys, since: float | None = None) -> Iterator[LogEntry]:
+def newest_first(
+    connection: Any, keys: Keys, since: float | None = None, unreadable: list[str] | None = None
+) -> Iterator[LogEntry]:
     """Every entry, the newest first, read page by page as far as the caller goes.
 
     Args:
         connection: A redis-py client.
         keys: Under which prefix.
         since: Stop at what Redis recorded before this Unix time; ``None`` goes on to the oldest.
+        unreadable: Gets the ids of entries that are none of ours, which are passed over.
     """
     last, oldest = "+", "-" if since is None else str(max(0, round(since * 1000)))
     while True:
         page = _page(connection, keys.log, last, oldest)
-        yield from _decoded(page)
+        yield from _decoded(page, unreadable)
         if len(page) < _PAGE_SIZE:
             return
         last = f"({page[-1][0]}"
@@ -108,7 +111,10 @@ def follow(connection: Any, keys: Keys, after: str, block: float) -> Iterator[Lo
 def _page(connection: Any, stream: str, last: str, oldest: str) -> list[Raw]:
     try:
         reply = connection.execute_command("EVAL", _PAGE, 1, stream, last, oldest, _PAGE_SIZE)
-    except NoPermissionError:  # a user who may only read
+    except ResponseError as error:
+        if not isinstance(error, NoPermissionError) and "unknown command" not in str(error).lower():
+            raise
+        # A user who may only read, or a server without scripts.
         return _flat(connection.xrevrange(stream, max=last, min=oldest, count=_PAGE_SIZE))
     return json.loads(_text(reply)) or []
 
@@ -120,11 +126,13 @@ def _flat(entries: Any) -> list[Raw]:
     return [(_text(i), [_text(part) for pair in fields.items() for part in pair]) for i, fields in entries if fields]
 
 
-def _decoded(page: Iterable[Raw]) -> Iterator[LogEntry]:
+def _decoded(page: Iterable[Raw], unreadable: list[str] | None = None) -> Iterator[LogEntry]:
     for entry_id, fields in page:
         entry = decode(entry_id, dict(zip(fields[::2], fields[1::2], strict=False)))
         if entry is not None:
             yield entry
+        elif unreadable is not None:
+            unreadable.append(entry_id)
 
 
 def _text(value: Any) -> str:

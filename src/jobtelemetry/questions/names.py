@@ -21,9 +21,10 @@ def known_series(connection: Any, keys: Keys) -> tuple[frozenset[str], frozenset
     workers, queues = set(), set()
     for field, _ in connection.hscan_iter(keys.series, match="seen|*", count=2000):
         text = field.decode("utf-8", "replace") if isinstance(field, bytes) else field
-        _, worker, queue, *_ = decode(text)
-        workers.add(worker)
-        queues.add(queue)
+        _, *labels = decode(text)
+        if len(labels) >= 2:  # else it is none of ours
+            workers.add(labels[0])
+            queues.add(labels[1])
     return frozenset(workers), frozenset(queues)
 
 

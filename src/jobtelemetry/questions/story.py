@@ -14,6 +14,7 @@ from jobtelemetry.questions.relations import Relations, relatives
 from jobtelemetry.store.keys import JOB_WORKER_FIELD, Keys
 from jobtelemetry.store.read import running_entry
 from jobtelemetry.store.snapshot import RunningExecution
+from jobtelemetry.text import text_of
 
 _FIELDS = (
     "status",
@@ -129,15 +130,17 @@ def _rq_job(found: Mapping[str, str], dependents: Any) -> RQJob | None:
     if not found["status"]:
         return None
     try:
-        dependencies = tuple(map(str, json.loads(found["dependency_ids"] or "[]")))
-    except ValueError:
-        dependencies = ()
+        named = json.loads(found["dependency_ids"] or "[]")
+    except (ValueError, RecursionError):
+        named = []
+    dependencies = tuple(map(text_of, named)) if isinstance(named, list) else ()
+    left = found["retries_left"]
     return RQJob(
         status=found["status"],
         queue=found["origin"],
         worker=found[JOB_WORKER_FIELD],
         **{name: _rq_time(found[name]) for name in ("created_at", "enqueued_at", "started_at", "ended_at")},
-        retries_left=int(found["retries_left"]) if found["retries_left"].isdigit() else None,
+        retries_left=int(left) if left.isascii() and left.isdigit() and len(left) < 16 else None,
         dependencies=dependencies,
         dependents=tuple(sorted(map(_text, dependents))),
     )
