@@ -25,6 +25,7 @@ NAMES = [
     "instrument",
     "is_instrumented",
     "job",
+    "on_execution",
     "register_rate_limit",
     "set_attribute",
     "strict_reasons",

@@ -22,6 +22,7 @@ from jobtelemetry.ratelimit import RateLimited, register_rate_limit
 if TYPE_CHECKING:
     from jobtelemetry.exporter.collector import Collector
     from jobtelemetry.rq import instrument, is_instrumented, uninstrument
+    from jobtelemetry.sinks.callbacks import on_execution
 
 __all__ = [
     "Cancel",
@@ -41,6 +42,7 @@ __all__ = [
     "instrument",
     "is_instrumented",
     "job",
+    "on_execution",
     "register_rate_limit",
     "set_attribute",
     "strict_reasons",
@@ -49,11 +51,12 @@ __all__ = [
 
 strict_reasons(strict_reasons_asked_for())
 
-#: What needs RQ or prometheus_client is loaded when it is first asked for.
+#: What needs RQ, prometheus_client or OpenTelemetry is loaded when it is first asked for.
 _LAZY = {
     "Collector": "jobtelemetry.exporter.collector",
     "instrument": "jobtelemetry.rq",
     "is_instrumented": "jobtelemetry.rq",
+    "on_execution": "jobtelemetry.sinks.callbacks",
     "uninstrument": "jobtelemetry.rq",
 }
 

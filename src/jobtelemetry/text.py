@@ -46,7 +46,7 @@ def text_of(value: object) -> str:
     try:
         return writable(str(value))
     except Exception as error:
-        if _of_rq(error):
+        if is_meant_for_rq(error):
             raise
         return ""
 
@@ -94,7 +94,7 @@ def json_text(value: object, *, ascii_only: bool = False, default: Callable[[Any
     try:
         text = json.dumps(value, ensure_ascii=ascii_only, allow_nan=False, default=default)
     except Exception as error:  # what JSON does not have, too deep, or an object that raises when it is asked
-        if _of_rq(error):
+        if is_meant_for_rq(error):
             raise
         text = json.dumps(_json_value(value, default), ensure_ascii=ascii_only, allow_nan=False)
     return text if text.isprintable() else "".join(c if _shown(c) else _json_escape(c) for c in text)
@@ -148,7 +148,7 @@ def attribute(owner: object, name: str, default: object = None) -> object:
     try:
         return getattr(owner, name, default)
     except Exception as error:
-        if _of_rq(error):
+        if is_meant_for_rq(error):
             raise
         return default
 
@@ -188,7 +188,7 @@ def _json_value(value: object, default: Callable[[Any], Any], depth: int = 0) ->
     try:
         made = default(value)
     except Exception as error:
-        if _of_rq(error):
+        if is_meant_for_rq(error):
             raise
         made = type(value).__name__
     return _json_value(made, default, depth + 1)
@@ -200,6 +200,6 @@ def _json_number(value: float) -> float | str | None:
     return value if math.isfinite(value) else None
 
 
-def _of_rq(error: Exception) -> bool:
+def is_meant_for_rq(error: Exception) -> bool:
     """Raised into whatever code happens to run, and meant for RQ: a timeout, a shutdown."""
     return any(cls.__module__.partition(".")[0] == "rq" for cls in type(error).__mro__)

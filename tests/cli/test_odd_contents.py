@@ -93,7 +93,7 @@ QUESTIONS = (
     ("top", "--by", "a"),
     ("top", "--by", "nosuch"),
     ("top", "--by", "worker", "--json"),
-    ("compare", "--window", "1h"),
+    ("compare", "--json"),
     ("show", "j"),
     ("show", "j", "--json"),
     ("tail", "--lines", "0", "--worker", "nosuch"),

@@ -33,12 +33,21 @@ def test_our_commands_start_sentry_only_with_a_dsn(scene: Scene) -> None:
 @pytest.mark.parametrize("worker_class", [WORKER, SIMPLE])
 @pytest.mark.parametrize("personal", [False, True], ids=["not personal", "personal"])
 def test_arguments_are_sent_only_with_send_default_pii(scene: Scene, worker_class: str, personal: bool) -> None:
-    """Neither event, stack nor transaction carries a job's arguments unless the user allows personal data."""
+    """Neither event nor stack carries a job's arguments unless the user allows personal data."""
     scene.queue.enqueue(jobs.fails, SECRET)
     init = {"send_default_pii": personal, "traces_sample_rate": 1.0}
     scene.finish(scene.program(worker_class, "before", sentry=init))
     assert (len(scene.sentry.events), len(scene.sentry.transactions)) == (1, 1)
-    assert any(SECRET.encode() in raw for raw in scene.sentry.raw) is personal
+    assert (SECRET in json.dumps(scene.sentry.events)) is personal
+
+
+def test_the_transactions_of_the_sdk_stay_as_they_are(scene: Scene) -> None:
+    """What the SDK itself sends is its own: with RQ's description, and its own word for arguments that it keeps."""
+    scene.queue.enqueue(jobs.fails, SECRET)
+    scene.finish(scene.program(WORKER, "before", sentry={"traces_sample_rate": 1.0}))
+    (transaction,) = scene.sentry.transactions
+    assert transaction["extra"]["rq-job"]["args"] == "[Filtered]"
+    assert SECRET in transaction["extra"]["rq-job"]["description"]
 
 
 def test_the_integration_keeps_its_transaction_and_job(scene: Scene) -> None:
@@ -109,8 +118,9 @@ def test_a_worker_that_cannot_record_leaves_the_choice_to_sentry(scene: Scene) -
     scene.connection.set("rq:telemetry:series", "of another program")
     scene.queue.enqueue(jobs.fails)
     scene.finish(scene.program(WORKER, "before"))
-    (event,) = scene.sentry.events
+    (event,) = [event for event in scene.sentry.events if "exception" in event]
     assert event["exception"]["values"][0]["mechanism"]["type"] == "rq"
+    assert [event["logger"] for event in scene.sentry.events if "logger" in event] == ["jobtelemetry"]  # says so
 
 
 @pytest.mark.parametrize("worker_class", [WORKER, SIMPLE])
@@ -145,3 +155,52 @@ def test_what_is_reported_can_be_found_again(scene: Scene) -> None:
     assert (facts["job_id"], facts["max_attempts"], facts["retry_after"]) == (job.id, 2, 12.0)
     assert {"execution_id", "rq_worker", "duration", "wait", "started_at"} <= set(facts)
     assert json.dumps(facts)
+
+
+HEARD = """
+import logging, sys
+import sentry_sdk
+import jobtelemetry
+
+sentry_sdk.init(dsn=sys.argv[1])
+jobtelemetry.instrument()
+for name, message in (
+    ("rq.registry", "Failed to enqueue ready job %s; leaving in ReadyJobRegistry"),
+    ("rq.registry", "%s cleanup: failure callback for job %s raised"),
+    ("rq.registry", "%s cleanup: %s %s"),
+    ("rq.job", "Job %s: error while executing stopped callback"),
+    ("jobtelemetry", "jobtelemetry hook failed; the job is not affected"),
+):
+    logging.getLogger(name).error(message, *("x" for _ in range(message.count("%s"))))
+logging.getLogger("jobtelemetry").error("job failed", extra={"execution_id": "e"})
+for context in (None, KeyError("the job's own")):
+    error = ValueError("of the callback")
+    error.__context__ = context
+    logging.getLogger("rq.job").error("Job %s: error while executing failure callback", "x", exc_info=error)
+if sys.argv[2] == "taken out":
+    jobtelemetry.uninstrument()
+    logging.getLogger("rq.registry").error("%s cleanup: %s %s", "x", "y", "after")
+    logging.getLogger("jobtelemetry").error("job failed", extra={"execution_id": "e"})
+sentry_sdk.capture_message("last")
+sentry_sdk.flush()
+"""
+
+
+@pytest.mark.parametrize("taken_out", [False, True], ids=["instrumented", "taken out"])
+def test_sentry_hears_what_is_no_ending(scene: Scene, taken_out: bool) -> None:
+    """Only what tells of an ending is dropped, it stays a breadcrumb, and nothing is dropped after uninstrument()."""
+    scene.finish(scene.start("-c", HEARD, scene.sentry.dsn, "taken out" if taken_out else "in"))
+    said = [event.get("message") or event["logentry"]["message"] for event in scene.sentry.events]
+    after = ["%s cleanup: %s %s", "job failed"] if taken_out else []
+    assert said == [
+        "Failed to enqueue ready job %s; leaving in ReadyJobRegistry",
+        "%s cleanup: failure callback for job %s raised",
+        "Job %s: error while executing stopped callback",
+        "jobtelemetry hook failed; the job is not affected",
+        "Job %s: error while executing failure callback",
+        *after,
+        "last",
+    ]
+    crumbs = [crumb["message"] for crumb in scene.sentry.events[-1]["breadcrumbs"]["values"]]
+    assert sum(crumb.startswith("job failed") for crumb in crumbs) == 1 + taken_out
+    assert "x cleanup: x x" in crumbs

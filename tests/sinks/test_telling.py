@@ -110,6 +110,6 @@ def test_what_interrupts_a_process_passes(said):
 def test_our_own_sinks_say_what_they_need():
     """The log needs nothing; Sentry sends in the background and may be known to the parent alone."""
     sinks = Sinks(reporting_sinks(Config()), lambda *error: pytest.fail(str(error)))
-    assert sinks.hooks == ("sink_logsink", "sink_sentrysink", "sink_tracingsink")
+    assert sinks.hooks == ("sink_logsink", "sink_sentrysink", "sink_tracingsink", "sink_callbacksink")
     assert sinks.needs_parent(EVENT), "no Sentry is here, and a discard is to be reported"
     assert not sinks.needs_parent(an_event(State.COMPLETED))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobtelemetry.config import Config
+from jobtelemetry.sinks.callbacks import CallbackSink
 from jobtelemetry.sinks.logs import LogSink
 from jobtelemetry.sinks.policy import ReportPolicy
 from jobtelemetry.sinks.sentry import SentrySink
@@ -13,6 +14,9 @@ __all__ = ["Sink", "Sinks", "reporting_sinks"]
 
 
 def reporting_sinks(config: Config) -> tuple[Sink, ...]:
-    """Those that need nothing but the event: the log, Sentry where its SDK is initialised, and spans nobody ended."""
+    """Those that need nothing but the event.
+
+    The log, Sentry where its SDK is initialised, spans that nobody ended, and last whatever the user's own code does.
+    """
     policy = ReportPolicy(config.sentry_after_attempts, dict(config.sentry_reports))
-    return LogSink(), SentrySink(policy, flush_timeout=config.flush_timeout), TracingSink()
+    return LogSink(), SentrySink(policy, flush_timeout=config.flush_timeout), TracingSink(), CallbackSink()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -22,8 +23,16 @@ from jobtelemetry.text import LONGEST_ON_SPAN, label_text, sentry_text
 
 log = logging.getLogger("jobtelemetry")
 
-#: What these log as an error belongs to an ending, which is reported as an event of its own.
-_ENDINGS_LOGGED_BY = ("jobtelemetry", "rq.job", "rq.registry", "rq.worker")
+#: Logger -> the messages in which RQ tells of an ending, which is reported, or not, as an event of its own. In the
+#: words of RQ 2 and 3; what else these log is no ending, and Sentry's to hear.
+_ENDINGS = {
+    "rq.job": re.compile("error while executing failure callback"),
+    "rq.registry": re.compile(r"cleanup: (?:%s %s|Moving job to)|Moving job to FailedJobRegistry"),
+    "rq.worker": re.compile(
+        r"exception raised while executing|Moving job to FailedJobRegistry|[Ww]ork-?[ -]?horse (?:killed|terminated)"
+        r"|job \S+ failed \(|exceeded maximum retry attempts"
+    ),
+}
 
 _MESSAGES = {
     "AbandonedJobError": "the RQ worker that ran this job is gone",
@@ -35,6 +44,9 @@ _MESSAGES = {
 
 _hooked = False
 _deciding = False
+#: Whether endings are told here, and so our own line about one is a duplicate; also where RQ's integration decides
+#: nothing, in the exporter.
+_telling = False
 _started = False
 
 
@@ -50,6 +62,7 @@ class SentrySink:
         self._level_of = level_of
         self._flush_timeout = flush_timeout
         self._reported_in = 0
+        _tell(True)
         _watch_imports()
 
     def __call__(self, event: ExecutionEvent) -> None:
@@ -91,7 +104,13 @@ def decide(yes: bool) -> None:
     """
     global _deciding
     _deciding = yes
+    _tell(yes)
     _watch_imports()
+
+
+def _tell(yes: bool) -> None:
+    global _telling
+    _telling = yes
 
 
 def _watch_imports() -> None:
@@ -99,7 +118,7 @@ def _watch_imports() -> None:
     if not _hooked:
         _hooked = True
         wrapt.register_post_import_hook(_replace_choice, "sentry_sdk.integrations.rq")
-        wrapt.register_post_import_hook(_ignore_loggers, "sentry_sdk.integrations.logging")
+        wrapt.register_post_import_hook(_drop_duplicates, "sentry_sdk.scope")
 
 
 def start_from_environment() -> bool:
@@ -151,7 +170,10 @@ def _personal() -> bool:
 
 
 def _replace_choice(module: Any) -> None:
-    """The integration's own capturing becomes ours to allow, and what it adds loses the job's arguments."""
+    """The integration's own capturing becomes ours to allow, and what it adds to an error loses the job's arguments.
+
+    Its transactions stay as they are.
+    """
 
     def capture(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
         return None if _deciding else wrapped(*args, **kwargs)
@@ -161,7 +183,8 @@ def _replace_choice(module: Any) -> None:
 
         def processor(payload: Any, hint: Any) -> Any:
             payload = add_job(payload, hint)
-            return _without_arguments(payload) if _deciding and payload and not _personal() else payload
+            ours = _deciding and payload and payload.get("type") != "transaction" and not _personal()
+            return _without_arguments(payload) if ours else payload
 
         return processor
 
@@ -172,9 +195,40 @@ def _replace_choice(module: Any) -> None:
         log.warning("this version of sentry-sdk is not known to jobtelemetry; a failure may be reported twice")
 
 
-def _ignore_loggers(module: Any) -> None:
-    for name in _ENDINGS_LOGGED_BY:
-        module.ignore_logger(name)
+def _drop_duplicates(module: Any) -> None:
+    """A log record about an ending becomes no event beside the ending's own; it stays a breadcrumb."""
+
+    def processor(payload: Any, hint: Any) -> Any:
+        record = (hint or {}).get("log_record")
+        if record is None:
+            return payload
+        if _tells_of_ending(record):
+            return None
+        constant = getattr(record.msg, "constant", None)  # Sentry groups by the message, and the facts are apart
+        if constant and isinstance(payload.get("logentry"), dict):
+            payload["logentry"]["message"] = constant
+        return payload
+
+    # First of all: the SDK's own processor against duplicates would remember the exception of what is dropped here, and
+    # then take the ending's own event for the duplicate.
+    processors = getattr(module, "global_event_processors", None)
+    if isinstance(processors, list):
+        processors.insert(0, processor)
+    else:
+        module.add_global_event_processor(processor)
+
+
+def _tells_of_ending(record: logging.LogRecord) -> bool:
+    if record.name == "jobtelemetry":
+        return _telling and hasattr(record, "execution_id")  # what went wrong with ourselves has none
+    words = _ENDINGS.get(record.name) if _deciding else None
+    if words is None or not words.search(str(record.msg)):
+        return False
+    if record.name != "rq.job":
+        return True
+    # Raised while a job failed, it becomes the job's own error; in the clean-up of a registry it does not.
+    error = record.exc_info[1] if record.exc_info else None
+    return error is not None and error.__context__ is not None
 
 
 def _capture(client: Any, event: ExecutionEvent, level: str) -> None:
