@@ -33,7 +33,9 @@ def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = Tru
     import rq.cli.workers  # noqa: F401 - registers the commands
     from rq.cli.cli import main as rq_main
 
-    original = rq_main.commands[rq_command]
+    original = rq_main.commands.get(rq_command)
+    if original is None:
+        raise click.UsageError(f"the installed RQ has no command {rq_command!r}; upgrade it: pip install -U rq")
     ours = [
         click.Option(
             ["--log-json"], is_flag=True, help="Write the log, RQ's own included, as one line of JSON per record."
@@ -91,6 +93,8 @@ def _set_up_log(context: click.Context, options: dict[str, Any], log_json: bool)
     log_format, date_format = (
         options.get(name) if _given(context, name) else None for name in ("log_format", "date_format")
     )
+    if log_json:  # RQ gives its cron scheduler a level only together with a handler of its own
+        logging.getLogger("rq.cron").setLevel(level or logging.INFO)
     try:
         log_to_stderr("json" if log_json else "text", level or logging.INFO, log_format, date_format)
     except ValueError as error:
