@@ -18,7 +18,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-from jobtelemetry.text import json_text, log_lines, log_text
+from jobtelemetry.text import LONGEST_TRACEBACK, json_text, log_lines, log_text
 
 FORMATS = ("text", "json")
 
@@ -245,4 +245,9 @@ def _text(value: object) -> str:
 def _serialize(record: Any, **options: Any) -> str:
     """In place of ``json.dumps``; ``cls`` is python-json-logger's encoder, which knows dates and exceptions."""
     default = options.get("default") or options["cls"]().default
-    return json_text(record, ascii_only=bool(options.get("ensure_ascii")), default=default)
+    bounded = {key: log_lines(value) if _is_long(value) else value for key, value in record.items()}
+    return json_text(bounded, ascii_only=bool(options.get("ensure_ascii")), default=default)
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, str) and len(value) > LONGEST_TRACEBACK

@@ -114,7 +114,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _by_type(error: BaseException) -> RateLimit | None:
-    return RateLimit(error.retry_after) if isinstance(error, RateLimited) else None
+    return RateLimit(_seconds(error.retry_after)) if isinstance(error, RateLimited) else None
 
 
 def _by_status(error: BaseException) -> RateLimit | None:
@@ -156,7 +156,7 @@ def _retry_after(headers: Any) -> float | None:
     with suppress(Exception):
         text = str(headers.get("Retry-After") or headers.get("retry-after") or "").strip()
         if text.isascii() and text.isdigit():
-            return float(text)
+            return _seconds(float(text))  # of enough digits it is infinite
         moment = parsedate_to_datetime(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
         return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())

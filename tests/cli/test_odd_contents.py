@@ -128,3 +128,61 @@ def test_doctor_names_what_is_passed_over(cli: Callable[..., Any], server: Embed
     server.connection().xadd(Keys().log, {"state": "hoped"})
     found = [json.loads(line) for line in cli("doctor", "--json").lines]
     assert [one["level"] for one in found if "1 entry of the log passed over" in one["summary"]] == ["warning"]
+
+
+#: What terminals obey: colours, screens, titles, clipboards, answers typed for the user, links, bidi marks, C1.
+ESCAPES = [
+    "\x1b[31mred",
+    "\x1b[2J",
+    "\x1b]0;title\x07",
+    "\x1b]52;c;eHg=\x07",
+    "\x1b[6n",
+    "\x1bP+q544e\x1b\\\\",
+    "\x1b]8;;http://x\x07link",
+    "\x9b2J",
+    "\x90q\x9c",
+    "\u202egnp.exe",
+    "\u2066a\u2069",
+    "a\rb",
+    "a\u2028b",
+    "\x08\x08",
+    "\x7f",
+]
+
+
+@pytest.mark.parametrize("escape", ESCAPES, ids=ascii)
+def test_no_answer_and_no_error_commands_a_terminal(
+    cli: Callable[..., Any], record: Callable[..., str], escape: str
+) -> None:
+    """Neither what jobs put into the log, nor what a user pastes into an option."""
+    record(
+        State.CANCELLED,
+        worker=f"shop.{escape}.mail",
+        queue=f"q{escape}",
+        reason="x",
+        message=escape,
+        job_id=f"j{escape}",
+    )
+    record(State.DISCARD, error_type=f"E{escape}", rq_worker=escape, source=escape, attributes={escape: escape})
+    given = (
+        *(
+            ("jobs", option, escape)
+            for option in ("--worker", "--queue", "--state", "--reason", "--attribute", "--since")
+        ),
+        *(("jobs", option, f"shop{escape}") for option in ("--worker", "--queue")),
+        *(("top", "--by", by) for by in (escape, "nosuch", "worker,message", "job")),
+        *(("show", job) for job in (escape, f"j{escape}", "j")),
+        ("jobs", "--limit", "0"),
+        ("jobs", "--json"),
+        ("stats",),
+        ("stats", "--json"),
+        ("stats", "--since", "1h"),
+        ("compare", "--worker", escape),
+        ("reset", "--worker", escape),
+        ("doctor",),
+        (escape,),
+    )
+    for question in given:
+        said = cli(*question)
+        odd = [c for c in said.out + said.err if not c.isprintable() and c not in "\n\t"]
+        assert not odd, (question, odd)

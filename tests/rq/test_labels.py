@@ -7,9 +7,11 @@ import os
 
 import pytest
 from redis import Redis
+from rq.decorators import job as rq_job
 from rq.job import Job
 
 from jobtelemetry import ConfigError, job
+from jobtelemetry.options import options_of
 from jobtelemetry.rq import labels
 
 
@@ -141,3 +143,23 @@ def test_a_label_is_never_long():
     label = labels.of_waiting_job(waiting)
     assert label == labels.of_callable(path)
     assert len(label) == 200
+
+
+@rq_job("mail", connection=Redis())
+@job(name="shop.mail", report="never")
+def mailed():
+    """Ours inside of RQ's."""
+
+
+@job(name="shop.mail", report="never")
+@rq_job("mail", connection=Redis())
+def sent():
+    """RQ's inside of ours."""
+
+
+@pytest.mark.parametrize("function", [mailed, sent])
+def test_our_decorator_goes_together_with_rqs(function):
+    """In either order: the function still enqueues itself, and has its name and its report."""
+    assert callable(function.enqueue)
+    assert labels.of_callable(function) == "shop.mail"
+    assert options_of(function).report == "never"

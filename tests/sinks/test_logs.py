@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections import Counter
 from typing import Any
 
@@ -107,6 +108,17 @@ def test_json_has_every_fact(caplog: pytest.LogCaptureFixture) -> None:
     assert (entry["level"], entry["logger"], entry["message"]) == ("ERROR", "jobtelemetry", "job failed")
     assert (entry["error_type"], entry["detail"], entry["wait"]) == ("KeyError", "zwölf", None)
     assert entry["timestamp"].endswith("+00:00")
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_no_record_fills_a_disk(kind: str) -> None:
+    """What a job's error says in a megabyte is shortened, in the message, in a field and in a traceback."""
+    try:
+        raise type("L" * 1_000_000, (Exception,), {})("m" * 1_000_000)  # noqa: TRY301
+    except Exception:
+        record = logging.LogRecord("rq.worker", logging.ERROR, "x", 1, "%s", ("w" * 1_000_000,), sys.exc_info())
+    record.detail = "d" * 1_000_000
+    assert len(formatter(kind).format(record)) < 300_000
 
 
 def log_of(scene: Scene, *options: str) -> list[dict[str, Any]]:

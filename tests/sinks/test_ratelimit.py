@@ -243,3 +243,13 @@ def test_rate_limited_says_what_it_knows() -> None:
     """The text of RateLimited has the time and the detail."""
     assert str(RateLimited(2.5, "tmdb")) == "rate limited, retry after 2.5 s: tmdb"
     assert str(RateLimited()) == "rate limited"
+
+
+@pytest.mark.parametrize("after", ["9" * 400, "1e400", "nan", "inf", "-5"])
+def test_a_wait_without_end_is_no_wait(after: str) -> None:
+    """What an HTTP header says is a stranger's: the rate limit stays one, and its wait is unknown."""
+    error = HTTPError("http://x", 429, "slow down", Message(), None)
+    error.headers["Retry-After"] = after
+    found = detect(error)
+    assert found is not None
+    assert found.retry_after is None

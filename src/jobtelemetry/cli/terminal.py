@@ -90,7 +90,7 @@ def show_table(out: Console, columns: Sequence[Column[Row]], rows: Iterable[Row]
     kept = _fitting([(column, _width(column, shown)) for column in columns], out.width, gap)
     for column, width in kept:
         grid.add_column(
-            Text(column.title),
+            Text(printable(column.title)),
             justify="right" if column.right else "left",
             no_wrap=True,
             overflow="ellipsis" if _is_unicode(out.encoding) else "crop",
@@ -132,7 +132,7 @@ def _fitting(columns: Sequence[Sized[Row]], room: int, gap: int) -> Sequence[Siz
 
 def show_lines(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> None:
     """Tab-separated lines with a head, nothing cut, for other programs."""
-    click.echo("\t".join(column.title for column in columns))
+    click.echo("\t".join(printable(column.title) for column in columns))
     for row in rows:
         click.echo("\t".join(printable(column.in_full(row)) for column in columns))
 
