@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobtelemetry.cli import formats
-from jobtelemetry.cli.terminal import STYLES, moment, printable
+from jobtelemetry.cli.terminal import NOTHING, STYLES, moment, printable
 from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.story import RQJob, Story
 
@@ -112,6 +112,8 @@ def _facts(*facts: tuple[str, str]) -> Iterator[Text]:
 
 def _event(when: float, what: str) -> Text:
     day = moment(when, time.time())
+    if day == NOTHING:  # no moment that a calendar has
+        return Text.assemble((f"{day} ", "dim"), printable(what))
     clock = f"{time.strftime('%H:%M:%S', time.localtime(when))}.{int(when % 1 * 1000):03d}"
     date = "" if len(day) == len("00:00:00") else f"{day[:10]} "
     return Text.assemble((f"{date}{clock} ", "dim"), printable(what))
