@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rq.timeouts import JobTimeoutException
 
+from jobtelemetry.attributes import LONGEST_KEY, receive, set_attribute, stop_receiving
 from jobtelemetry.text import (
     LONGEST_LABEL,
     attribute,
@@ -213,6 +214,23 @@ def nearest(value):
 
 def no_constant(name):
     raise AssertionError(name)
+
+
+@given(HOSTILE, st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), HOSTILE, st.builds(object)))
+def test_an_attribute_can_be_kept_anywhere(key, value):
+    """Whatever a job sets, JSON has a word for it, and it ends."""
+    received = {}
+    token = receive(received.__setitem__)
+    try:
+        set_attribute(key, value)
+    finally:
+        stop_receiving(token)
+    ((kept, found),) = received.items()
+    assert len(kept) <= LONGEST_KEY
+    assert len(json.dumps({kept: found}, allow_nan=False)) < 10_000
+    assert kept.encode() is not None
+    if isinstance(value, float) and math.isfinite(value):
+        assert found == value
 
 
 @given(VALUES, st.booleans())

@@ -5,6 +5,7 @@ The values go onto the span and into the execution log, also when the work-horse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 
@@ -30,8 +31,9 @@ def set_attribute(key: str, value: Value) -> None:
     Args:
         key: A name such as ``"film.id"``, of which 128 characters are kept. Setting it again replaces the value.
         value: A text, number or truth value; anything else is added as its ``str()``. The first 32 attributes of an
-            execution are kept, and the first 500 characters of a text. What has no text, or is an integer of more
-            than 64 bits, is kept as well as it can be; nothing that is given here raises.
+            execution are kept, and the first 500 characters of a text. What has no text, is an integer of more than
+            64 bits or a number that JSON does not have (``nan``, ``inf``), is kept as well as it can be; nothing that
+            is given here raises.
     """
     receiver = _receiver.get() or _of_process
     if receiver is not None:
@@ -54,4 +56,6 @@ def stop_receiving(token: Token[Receiver | None]) -> None:
 def _bounded(value: object) -> Value:
     if isinstance(value, int):
         return value if isinstance(value, bool) or value.bit_length() <= _BITS else hex(value)[:LONGEST_VALUE]
-    return float(value) if isinstance(value, float) else text_of(value)[:LONGEST_VALUE]
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    return text_of(value)[:LONGEST_VALUE]
