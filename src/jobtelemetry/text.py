@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
+#: Characters of a text that becomes a label.
+LONGEST_LABEL = 200
+
 
 def text_of(value: object) -> str:
     """``str(value)`` without what cannot be encoded; empty where it has no text.
@@ -19,6 +24,13 @@ def text_of(value: object) -> str:
 def writable(text: str) -> str:
     """The text with an escape for each character that UTF-8 does not have."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def label_text(text: str) -> str:
+    """A text of at most 200 characters; of a longer one the end is replaced by a hash of the whole."""
+    if len(text) <= LONGEST_LABEL:
+        return text
+    return f"{text[: LONGEST_LABEL - 9]}#{hashlib.sha256(writable(text).encode()).hexdigest()[:8]}"
 
 
 def class_name(value: object) -> str:
