@@ -21,7 +21,7 @@ from jobtelemetry.ratelimit import RateLimited, register_rate_limit
 
 if TYPE_CHECKING:
     from jobtelemetry.exporter.collector import Collector
-    from jobtelemetry.rq import instrument, is_instrumented, uninstrument
+    from jobtelemetry.rq.instrument import instrument, is_instrumented, uninstrument
 
 __all__ = [
     "Cancel",
@@ -49,9 +49,9 @@ __all__ = [
 #: What needs RQ or prometheus_client is loaded when it is first asked for.
 _LAZY = {
     "Collector": "jobtelemetry.exporter.collector",
-    "instrument": "jobtelemetry.rq",
-    "is_instrumented": "jobtelemetry.rq",
-    "uninstrument": "jobtelemetry.rq",
+    "instrument": "jobtelemetry.rq.instrument",
+    "is_instrumented": "jobtelemetry.rq.instrument",
+    "uninstrument": "jobtelemetry.rq.instrument",
 }
 
 

@@ -325,6 +325,11 @@ class Discard(_Verdict):
     _meaning = "discarded by the job: failed without a retry"
 
 
+def verdict_in(result: object) -> Cancel | Discard | None:
+    """The verdict that a job returned, or ``None``."""
+    return result if isinstance(result, (Cancel, Discard)) else None
+
+
 @dataclass(frozen=True)
 class Found:
     """What is found of an execution whose end nobody has reported.
@@ -365,12 +370,7 @@ class Concluded:
 
 
 #: RQ's status of a job -> how its last execution ended. Every other status means that it will run again.
-_BY_STATUS = {
-    "finished": State.COMPLETED,
-    "canceled": State.CANCELLED,
-    "stopped": State.STOPPED,
-    "failed": State.DISCARD,
-}
+_BY_STATUS: dict[str, State] = {state.row.rq_status: state for state in State if state.row.rq_status is not None}
 
 #: What RQ's own clean-up of abandoned jobs leaves: nothing in these tells that the execution ended by itself.
 _LEFT_BY_CLEANUP = ("failed", "queued", "scheduled")

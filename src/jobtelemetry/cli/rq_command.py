@@ -47,7 +47,7 @@ def instrumented(rq_command: str, *, name: str, help: str) -> click.Command:
 
 def _instrumenting(original: click.Command) -> Callable[..., Any]:
     def run(metrics: str | None, log_json: bool, **options: Any) -> Any:
-        from jobtelemetry.rq import instrument
+        from jobtelemetry.rq.instrument import instrument
 
         context = click.get_current_context()
         address = None

@@ -1,1 +1,1 @@
-"""What forking needs and RQ does not know: what a horse tells its parent, its half of a span, an SDK that was forked."""
+"""What forking needs and RQ does not know: the pipe from a horse to its parent, its half of a span, a forked SDK."""

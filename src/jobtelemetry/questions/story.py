@@ -12,7 +12,7 @@ from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.log import newest_first
 from jobtelemetry.questions.relations import Relations, relatives
 from jobtelemetry.store.keys import JOB_WORKER_FIELD, Keys
-from jobtelemetry.store.read import running_entry
+from jobtelemetry.store.decode import running_entry
 from jobtelemetry.store.snapshot import RunningExecution
 
 _FIELDS = (

@@ -14,9 +14,8 @@ from rq.timeouts import BaseTimeoutException
 
 from jobtelemetry.clock import monotonic
 from jobtelemetry.config import Config
-from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.rq.consumer import ConsumerSpans
-from jobtelemetry.sinks import Sinks
+from jobtelemetry.sinks import Sink, Sinks
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.record import Known, Limits
 
@@ -80,16 +79,18 @@ class Runtime:
         sinks: Who is told of every ending.
     """
 
-    def __init__(self, config: Config, sinks: Sinks | None = None) -> None:
+    def __init__(self, config: Config, sinks: Iterable[Sink] = ()) -> None:
         self.config = config
         self.keys = Keys(config.key_prefix)
         self.limits = Limits(config.max_label_sets, config.log_size)
-        self.sinks = sinks or Sinks(())
+        self.sinks = Sinks(sinks, self._sink_failed)
         self.spans = ConsumerSpans(config)
         #: What this process knows of the numbers, so that Redis notices if something of them is lost.
         self.known = Known()
         #: Why nothing is counted in this process, whatever Redis says: RQ lacks what we hook.
         self.off = ""
+        #: The process that has found out that it is a work-horse.
+        self.horse_of = 0
         self._fences: dict[str, Fence] = {}
         self._lock = threading.Lock()
         _live.add(self)
@@ -189,21 +190,14 @@ class Runtime:
 
     # who is told
 
-    def tell(self, event: ExecutionEvent) -> None:
-        """Hand an ending to every sink; none can harm the others or the job."""
-        self.sinks.tell(event, self.fence)
-
-    def tell_for_horse(self, event: ExecutionEvent) -> None:
-        """In the parent: hand an ending that its work-horse has told to the sinks that could not send it there."""
-        self.sinks.tell_for_horse(event, self.fence)
+    def _sink_failed(self, hook: str, error: Exception) -> None:
+        if isinstance(error, PASSING_THROUGH):
+            raise error
+        self.note_error(hook, error)
 
     def enter_horse(self) -> None:
         """In a work-horse, before its job: nothing that is the parent's to do is done here again."""
         self._logged_here.clear()
         if self._own_errors:
             self.take_own_errors()  # the parent writes its own
-        self.sinks.enter_horse(self.fence)
-
-    def flush(self) -> None:
-        """Where a process ends: wait, as long as each sink sees fit, for what is still being sent."""
-        self.sinks.flush(self.fence)
+        self.sinks.enter_horse()

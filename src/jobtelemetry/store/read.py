@@ -128,6 +128,16 @@ class Reader:
                 rejected_names=tuple(rejected.names),
             )
 
+    def check(self) -> None:
+        """Look whether the books agree, and read nothing else.
+
+        Raises:
+            StoreError: The store has another layout.
+            redis.exceptions.RedisError: Redis does not answer or refuses.
+        """
+        with self._lock:
+            self._read_books()
+
     def tend(self) -> bool:
         """Write down what this reader has noticed, so that everybody knows; needs a connection that may write.
 
@@ -281,7 +291,7 @@ class Reader:
         self._missing = expected - self._ended
         self._unindexed = self._missing > 0 or look.sets < len(self._sets)
         unbalanced = accounts - look.number("counted")
-        self._difference = self._missing if self._missing else unbalanced
+        self._difference = self._missing or unbalanced
         self._repairable = (look.change, self._ended) if self._missing or unbalanced else None
         if not look.meta and not self._ended:
             self._difference, self._repairable = 0, None

@@ -22,7 +22,7 @@ from jobtelemetry.store.keys import (
     JOB_WORKER_FIELD,
     Keys,
 )
-from jobtelemetry.store.read import running_entries
+from jobtelemetry.store.decode import running_entries
 from jobtelemetry.store.record import (
     CHANGED,
     COUNTED,

@@ -128,10 +128,9 @@ class Booking:
 
     @classmethod
     def of(cls, state: State) -> Booking:
-        """As RQ's own code books a state: a success, nothing for what RQ does not know, everything else as failed."""
-        if state is State.CANCELLED:
-            return cls()
-        return cls(SUCCEEDED if state is State.COMPLETED else FAILED, 1)
+        """As RQ's own code books a state."""
+        counts = state.row.rq_counts
+        return cls() if counts is None else cls(SUCCEEDED if counts == "successful" else FAILED, 1)
 
     def packed(self) -> dict[str, object]:
         """For a script."""
@@ -204,7 +203,7 @@ def append_start(
     job_key: str,
     limits: Limits,
     ready_at: float | None = None,
-    known: Known = Known(),  # noqa: B008 - frozen
+    known: Known = Known(),
 ) -> Any:
     """Append the command that puts an execution into the running table; :func:`started` reads its reply.
 
@@ -271,7 +270,7 @@ def append_finish(
     booking: Booking,
     settling: Settling | None = None,
     stuck: bool = False,
-    known: Known = Known(),  # noqa: B008 - frozen
+    known: Known = Known(),
 ) -> Any:
     """Append the command that counts an ended execution, once however often it is executed.
 
@@ -305,7 +304,7 @@ def finish_command(
     booking: Booking,
     settling: Settling | None = None,
     stuck: bool = False,
-    known: Known = Known(),  # noqa: B008 - frozen
+    known: Known = Known(),
 ) -> tuple[Any, ...]:
     """The command of :func:`append_finish`."""
     outcome = event.outcome

@@ -9,7 +9,6 @@ from typing import NamedTuple, TypeVar
 
 from jobtelemetry.outcomes import State
 
-
 K = TypeVar("K")
 V = TypeVar("V")
 
