@@ -150,7 +150,9 @@ class EndingHooks:
             # With one, our own start went wrong, or the job itself has instrumented its worker.
             execution_id = "" if execution is None else str(execution.id)
             account = self._runtime.keys.account(rq_worker.key)
-            runs[job.id] = new_run(job, rq_worker.name, account, execution_id, self._runtime.config.extra_labels)
+            created_at = None if execution is None else execution.created_at
+            extra_labels = self._runtime.config.extra_labels
+            runs[job.id] = new_run(job, rq_worker.name, account, execution_id, extra_labels, created_at)
         return runs[job.id]
 
     def _written(self, call: Call, rq_worker: BaseWorker, run: Run | None) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -266,8 +267,20 @@ class Run:
 _MADE_UP = "jobtelemetry-"
 
 
-def new_run(job: Job, rq_worker: str, account: str, execution_id: str, extra_labels: tuple[str, ...]) -> Run:
-    """The run of a job that is about to start, or that started when nobody took notice. Loads nothing of the job."""
+def new_run(
+    job: Job,
+    rq_worker: str,
+    account: str,
+    execution_id: str,
+    extra_labels: tuple[str, ...],
+    created_at: datetime | None = None,
+) -> Run:
+    """The run of a job that is about to start, or that started when nobody took notice. Loads nothing of the job.
+
+    Args:
+        execution_id: RQ's, or empty where it has none.
+        created_at: When RQ created the execution, if that was before; then nobody asks Redis about its start.
+    """
     retries_left = job.retries_left or 0
     due, enqueued = labels.due(job), _unix(job.enqueued_at)
     if due is not None and not (_unix(job.created_at) or 0.0) <= due <= wall():
@@ -283,7 +296,13 @@ def new_run(job: Job, rq_worker: str, account: str, execution_id: str, extra_lab
         retries_left=retries_left,
         extra=labels.extra(job, extra_labels),
     )
-    return Run(start, ready_at=enqueued if due is None else due, max_attempts=retries_left + 1)
+    run = Run(start, ready_at=enqueued if due is None else due, max_attempts=retries_left + 1)
+    created = _unix(created_at)
+    if created is not None and created < start.started_at:
+        run.began -= start.started_at - created
+        wait = None if run.ready_at is None else max(0.0, created - run.ready_at)
+        run.start = replace(start, started_at=created, wait=wait)
+    return run
 
 
 def made_up_id() -> str:

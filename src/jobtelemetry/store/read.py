@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from jobtelemetry.contract import HOOKS
 from jobtelemetry.errors import StoreError
 from jobtelemetry.outcomes import State
@@ -85,6 +87,7 @@ class Reader:
         self._missing = 0
         self._repairable: tuple[int, int] | None = None
         self._unindexed = False
+        self._strange = Rejected()
         self._rq_workers: tuple[str, ...] = ()
 
     def _begin_anew(self) -> None:
@@ -106,10 +109,8 @@ class Reader:
         """
         with self._lock:
             look = self._read_books()
-            rejected = Rejected()
-            running = self._connection.hgetall(self._keys.running)
-            table = {text(field): text(value) for field, value in running.items()}
-            entries = tuple(running_entries(table, rejected))
+            rejected = self._strange
+            entries = tuple(running_entries(self._running(), rejected))
             queues, rate_limited = read_queues(self._connection, self._keys, look.taken_at)
             workers = read_rq_workers(self._connection, self._keys, self._discovery)
             self._rq_workers = tuple(worker.name for worker in workers)
@@ -127,6 +128,12 @@ class Reader:
                 rejected=rejected.number,
                 rejected_names=tuple(rejected.names),
             )
+
+    def _running(self) -> dict[str, str]:
+        pipe = self._connection.pipeline(transaction=False)
+        pipe.hgetall(self._keys.running)
+        (reply,) = self._ours(pipe.execute(raise_on_error=False))
+        return _texts(reply or {})
 
     def check(self) -> None:
         """Look whether the books agree, and read nothing else.
@@ -163,6 +170,7 @@ class Reader:
     # the label sets
 
     def _read_books(self) -> _Look:
+        self._strange = Rejected()
         look = self._look([])
         layout = look.meta.get("layout", LAYOUT)
         if layout != LAYOUT:
@@ -201,19 +209,30 @@ class Reader:
         for labels, _ in page:
             pipe.hgetall(keys.label_set(labels))
             pipe.hgetall(keys.traces(labels))
-        clock, meta, accounts, sets, changed, *rows = pipe.execute()
+        replies = self._ours(pipe.execute(raise_on_error=False))
+        clock, meta, accounts, sets, changed, *rows = replies
         look = _Look(
             int(clock[0]) + int(clock[1]) / 1_000_000,
-            _texts(meta),
-            _texts(accounts),
-            int(sets),
-            [(text(labels), int(score)) for labels, score in changed],
+            _texts(meta or {}),
+            _texts(accounts or {}),
+            int(sets or 0),
+            [(text(labels), int(score)) for labels, score in changed or ()],
         )
         generation = moment_of(look.meta.get("since", "")) or 0.0
         for (labels, change), found, traces in zip(page, rows[::2], rows[1::2], strict=True):
-            self._keep(labels, _texts(found), _texts(traces), generation if self._renewed(look) else 0.0)
+            self._keep(labels, _texts(found or {}), _texts(traces or {}), generation if self._renewed(look) else 0.0)
             self._last = max(self._last, change)
         return look
+
+    def _ours(self, replies: list[Any]) -> list[Any]:
+        """Replies, with nothing in place of those about a key that another program uses."""
+        for number, reply in enumerate(replies):
+            if isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE"):
+                self._strange.note("keys", "of another type")
+                replies[number] = None
+            elif isinstance(reply, Exception):
+                raise reply
+        return replies
 
     def _renewed(self, look: _Look) -> bool:
         return bool(look.meta.get("previous")) or self._noticed is not None
