@@ -392,9 +392,8 @@ def conclude(found: Found) -> Concluded | None:
         return Concluded(_died(found), counted_by_rq=False)
     if not found.status:
         return _forgotten(found)
-    if not found.newest or found.status == "started":
-        return Concluded(_died(found), counted_by_rq=False)
-    if found.asked == "abandoned" and not _ended_by_itself(found):
+    later = not found.newest or found.status == "started"
+    if later or (found.asked == "abandoned" and not _ended_by_itself(found)):
         return Concluded(_died(found), counted_by_rq=False)
     return Concluded(_by_status(found), counted_by_rq=found.status != "canceled")
 

@@ -1,4 +1,4 @@
-"""Attaching hooks to classes that are not ours, looking whether they found what they need, and taking them off again."""
+"""Attaching hooks to classes that are not ours, looking whether they find what they need, and taking them off."""
 
 from __future__ import annotations
 

@@ -136,8 +136,8 @@ class EndingHooks:
         if run.performance.began is None and not self._said_unseen and verdict_in(getattr(job, "_result", None)):
             self._said_unseen = True
             log.warning(
-                "this Job class returns Cancel or Discard past jobtelemetry, and RQ finishes the job: raise it instead, "
-                "or call Job.perform",
+                "this Job class returns Cancel or Discard past jobtelemetry, and RQ finishes the job: raise it "
+                "instead, or call Job.perform",
                 extra={"job_class": type(job).__qualname__, "job_id": job.id},
             )
 

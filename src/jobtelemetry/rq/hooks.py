@@ -1,7 +1,7 @@
 """The table of hooks: every method of RQ's that is wrapped, what of it we need, and what is off where it is missing.
 
-Attaching, the check at start-up, ``doctor``, the table in ``docs/architecture.md`` and a test per row come from it. Rows
-are in the order in which a job meets them; of several on one method, a later one is outside of an earlier one.
+Attaching, the check at start-up, ``doctor``, the table in ``docs/architecture.md`` and a test per row come from it.
+Rows are in the order in which a job meets them; of several on one method, a later one is outside of an earlier one.
 """
 
 from __future__ import annotations
@@ -56,6 +56,15 @@ HOOKS: tuple[Hook, ...] = (
          without="what Redis refuses is found out at the first job"),
     Hook(_REGISTRATION, "register", "LifecycleHooks", "register", ("pipeline",),
          without="an RQ worker has no account, and looks uninstrumented"),
+    Hook(
+        _REGISTRATION,
+        "unregister",
+        "LifecycleHooks",
+        "unregister",
+        ("pipeline",),
+        duty=Duty.CARE,
+        without="accounts of RQ workers that left stay open for a while",
+    ),
     # It takes a job and creates an execution.
     Hook(_FORKING, "execute_job", "ParentHooks", "execute_job", ("job",), duty=Duty.SPAN, without="no CONSUMER spans"),
     Hook(_SIMPLE, "execute_job", "ParentHooks", "execute_job", ("job",), duty=Duty.SPAN, without="no CONSUMER spans"),

@@ -98,7 +98,7 @@ def _opens(hook: Hook) -> bool:
 
 
 def _say_what_is_missing(version: tuple[int, ...]) -> str:
-    """One line for what counting cannot do without, one for the rest. Returns why nothing can be counted, or nothing."""
+    """One line for what counting cannot do without, one for the rest. Returns why nothing can be counted, if so."""
     facts = {"rq": VERSION}
     if version < OLDEST:
         reason = f"RQ {VERSION} is older than {'.'.join(map(str, OLDEST))}, the oldest that can be recorded"

@@ -145,7 +145,7 @@ class JobHooks:
         return result
 
     def _append_unstarted(self, job: Job, pipeline: Any) -> None:
-        extra = labels.extra(job, self._runtime.config.extra_labels)
+        extra = labels.extra_of(job, self._runtime.config.extra_labels)
         piggyback(pipeline, self._runtime).append(
             lambda pipe: append_cancelled_unstarted(
                 pipe,

@@ -100,7 +100,7 @@ def report(job: Job) -> str:
     return str(job.__dict__.get(_REPORT) or "")
 
 
-def extra(job: Job, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def extra_of(job: Job, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """The extra labels that a job carries in ``job.meta``, in the order of the setting."""
     if not names or not isinstance(job.meta, dict):
         return ()

@@ -16,7 +16,7 @@ from jobtelemetry.rq.probe import probe, remedy
 from jobtelemetry.rq.runtime import OFF, Runtime, log
 from jobtelemetry.sinks import sentry
 from jobtelemetry.sinks.tracing import provider
-from jobtelemetry.store.books import append_register, registered, retire_idle
+from jobtelemetry.store.books import append_fold, append_register, registered, retire_idle
 from jobtelemetry.store.reconcile import reconcile, tidy
 
 
@@ -54,9 +54,7 @@ class LifecycleHooks:
         self._runtime.resume()
         if rq_worker.__dict__.pop(OFF, None):
             sentry.decide(True)
-            log.warning(
-                "jobtelemetry can record the jobs of this RQ worker again", extra={"rq_worker": rq_worker.name}
-            )
+            log.warning("jobtelemetry can record the jobs of this RQ worker again", extra={"rq_worker": rq_worker.name})
             pipe = rq_worker.connection.pipeline()
             self._mark(rq_worker, pipe)
             pipe.execute()
@@ -85,6 +83,16 @@ class LifecycleHooks:
             ),
             on_reply,
         )
+
+    def unregister(self, call: Call, rq_worker: BaseWorker, pipeline: Any) -> Any:
+        """RQ forgets a worker, and its account goes into that of the departed."""
+        result = call()
+        if pipeline is not None and not rq_worker.__dict__.get(OFF):
+            with self._runtime.fence("register"):
+                piggyback(pipeline, self._runtime).append(
+                    lambda pipe: append_fold(pipe, self._runtime.keys, rq_worker.key)
+                )
+        return result
 
     def run_maintenance_tasks(self, call: Call, rq_worker: BaseWorker) -> Any:
         """RQ cleans up after others; before that, count what they did not."""

@@ -71,7 +71,8 @@ class ParentHooks:
         result = call()
         with self._runtime.fence("classify"):
             _, status, *_ = result
-            for run in runs_of(rq_worker).values() if status is not None else ():  # a parent of horses has one at a time
+            # A parent of horses has one at a time.
+            for run in runs_of(rq_worker).values() if status is not None else ():
                 if run.horse is None:
                     run.horse = Horse()
                 run.horse.exited = os.WIFEXITED(status)

@@ -72,7 +72,7 @@ class EnqueueHooks:
             )
 
     def _labels(self, job: Job) -> Labels:
-        return labels.of_waiting_job(job), job.origin, labels.extra(job, self._runtime.config.extra_labels)
+        return labels.of_waiting_job(job), job.origin, labels.extra_of(job, self._runtime.config.extra_labels)
 
     def schedule(self, call: Call, queue: Queue, job: Job, moment: datetime) -> Any:
         """A job is delayed; an intended delay is not waiting."""

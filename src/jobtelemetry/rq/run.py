@@ -1,7 +1,7 @@
-"""One execution as a process sees it, by phase: what is fixed when it starts, what the job did, how RQ ends it, and what
-only the parent of a work-horse knows.
+"""One execution as a process sees it, by phase.
 
-A work-horse that was forked has a copy; what each phase is true for, the class of that phase says.
+What is fixed when it starts, what the job did, how RQ ends it, and what only the parent of a work-horse knows. A horse
+that was forked has a copy; what each phase is true for, the class of that phase says.
 """
 
 from __future__ import annotations
@@ -294,7 +294,7 @@ def new_run(
         account=account,
         started_at=wall(),
         retries_left=retries_left,
-        extra=labels.extra(job, extra_labels),
+        extra=labels.extra_of(job, extra_labels),
     )
     run = Run(start, ready_at=enqueued if due is None else due, max_attempts=retries_left + 1)
     created = _unix(created_at)

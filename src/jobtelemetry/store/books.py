@@ -1,7 +1,7 @@
 """Keeping the books: what makes the numbers provable besides the counting itself.
 
-An *account* per RQ worker is the second entry of every counted execution. A *generation* lasts as long as nothing of the
-numbers is lost; who has seen some of them is a *witness*, and Redis notices when it no longer has what he saw.
+An *account* per RQ worker is the second entry of every counted execution. A *generation* lasts as long as nothing of
+the numbers is lost; who has seen some of them is a *witness*, and Redis notices when it no longer has what he saw.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def repair(connection: Any, keys: Keys, *, change: int, executions: int, rq_work
     Args:
         change: The number of the last change when that was seen; if there was another one since, nothing is done.
         executions: What all label sets had together then.
-        rq_workers: What live RQ workers are called in the accounts; if those were lost, they begin anew from RQ's counts.
+        rq_workers: What live RQ workers are called in the accounts; if those were lost, they begin anew from RQ's
+            counts.
 
     Returns:
         Whether it was done.
@@ -106,6 +107,11 @@ def repair(connection: Any, keys: Keys, *, change: int, executions: int, rq_work
 def acknowledge_losses(connection: Any, keys: Keys) -> bool:
     """Forget what was noted of losses: somebody has seen it. Returns whether there was any."""
     return bool(connection.hdel(keys.meta, *[name for name in _NOTED if name in META_FIELDS]))
+
+
+def append_fold(pipeline: Any, keys: Keys, rq_worker_key: str) -> Any:
+    """Append the command that closes the account of an RQ worker that leaves."""
+    return _FOLD.append(pipeline, _keys(keys), {"accounts": [encode([keys.account(rq_worker_key)])]})
 
 
 def fold_departed(connection: Any, keys: Keys, accounts: Iterable[str], present: Iterable[str]) -> int:
@@ -174,5 +180,3 @@ def _number(value: Any, default: float) -> float:
 
 def _keys(keys: Keys) -> tuple[str, ...]:
     return keys.meta, keys.accounts, keys.sets
-
-

@@ -106,7 +106,9 @@ def label_set(
 
     def details(family: str) -> dict[str, Counter]:
         found = by_family.get(family, {})
-        return {part[0]: Counter(number, max(created.get((family, part[0]), 0.0), since)) for part, number in found.items()}
+        return {
+            name: Counter(number, max(created.get((family, name), 0.0), since)) for (name, *_), number in found.items()
+        }
 
     return LabelSet(
         series=series,

@@ -349,9 +349,7 @@ class Reader:
             enqueued=Merged(lambda: {s.series: Counter(s.enqueued, s.created) for s in sets}),
             cancelled_unstarted=Merged(lambda: {s.series: Counter(s.unstarted, s.created) for s in sets}),
             rate_limited_executions=Merged(lambda: {s.series: Counter(s.limited, s.created) for s in sets}),
-            last_completed=Merged(
-                lambda: {s.series: s.last_completed for s in sets if s.last_completed is not None}
-            ),
+            last_completed=Merged(lambda: {s.series: s.last_completed for s in sets if s.last_completed is not None}),
             handler_errors=dict.fromkeys(HOOKS, 0) | by_label["handler_errors"],
             reconciled=numbers.get("reconciled", 0),
             late=numbers.get("late", 0),

@@ -15,6 +15,7 @@ from jobtelemetry.errors import StoreError
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import ERROR_TYPES, Concluded, Ending, Found, Outcome, State, conclude
 from jobtelemetry.store.books import account_names, fold_departed
+from jobtelemetry.store.decode import running_entries
 from jobtelemetry.store.keys import (
     JOB_ATTEMPT_FIELD,
     JOB_CANCEL_REASON_FIELD,
@@ -22,7 +23,6 @@ from jobtelemetry.store.keys import (
     JOB_WORKER_FIELD,
     Keys,
 )
-from jobtelemetry.store.decode import running_entries
 from jobtelemetry.store.record import (
     CHANGED,
     COUNTED,

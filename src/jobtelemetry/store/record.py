@@ -31,9 +31,7 @@ _FINISH = Script(
 _TALLY = Script("common", "generation", "sets", "tally", keys=_SET)
 _OWN_ERRORS = Script("common", "generation", "own_errors", keys=("META", "ACCOUNTS", "SETS"))
 _CANCELLED = Script("common", "cancelled", keys=("CANCELLED", "REGISTRY"))
-_PROBE = Script(
-    "common", "probe", keys=("META", "ACCOUNTS", "SETS", "RUNNING", "CLOSED", "LOG", "PROBE")
-)
+_PROBE = Script("common", "probe", keys=("META", "ACCOUNTS", "SETS", "RUNNING", "CLOSED", "LOG", "PROBE"))
 
 #: The label set that a full store counts in.
 OTHER_LABELS = encode(["__other__", "__other__"])

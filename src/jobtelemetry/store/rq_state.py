@@ -149,7 +149,8 @@ def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> R
         # Gone, or expired and not yet forgotten by RQ: an orphaned work-horse that counts its ending on the hash of a
         # dead worker brings it back with nothing but that.
         return None
-    booked = [count_of(text(value)) or 0 if value is not None else 0 for value in columns]
+    # Without a mark, an account of that name belongs to an earlier RQ worker.
+    booked = [count_of(text(value)) or 0 if value is not None and mark else 0 for value in columns]
     said = _mark(mark)
     missing = said.pop("missing", "")
     return RQWorkerState(

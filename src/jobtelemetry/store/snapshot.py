@@ -236,7 +236,7 @@ class Snapshot:
         counts_lost_at: Since when counts are missing, Unix time; ``None`` if none are known to be.
         counts_lost: How many executions, as far as anybody can know.
         counts_lost_why: What was noticed.
-        accounts_difference: Executions that the accounts have more (or fewer: negative) than the label sets; 0 is health.
+        accounts_difference: Executions that the accounts have more (or fewer: negative) than the label sets.
         rejected: Values under our keys that are not ours or make no sense.
         rejected_names: Some of them: key and field.
         clock_skew: Seconds by which the clock of somebody who enqueued was ahead of Redis's, at most; ``None`` if not.
