@@ -21,7 +21,7 @@ from jobtelemetry.ratelimit import RateLimited, register_rate_limit
 
 if TYPE_CHECKING:
     from jobtelemetry.exporter.collector import Collector
-    from jobtelemetry.rq import instrument, is_instrumented, uninstrument
+    from jobtelemetry.rq.instrument import instrument, is_instrumented, uninstrument
     from jobtelemetry.sinks.callbacks import on_execution
 
 __all__ = [
@@ -54,10 +54,10 @@ strict_reasons(strict_reasons_asked_for())
 #: What needs RQ, prometheus_client or OpenTelemetry is loaded when it is first asked for.
 _LAZY = {
     "Collector": "jobtelemetry.exporter.collector",
-    "instrument": "jobtelemetry.rq",
-    "is_instrumented": "jobtelemetry.rq",
+    "instrument": "jobtelemetry.rq.instrument",
+    "is_instrumented": "jobtelemetry.rq.instrument",
     "on_execution": "jobtelemetry.sinks.callbacks",
-    "uninstrument": "jobtelemetry.rq",
+    "uninstrument": "jobtelemetry.rq.instrument",
 }
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of ours

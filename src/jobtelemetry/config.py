@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from jobtelemetry import settings
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.options import REPORTS
-from jobtelemetry.settings import Choices, Flag, Number, OneOf, RefusedError, Text, Whole, setting
+from jobtelemetry.settings import Choices, Flag, Names, Number, OneOf, RefusedError, Text, Whole, setting
 
 DEFAULT_PORT = 10427
 
@@ -86,17 +86,23 @@ class Config:
         "JOBTELEMETRY_MAX_LABEL_SETS",
         help="Label sets that one family may have; what goes beyond is counted under `__other__`.",
     )
-    source_label: bool = setting(
-        False,
-        Flag(),
-        "JOBTELEMETRY_SOURCE_LABEL",
-        help='Whether job.meta["source"] becomes a label.',
+    extra_labels: tuple[str, ...] = setting(
+        (),
+        Names(most=8, taken=("worker", "queue", "state", "reason", "error_type", "le", "quantile", "job", "instance")),
+        "JOBTELEMETRY_EXTRA_LABELS",
+        help="Further labels, such as `source,tenant`; their values are taken from job.meta.",
     )
     log_size: int = setting(
         10_000,
         Whole(least=0),
         "JOBTELEMETRY_LOG_SIZE",
         help="Entries that the execution log keeps; 0 switches it off.",
+    )
+    retire_after: float = setting(
+        90.0,
+        Number(least=0, unit="days"),
+        "JOBTELEMETRY_RETIRE_AFTER",
+        help="After how long without a change a label set is folded into `__retired__`; 0 for never.",
     )
     reconcile_interval: float = setting(
         5.0,

@@ -28,7 +28,7 @@ class ExecutionEvent:
         ended_at: Unix time in seconds.
         duration: Seconds that it ran; ``None`` if nobody knows.
         wait: Seconds from when it could run to its start; ``None`` if nobody knows.
-        source: ``job.meta["source"]`` where that label is switched on.
+        labels: The extra labels that are switched on, taken from ``job.meta``; those without a value are left out.
         message: First line of the error message or the detail of a cancellation.
         trace_id: 32 hex digits, or empty.
         span_id: 16 hex digits, or empty.
@@ -55,7 +55,7 @@ class ExecutionEvent:
     ended_at: float = 0.0
     duration: float | None = None
     wait: float | None = None
-    source: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
     trace_id: str = ""
     span_id: str = ""
@@ -68,6 +68,11 @@ class ExecutionEvent:
     retry_after: float | None = None
     report: str = ""
     error: BaseException | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def source(self) -> str:
+        """The extra label ``source``; empty where it is not switched on."""
+        return self.labels.get("source", "")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the exception itself, in types that JSON knows; of its texts only the ends."""

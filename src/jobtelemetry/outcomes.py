@@ -399,3 +399,105 @@ class Discard(_Verdict):
     """
 
     _meaning = "discarded by the job: failed without a retry"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is found of an execution whose end nobody has reported.
+
+    Args:
+        asked: Who asks: ``abandoned``, somebody who saw nothing of its process; ``exited``, the process is gone;
+            ``performed``, the process goes on and RQ is through with the job.
+        exists: Whether RQ still has the execution.
+        status: RQ's status of the job; empty if RQ has forgotten it.
+        newest: Whether the job's status is that of this execution, and not of a later one.
+        retries: Whether it had retries left when it started.
+        reason: The reason of its cancellation, where the job's hash has one.
+        told: The state that its own process told before it ended; it had been recorded, or RQ had done its part.
+        returned: Whether the job's function is known to have returned; ``None`` if nobody knows how it ended.
+        error_type: The class of the exception that ended the job's function.
+        died: The error type of how its process ended.
+    """
+
+    asked: str
+    exists: bool
+    status: str
+    newest: bool = True
+    retries: bool = False
+    reason: str = ""
+    told: State | None = None
+    returned: bool | None = None
+    error_type: str = ""
+    died: str = ERROR_TYPES[Ending.ABANDONED]
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Concluded:
+    """What is concluded from it: the outcome, and whether RQ has counted that ending for its worker."""
+
+    outcome: Outcome
+    counted_by_rq: bool
+
+
+#: RQ's status of a job -> how its last execution ended. Every other status means that it will run again.
+_BY_STATUS: dict[str, State] = {state.row.rq_status: state for state in State if state.row.rq_status is not None}
+
+#: What RQ's own clean-up of abandoned jobs leaves: nothing in these tells that the execution ended by itself.
+_LEFT_BY_CLEANUP = ("failed", "queued", "scheduled")
+
+
+def conclude(found: Found) -> Concluded | None:
+    """Decide how an execution ended that nobody has reported; ``None`` while it may go on.
+
+    RQ removes an execution in the transaction in which it ends. So an execution that RQ still has is running, or its
+    process died; one that RQ no longer has ended by RQ's hand, and the job's status tells how, unless a later
+    execution has changed that since.
+    """
+    terminal = found.newest and found.status in _BY_STATUS
+    if found.exists:
+        if found.asked == "abandoned" or (found.asked == "performed" and not terminal):
+            return None
+        if terminal and found.returned is not None:  # a worker class that ends jobs without RQ's help
+            return Concluded(_by_status(found), counted_by_rq=False)
+        return Concluded(_died(found), counted_by_rq=False)
+    if not found.status:
+        return _forgotten(found)
+    later = not found.newest or found.status == "started"
+    if later or (found.asked == "abandoned" and not _ended_by_itself(found)):
+        return Concluded(_died(found), counted_by_rq=False)
+    return Concluded(_by_status(found), counted_by_rq=found.status != "canceled")
+
+
+def _ended_by_itself(found: Found) -> bool:
+    if found.status == "canceled":
+        return bool(found.reason)
+    return found.status in _BY_STATUS and (found.status not in _LEFT_BY_CLEANUP or found.retries)
+
+
+def _forgotten(found: Found) -> Concluded:
+    """RQ has forgotten the job: it was deleted, or its result did not have to be kept."""
+    if found.told is not None:
+        known = found.error_type or "Unknown"
+        error = known if found.told.failed else ""
+        reason = found.reason if found.told is State.CANCELLED else ""
+        return Concluded(Outcome(found.told, reason, error), counted_by_rq=found.told is not State.CANCELLED)
+    if found.asked != "abandoned" and found.returned is not None:
+        if found.returned:
+            return Concluded(Outcome(State.COMPLETED), counted_by_rq=False)
+        return Concluded(Outcome(State.DISCARD, error_type=found.error_type or "Unknown"), counted_by_rq=False)
+    if found.stopped:
+        return Concluded(Outcome(State.STOPPED), counted_by_rq=False)
+    state = State.FAILURE if found.retries and found.asked == "abandoned" else State.DISCARD
+    return Concluded(Outcome(state, error_type=found.died), counted_by_rq=False)
+
+
+def _by_status(found: Found) -> Outcome:
+    state = _BY_STATUS.get(found.status, State.FAILURE)
+    if state is State.CANCELLED:
+        return Outcome(state, reason=found.reason or _Verdict.reason)
+    return Outcome(state, error_type=(found.error_type or "Unknown") if state.failed else "")
+
+
+def _died(found: Found) -> Outcome:
+    return Outcome(State.FAILURE if found.retries else State.DISCARD, error_type=found.died)

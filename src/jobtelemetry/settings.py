@@ -128,6 +128,8 @@ def as_text(value: Any) -> str:
     """A value as one would write it into its variable."""
     if isinstance(value, bool):
         return str(int(value))
+    if isinstance(value, tuple):
+        return ",".join("=".join(one) if isinstance(one, tuple) else str(one) for one in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -322,3 +324,38 @@ class Choices(Kind[tuple[tuple[str, str], ...]]):
 
 def _is_pair(value: object) -> bool:
     return isinstance(value, (tuple, list)) and [type(part) for part in value] == [str, str]
+
+
+@dataclass(frozen=True)
+class Names(Kind[tuple[str, ...]]):
+    """Names of labels.
+
+    Args:
+        most: How many there may be.
+        taken: Names that have another meaning.
+    """
+
+    most: int
+    taken: tuple[str, ...] = ()
+
+    @property
+    def expected(self) -> str:
+        return f"at most {self.most} different label names (letters, digits, '_'), none of {', '.join(self.taken)}"
+
+    @property
+    def written(self) -> str:
+        return f"{self.expected}, with commas between them"
+
+    def read(self, text: str) -> tuple[str, ...]:
+        return self.take(tuple(filter(None, (part.strip() for part in text.split(",")))))
+
+    def take(self, value: object) -> tuple[str, ...]:
+        # JSON, through which settings go to a spawned process, knows lists only.
+        names = tuple(value) if isinstance(value, (tuple, list)) else None
+        if names is None or len(names) > self.most or len(set(map(str, names))) != len(names):
+            raise RefusedError(repr(value))
+        for name in names:
+            known = isinstance(name, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name)
+            if not known or name in self.taken or name.startswith("__"):
+                raise RefusedError(repr(name))
+        return names

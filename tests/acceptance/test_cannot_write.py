@@ -82,7 +82,7 @@ def test_permission_lost_on_the_way_costs_no_job(theatre: Theatre, kind: str, un
 
 @pytest.mark.row(28)
 @every_worker
-@pytest.mark.parametrize("key", ["series", "running"])
+@pytest.mark.parametrize("key", ["meta", "accounts", "sets", "running"])
 def test_a_key_of_the_wrong_type_at_the_start_costs_no_job(theatre: Theatre, kind: str, key: str) -> None:
     """A worker that finds another program's key where telemetry keeps its own says so and runs its jobs."""
     outputs = {}
@@ -104,11 +104,11 @@ def test_a_key_of_the_wrong_type_at_the_start_costs_no_job(theatre: Theatre, kin
 @pytest.mark.parametrize(
     ("key", "expected", "unrecorded"),
     [
-        ("series", {}, 3),  # nothing can be counted, and the audit says so
-        ("running", {"failure": 1, "completed": 1}, 1),  # the first lost its token; the others are known by their ids
+        ("set:support.jobs.fail_until|default", {"completed": 1}, 2),  # what cannot be counted, the audit says
+        ("running", {"failure": 1, "completed": 2}, 0),
         ("log", {"failure": 1, "completed": 2}, 0),
         ("closed", {"failure": 1, "completed": 2}, 0),
-        ("exemplars", {"failure": 1, "completed": 2}, 0),
+        ("traces:support.jobs.meet|default", {"failure": 1, "completed": 2}, 0),
     ],
 )
 def test_a_key_that_becomes_wrong_costs_no_job(

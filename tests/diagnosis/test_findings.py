@@ -30,8 +30,8 @@ def test_the_worst_finding_is_the_exit_code() -> None:
 
 def test_a_blind_spot_is_a_problem() -> None:
     """An uninstrumented worker and an unrecorded execution are problems; no worker at all is a warning."""
-    good = RQWorkerState("one", instrumented=True, counted_by_rq=5, recorded=5)
-    blind = RQWorkerState("two", instrumented=False, counted_by_rq=3, recorded=0)
+    good = RQWorkerState("one", instrumented=True, succeeded_by_rq=5, succeeded=5)
+    blind = RQWorkerState("two", instrumented=False, succeeded_by_rq=2, failed_by_rq=1)
     assert set(levels(Snapshot(NOW, rq_workers=(good,))).values()) == {Level.OK}
     found = levels(Snapshot(NOW, rq_workers=(good, blind)))
     assert (found["workers"], found["audit"]) == (Level.PROBLEM, Level.PROBLEM)

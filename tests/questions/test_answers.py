@@ -91,7 +91,7 @@ def test_statistics_of_the_log_are_exact(entry: Make) -> None:
 
 def test_statistics_of_the_counters_are_added_up() -> None:
     """Queues and sources of a worker are one line; what lies beyond the last bucket is said to, not guessed."""
-    web, shop = Series("w", "q", "web"), Series("w", "q", "shop")
+    web, shop = Series("w", "q", (("source", "web"),)), Series("w", "q", (("source", "shop"),))
     snapshot = Snapshot(
         NOW,
         seen={web: 1.0, shop: 1.0},

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import signal
 
+from jobtelemetry.store.books import account_names
+from jobtelemetry.store.keys import DEPARTED, Keys
 from support import jobs
 from support.stage import Stage, Theatre
 from support.waiting import eventually
+
+
+def accounts(stage: Stage) -> set[str]:
+    """Who has an account."""
+    return account_names(stage.connection, Keys())
 
 
 def looks(stage: Stage) -> tuple[int, int]:
@@ -47,28 +54,34 @@ def test_a_worker_is_judged_by_its_birth_and_not_by_its_name(theatre: Theatre):
             stage.let_heartbeats_expire("pool-1")
 
 
-def test_a_worker_that_ends_in_good_order_leaves_no_mark(theatre: Theatre):
-    """After a clean end the name belongs to nobody."""
+def test_a_worker_that_ends_in_good_order_closes_its_account(theatre: Theatre):
+    """After a clean end the name belongs to nobody, and what it counted is with the departed."""
     with theatre.stage().open() as stage:
         worker = stage.worker("SimpleWorker")
         eventually(lambda: stage.is_idle("worker-1"), "the worker")
-        assert stage.connection.hkeys("rq:telemetry:instrumented") == [b"worker-1"]
+        stage.enqueue(jobs.complete)
+        eventually(lambda: stage.calls == 1, "its job")
+        stage.settle()
+        assert accounts(stage) == {"worker-1"}
         worker.kill(signal.SIGTERM)
         worker.wait()
-        assert stage.connection.hkeys("rq:telemetry:instrumented") == []
+        assert accounts(stage) == {DEPARTED}
+        assert stage.told().states == {"completed": 1}
 
 
-def test_marks_of_dead_workers_are_forgotten(theatre: Theatre):
-    """A worker that was SIGKILLed is forgotten once RQ has forgotten it."""
+def test_accounts_of_dead_workers_are_folded(theatre: Theatre):
+    """The account of a worker that was SIGKILLed goes into that of the departed once RQ has forgotten it."""
     with theatre.stage().open() as stage:
-        worker = stage.worker("SimpleWorker")
-        eventually(lambda: stage.is_idle("worker-1"), "the worker")
+        stage.enqueue(jobs.complete)
+        worker = stage.run("SimpleWorker")
+        assert accounts(stage) == {"worker-1"}
         stage.bury(worker)
         stage.let_heartbeats_expire("worker-1")
         for name in ("worker-2", "worker-3"):  # RQ forgets it in the first one's maintenance, after ours
             stage.worker("SimpleWorker", name=name)
             eventually(lambda name=name: stage.is_idle(name), "maintenance")
-        assert sorted(stage.connection.hkeys("rq:telemetry:instrumented")) == [b"worker-2", b"worker-3"]
+        assert accounts(stage) == {DEPARTED}
+        assert not stage.told().unbalanced
 
 
 def test_a_worker_whose_hash_expired_under_it_is_no_blind_spot(theatre: Theatre):

@@ -127,7 +127,7 @@ def test_the_source_is_a_label_on_request(theatre: Theatre, enabled: bool):
     """``job.meta["source"]`` distinguishes series only where that is switched on."""
     with theatre.stage().open() as stage:
         if enabled:
-            stage.environ["JOBTELEMETRY_SOURCE_LABEL"] = "1"
+            stage.environ["JOBTELEMETRY_EXTRA_LABELS"] = "source"
         for source in ("cinema_city", "multikino"):
             stage.enqueue(jobs.complete, meta={"source": source})
         stage.run("Worker")
@@ -142,7 +142,9 @@ def test_a_full_family_counts_the_rest_under_other(theatre: Theatre):
         stage.environ["JOBTELEMETRY_MAX_LABEL_SETS"] = "2"
         for function in (jobs.complete, jobs.refresh, jobs.named, jobs.Named()):
             stage.enqueue(function, on="full")
-        stage.connection.delete("rq:telemetry:series")  # what this process, without that limit, has counted
+        stage.connection.delete(
+            "rq:telemetry:meta", *stage.connection.keys("rq:telemetry:set*")
+        )  # what this process, without that limit, has counted
         stage.worker("Worker", on=("full",))
         eventually(lambda: stage.calls == 4, "four executions")
         stage.settle("full")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,11 +13,11 @@ from redis import Redis
 
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.events import ExecutionEvent
-from jobtelemetry.outcomes import Outcome, State
+from jobtelemetry.outcomes import Found, Outcome, State
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import read_snapshot
-from jobtelemetry.store.reconcile import reconcile, settle_reply
-from jobtelemetry.store.record import Exited, Limits, Start, append_finish, append_settle, append_start
+from jobtelemetry.store.reconcile import reconcile, settle
+from jobtelemetry.store.record import Booking, Limits, Start, append_finish, append_start
 
 KEYS = Keys()
 LIMITS = Limits(label_sets=50, log_size=1000)
@@ -47,10 +48,12 @@ class Model:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.first: dict[int, str] = {}
+        self.retries: dict[int, int] = {}
         redis.flushall()
 
     def start(self, number: int, retries: int) -> None:
         """RQ creates an execution and our entry with it; redis-py may send that twice."""
+        self.retries[number] = retries
         for _ in range(2):
             pipe = self.redis.pipeline()
             pipe.hset(KEYS.execution(f"job{number}", f"e{number}"), "id", f"e{number}")
@@ -61,11 +64,10 @@ class Model:
                 worker=f"jobs.w{number % 2}",
                 queue="default",
                 rq_worker=f"rq{number}",
-                started_at=1000.0 + number,
-                ready_at=999.0,
+                account=f"rq{number}",
                 retries_left=retries,
             )
-            append_start(pipe, KEYS, start, job_key=KEYS.job(f"job{number}"), limits=LIMITS)
+            append_start(pipe, KEYS, start, job_key=KEYS.job(f"job{number}"), limits=LIMITS, ready_at=time.time())
             pipe.execute()
 
     def report(self, number: int, what: str) -> None:
@@ -104,23 +106,16 @@ class Model:
             job_key=KEYS.job(f"job{number}"),
             rq_worker_key=KEYS.rq_worker(f"rq{number}"),
             limits=LIMITS,
+            booking=Booking.of(outcome.state),
         )
         pipe.execute()
 
     def _exited(self, number: int) -> None:
-        pipe = self.redis.pipeline()
         event = self._event(number, Outcome(State.DISCARD, error_type="WorkHorseExited"))
-        append_settle(
-            pipe,
-            KEYS,
-            event,
-            exited=Exited(State.DISCARD),
-            job_key=KEYS.job(f"job{number}"),
-            execution_key=KEYS.execution(f"job{number}", f"e{number}"),
-            rq_worker_key=KEYS.rq_worker(f"rq{number}"),
-            limits=LIMITS,
+        told = Found("exited", exists=False, status="", died="WorkHorseExited")
+        settled = settle(
+            self.redis, KEYS, event, LIMITS, attempt=1, retries=self.retries[number] > 0, asked="exited", told=told
         )
-        settled = settle_reply(event, pipe.execute()[0])
         if settled is not None:
             self.first.setdefault(number, settled.outcome.state.value)
 
@@ -148,6 +143,8 @@ def test_each_execution_is_counted_once_by_the_first_word_about_it(redis, retrie
     assert sum(c.value for c in snapshot.cancellations.values()) == counted["cancelled"]
     assert sum(c.value for c in snapshot.errors.values()) == counted["failure"] + counted["discard"]
     assert redis.xlen(KEYS.log) == len(model.first)
+    assert snapshot.accounts_difference == 0
+    assert snapshot.counts_lost_at is None
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -168,7 +165,9 @@ def test_a_full_family_counts_the_rest_under_other(redis, workers):
             ended_at=2000.0,
             duration=0.1,
         )
-        append_finish(pipe, KEYS, event, job_key="rq:job:x", rq_worker_key="rq:worker:x", limits=limits, token=False)
+        append_finish(
+            pipe, KEYS, event, job_key="rq:job:x", rq_worker_key="rq:worker:x", limits=limits, booking=Booking()
+        )
     pipe.execute()
 
     snapshot = read_snapshot(redis, KEYS)

@@ -10,7 +10,7 @@ from typing import Any
 
 from redis import Redis
 
-from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.keys import FAILED, FAILED_AGAIN, SUCCEEDED, SUCCEEDED_AGAIN, Keys, encode
 from jobtelemetry.store.read import read_snapshot
 
 
@@ -19,7 +19,8 @@ class Told:
     """All numbers that a row of the truth table is about. What a test does not name is zero or empty.
 
     ``misaudited`` is what :attr:`Snapshot.unrecorded` cannot show: RQ workers, dead ones included, for which RQ and
-    jobtelemetry counted different numbers of endings.
+    jobtelemetry counted different numbers of endings, successes and failures each. ``unbalanced`` and ``lost`` are what
+    the books say of themselves.
     """
 
     states: dict[str, int] = field(default_factory=dict)
@@ -34,6 +35,8 @@ class Told:
     unrecorded: int = 0
     uninstrumented: int = 0
     misaudited: dict[str, tuple[int, int]] = field(default_factory=dict)
+    unbalanced: int = 0
+    lost: str = ""
 
     @property
     def executions(self) -> int:
@@ -89,6 +92,8 @@ def listen(connection: Redis, keys: Keys | None = None) -> Told:
         unrecorded=snapshot.unrecorded,
         uninstrumented=snapshot.uninstrumented,
         misaudited=_misaudited(connection, keys),
+        unbalanced=snapshot.accounts_difference,
+        lost=snapshot.counts_lost_why,
     )
 
 
@@ -98,11 +103,16 @@ def _present(counts: Mapping[str, int]) -> dict[str, int]:
 
 def _misaudited(connection: Redis, keys: Keys) -> dict[str, tuple[int, int]]:
     wrong = {}
+    registered = connection.smembers(keys.rq_workers)
     for key in connection.scan_iter(f"{keys.prefix}:worker:*", _type="hash"):
-        row = connection.hmget(key, "successful_job_count", "failed_job_count", "jobtelemetry_recorded")
-        succeeded, failed, recorded = (int(value or 0) for value in row)
-        if succeeded + failed != recorded:
-            wrong[key.decode()] = (succeeded + failed, recorded)
+        account = encode([keys.account(key.decode())])
+        for counter, columns in _BOOKED.items():
+            counted = int(connection.hget(key, counter) or 0)
+            booked = [connection.hget(keys.accounts, f"{account}|{column}") for column in columns]
+            if booked == [None, None] and key not in registered:
+                continue  # folded into the account of the departed, or never instrumented
+            if counted != sum(int(value or 0) for value in booked):
+                wrong[f"{key.decode()} {counter}"] = (counted, sum(int(value or 0) for value in booked))
     return wrong
 
 
@@ -111,6 +121,11 @@ def log_entries(connection: Redis, keys: Keys | None = None) -> list[dict[str, s
     entries: Any = connection.xrange((keys or Keys()).log)
     return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
 
+
+_BOOKED = {
+    "successful_job_count": (SUCCEEDED, SUCCEEDED_AGAIN),
+    "failed_job_count": (FAILED, FAILED_AGAIN),
+}
 
 #: Fields whose values must be the same with and without jobtelemetry; of others only the presence.
 _SAME_VALUE = {

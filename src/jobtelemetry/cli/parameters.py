@@ -122,7 +122,7 @@ _FILTERS = {
     "reason": click.option("--reason", metavar="REASON", help="Cancelled or discarded for this reason."),
     "error_type": click.option("--error-type", metavar="CLASS", help="Failed with this exception."),
     "source": click.option(
-        "--source", metavar="SOURCE", help="From this source, where JOBTELEMETRY_SOURCE_LABEL is on."
+        "--source", metavar="SOURCE", help="From this source, where JOBTELEMETRY_EXTRA_LABELS has source."
     ),
     "attributes": click.option(
         "--attribute",

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import click
 
-from jobtelemetry.cli.connecting import redis_option
+from jobtelemetry.cli.connecting import Target, redis_option
 from jobtelemetry.cli.operator import Operator
 from jobtelemetry.cli.parameters import WorkerName, json_option
+from jobtelemetry.store.snapshot import Snapshot
 
 
 @click.command(cls=Operator)
 @click.option(
     "--worker",
     "-w",
-    required=True,
     type=WorkerName(),
     metavar="NAME",
     help="The job function or class; its last name will do.",
 )
+@click.option("--losses", is_flag=True, help="Take away the note that counts are missing, once that is understood.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @json_option
 @redis_option
-def reset(redis_url: str | None, worker: str, yes: bool, as_json: bool) -> None:
-    """Remove every series of one worker, for a job class that was renamed or removed.
+def reset(redis_url: str | None, worker: str | None, losses: bool, yes: bool, as_json: bool) -> None:
+    """Remove every series of one worker, or the note that counts are missing.
 
-    Its counts, histograms and timestamps, on all queues and from all sources, go in one step; Prometheus keeps what it
-    has scraped, and the execution log its entries. If such a job ends later, its series begin anew at 0.
+    The counts, histograms and timestamps of a worker whose job function or class was renamed or removed go from all
+    queues; Prometheus keeps what it has scraped, and the execution log its entries. If such a job ends later, its
+    series begin anew at 0.
+
+    Where counts were lost (evicted, deleted, restored from an older state), page, alert and doctor say so until
+    somebody has looked into it; --losses says that. The numbers do not come back.
 
     \b
     Examples:
       jobtelemetry reset --worker OldShowtimeJob
       jobtelemetry reset --worker cinema.jobs.OldShowtimeJob --yes
+      jobtelemetry reset --losses
     """  # noqa: D301 - click wants the character, not the backslash
     from jobtelemetry.cli import terminal
     from jobtelemetry.cli.connecting import target
@@ -39,8 +45,13 @@ def reset(redis_url: str | None, worker: str, yes: bool, as_json: bool) -> None:
     from jobtelemetry.store.read import read_snapshot
     from jobtelemetry.store.reset import forget_worker
 
+    if (worker is None) == (not losses):
+        raise click.UsageError("give either --worker NAME or --losses")
     where = target(redis_url)
     snapshot = read_snapshot(where.connection, where.keys)
+    if worker is None:
+        _acknowledge(where, snapshot, yes=yes, as_json=as_json)
+        return
     labels = sorted(workers_called(worker, {series.worker for series in snapshot.seen}))
     if len(labels) > 1:
         raise UnknownNameError(f"{worker!r} can be {' or '.join(labels)}; give one in full")
@@ -56,3 +67,20 @@ def reset(redis_url: str | None, worker: str, yes: bool, as_json: bool) -> None:
         terminal.show_json([{"worker": label, "executions": forgotten.executions, "fields": forgotten.fields}])
     else:
         click.echo(f"Removed {label} with {many(forgotten.executions, 'execution')}.")
+
+
+def _acknowledge(where: Target, snapshot: Snapshot, *, yes: bool, as_json: bool) -> None:
+    from jobtelemetry.cli import terminal
+    from jobtelemetry.diagnosis.findings import many
+    from jobtelemetry.store.books import acknowledge_losses
+
+    if snapshot.counts_lost_at is None:
+        raise click.ClickException("no counts are known to be missing")
+    summary = f"{many(snapshot.counts_lost, 'execution')} ({snapshot.counts_lost_why})"
+    if not yes:
+        click.confirm(f"Take away the note that counts are missing: {summary}?", abort=True, err=True)
+    acknowledge_losses(where.connection, where.keys)
+    if as_json:
+        terminal.show_json([{"executions": snapshot.counts_lost, "why": snapshot.counts_lost_why}])
+    else:
+        click.echo(f"Taken away: {summary}. Those executions stay uncounted.")

@@ -112,6 +112,6 @@ def _no_source(source: str, known: set[str]) -> str:
     if known:
         return f"no job came from {source!r}; there are {', '.join(sorted(known))}"
     return (
-        f"no job came from {source!r}: no source is recorded. Set JOBTELEMETRY_SOURCE_LABEL=1 for the RQ workers and "
-        "for what enqueues, and meta={'source': ...} on the jobs"
+        f"no job came from {source!r}: no source is recorded. Set JOBTELEMETRY_EXTRA_LABELS=source for the RQ workers "
+        "and for what enqueues, and meta={'source': ...} on the jobs"
     )

@@ -24,7 +24,7 @@ def main(url: str, workers: int) -> None:
     os.register_at_fork(after_in_child=tie)
     traces.set_up(os.environ)
     logfile.set_up(os.environ)
-    jobtelemetry.instrument(Config.from_env().with_overrides(source_label=True))
+    jobtelemetry.instrument(Config.from_env().with_overrides(extra_labels=("source",)))
     WorkerPool(jobs.QUEUES, connection=Redis.from_url(url), num_workers=workers).start(logging_level="WARNING")
 
 

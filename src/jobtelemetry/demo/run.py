@@ -107,7 +107,7 @@ def enqueue_sync(redis_url: str, titles: Titles, environment: Mapping[str, str] 
     from jobtelemetry.demo import jobs
 
     traces.set_up({**os.environ, **(environment or {})})
-    jobtelemetry.instrument(Config.from_env().with_overrides(source_label=True))
+    jobtelemetry.instrument(Config.from_env().with_overrides(extra_labels=("source",)))
     with Redis.from_url(redis_url) as connection, trace.get_tracer(__name__).start_as_current_span(traces.ROOT):
         jobs.enqueue(connection, jobs.SCRAPING, [jobs.SyncJob(titles)])
 

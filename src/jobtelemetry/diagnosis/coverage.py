@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
 from statistics import median
 
 from jobtelemetry.diagnosis.findings import Finding, Level, many
@@ -18,6 +19,7 @@ def check_coverage(snapshot: Snapshot) -> Iterator[Finding]:
     """Everything that a snapshot tells."""
     yield rq_workers(snapshot)
     yield audit(snapshot)
+    yield books(snapshot)
     yield own_errors(snapshot)
     if overdue := sum(queue.overdue_scheduled for queue in snapshot.queues):
         advice = "Start a worker with --with-scheduler: nothing else moves them to their queue."
@@ -30,14 +32,18 @@ def rq_workers(snapshot: Snapshot) -> Finding:
     if not workers:
         advice = "Start one: jobtelemetry worker or jobtelemetry worker-pool."
         return Finding("workers", Level.WARNING, "no RQ worker is running", advice)
-    blind = [worker.name for worker in workers if not worker.instrumented]
+    blind = [
+        f"{worker.name} ({'its RQ lacks what counting needs' if worker.missing else 'not instrumented'})"
+        for worker in workers
+        if not worker.instrumented
+    ]
     if not blind:
         return Finding("workers", Level.OK, f"all of {many(len(workers), 'RQ worker')} instrumented")
     advice = (
         "Restart them with jobtelemetry worker or jobtelemetry worker-pool, or call jobtelemetry.instrument() where "
         "they are started. One that says it is instrumented may have found at its start that it cannot record."
     )
-    summary = f"{len(blind)} of {many(len(workers), 'RQ worker')} not instrumented: {_some(blind)}"
+    summary = f"{len(blind)} of {many(len(workers), 'RQ worker')} not recorded: {_some(blind)}"
     return Finding("workers", Level.PROBLEM, summary, advice)
 
 
@@ -55,6 +61,24 @@ def audit(snapshot: Snapshot) -> Finding:
     summary = f"{snapshot.unrecorded:,} of {many(counted, 'execution')} not recorded: {_some(names)}"
     advice = "Look for warnings of jobtelemetry in the logs of these RQ workers."
     return Finding("audit", Level.PROBLEM, summary, advice)
+
+
+def books(snapshot: Snapshot) -> Finding:
+    """Whether the two entries of every counted execution agree, and nothing of them is known to be lost."""
+    if snapshot.counts_lost_at is not None:
+        known = many(snapshot.counts_lost, "execution") if snapshot.counts_lost else "an unknown number of executions"
+        when = datetime.fromtimestamp(snapshot.counts_lost_at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+        advice = (
+            "Look for evictions (maxmemory-policy), a restore or a fail-over of Redis, or somebody who deleted keys. "
+            "When that is understood: jobtelemetry reset --losses."
+        )
+        summary = f"counts are missing since {when}: {known}; {snapshot.counts_lost_why}"
+        return Finding("books", Level.PROBLEM, summary, advice)
+    strange = f"; {many(snapshot.rejected, 'value')} not ours or without sense: {_some(list(snapshot.rejected_names))}"
+    if snapshot.rejected:
+        advice = "They are passed over. Another program may use these keys, or somebody has edited them."
+        return Finding("books", Level.WARNING, f"both entries of every execution agree{strange}", advice)
+    return Finding("books", Level.OK, "both entries of every execution agree, and nothing is known to be lost")
 
 
 def own_errors(snapshot: Snapshot) -> Finding:

@@ -11,8 +11,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobtelemetry.config import Config
 from jobtelemetry.diagnosis.findings import Finding, Level, many, size
+from jobtelemetry.store.decode import count_of
 from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.record import append_probe
+from jobtelemetry.store.record import append_probe, text
 
 #: Streams came with this version; RQ asks for the same.
 _OLDEST = (5, 0)
@@ -141,9 +142,10 @@ def eviction(info: Mapping[str, Any]) -> Finding:
 def series(connection: Any, keys: Keys, config: Config) -> Iterator[Finding]:
     """How many label sets each family has, and whether that is near the limit."""
     families = ("executions", "cancellations", "errors")
-    fields = [f"sets|{family}" for family in families] + [f"dropped|{family}" for family in families]
-    numbers = [int(value or 0) for value in connection.hmget(keys.series, fields)]
-    sets, dropped = dict(zip(families, numbers[:3], strict=True)), sum(numbers[3:])
+    fields = [f"distinct|{family}" for family in families[1:]] + [f"dropped|{family}" for family in families]
+    numbers = [count_of(text(value)) or 0 if value else 0 for value in connection.hmget(keys.meta, fields)]
+    kept = [int(connection.zcard(keys.sets)), *numbers[:2]]
+    sets, dropped = dict(zip(families, kept, strict=True)), sum(numbers[2:])
     most, limit = max(sets.values()), config.max_label_sets
     counts = ", ".join(f"{number:,} {family}" for family, number in sets.items())
     summary = f"label sets: {counts}; limit {limit:,} each"
@@ -162,7 +164,9 @@ def series(connection: Any, keys: Keys, config: Config) -> Iterator[Finding]:
 def log(connection: Any, keys: Keys, config: Config) -> Finding:
     """How long the execution log is, and what all telemetry keys take."""
     length = int(connection.xlen(keys.log))
-    fixed = (keys.log, keys.series, keys.exemplars, keys.closed, keys.running, keys.instrumented)
+    fixed = [keys.log, keys.meta, keys.accounts, keys.sets, keys.closed, keys.running]
+    for labels in connection.zrange(keys.sets, 0, -1):
+        fixed += [keys.label_set(text(labels)), keys.traces(text(labels))]
     try:
         memory = {key: int(connection.memory_usage(key, samples=100) or 0) for key in fixed}
     except ResponseError:

@@ -12,7 +12,7 @@ from jobtelemetry.exporter import families
 from jobtelemetry.exporter.connection import with_time_limits
 from jobtelemetry.exporter.reading import TIME_LIMIT, SnapshotReader
 from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.read import read_snapshot
+from jobtelemetry.store.read import Reader
 from jobtelemetry.store.snapshot import Snapshot
 
 
@@ -46,7 +46,7 @@ class Collector:
     ) -> None:
         config = config or Config.from_env()
         own, keys = with_time_limits(connection), Keys(config.key_prefix)
-        self.reader = SnapshotReader(read or (lambda: read_snapshot(own, keys)), time_limit)
+        self.reader = SnapshotReader(read or Reader(own, keys).read, time_limit)
 
     def describe(self) -> Iterator[Metric]:
         """The families without samples; reads nothing."""

@@ -16,8 +16,8 @@ from jobtelemetry.figures import fold
 from jobtelemetry.store.snapshot import Counter, Exemplar, Histogram, Series, Snapshot
 
 Value = Counter | Histogram | float
-#: Label values, in the order of the family's labels (a job family's source comes last), and the value.
-Row = tuple[tuple[str, ...], Value]
+#: Label values in the order of the family's labels, the value, and what a job family has of extra labels.
+Row = tuple[tuple[str, ...], Value] | tuple[tuple[str, ...], Value, tuple[tuple[str, str], ...]]
 V = TypeVar("V", Counter, Histogram, float)
 D = TypeVar("D", bound=str)
 
@@ -28,14 +28,14 @@ _RATE_LIMITED = "rate_limited"
 def describe() -> Iterator[Metric]:
     """Every family, without samples."""
     for family in contract.FAMILIES:
-        yield _metric(family, (), with_source=False)
+        yield _metric(family, (), ())
 
 
 def build(snapshot: Snapshot) -> Iterator[Metric]:
     """Every family that comes from Redis, with the snapshot's numbers."""
     for family in contract.FAMILIES:
         if family in _ROWS:
-            yield _metric(family, _ROWS[family](snapshot), with_source=snapshot.has_sources)
+            yield _metric(family, _ROWS[family](snapshot), snapshot.extra_labels)
 
 
 def about_scrape(*, up: bool, seconds: float) -> Iterator[Metric]:
@@ -46,15 +46,16 @@ def about_scrape(*, up: bool, seconds: float) -> Iterator[Metric]:
         contract.BUILD_INFO: ((__version__,), 1.0),
     }
     for family, row in rows.items():
-        yield _metric(family, [row], with_source=False)
+        yield _metric(family, [row], ())
 
 
-def _metric(family: Family, rows: Iterable[Row], *, with_source: bool) -> Metric:
-    per_series = family.labels[:2] == Series._fields[:2]
-    names = (*family.labels, "source") if with_source and per_series else family.labels
+def _metric(family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...]) -> Metric:
+    further = dict.fromkeys(extra_labels, "") if family.labels[:2] == Series._fields[:2] else {}
     metric = Metric(family.name.removesuffix("_total"), family.help, family.kind.value)
-    for labels, value in rows:
-        by_name = dict(zip(names, labels, strict=False))  # a row always ends with the source
+    for labels, value, *extra in rows:
+        by_name = dict(zip(family.labels, labels, strict=True)) | further
+        if further:
+            by_name.update(*extra)
         for sample in _samples(family, by_name, value):
             metric.add_sample(f"{metric.name}{sample.suffix}", sample.labels, sample.value, exemplar=sample.exemplar)
     return metric
@@ -102,12 +103,12 @@ def _exemplar(exemplar: Exemplar | None) -> PrometheusExemplar | None:
 
 def _by_series(values: Mapping[Series, V]) -> Iterator[Row]:
     for series, value in values.items():
-        yield (series.worker, series.queue, series.source), value
+        yield (series.worker, series.queue), value, series.extra
 
 
 def _by_detail(values: Mapping[tuple[Series, D], V]) -> Iterator[Row]:
     for (series, detail), value in values.items():
-        yield (series.worker, series.queue, str(detail), series.source), value
+        yield (series.worker, series.queue, str(detail)), value, series.extra
 
 
 def _running(snapshot: Snapshot) -> Iterator[Row]:

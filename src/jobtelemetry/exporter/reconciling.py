@@ -12,7 +12,8 @@ from jobtelemetry.exporter.background import every
 from jobtelemetry.exporter.connection import with_time_limits
 from jobtelemetry.sinks import Sinks, reporting_sinks
 from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.reconcile import forget_gone_workers, reconcile
+from jobtelemetry.store.read import Reader
+from jobtelemetry.store.reconcile import reconcile, tidy
 from jobtelemetry.store.record import Limits
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ def reconciler(connection: Any, config: Config) -> Callable[[threading.Event], N
         return None
     client, keys = with_time_limits(connection), Keys(config.key_prefix)
     limits = Limits(config.max_label_sets, config.log_size)
+    reader = Reader(client, keys)
     logged: set[str] = set()
 
     def log_once(hook: str, error: Exception) -> None:
@@ -45,7 +47,9 @@ def reconciler(connection: Any, config: Config) -> Callable[[threading.Event], N
         logged.clear()
         for event in reconcile(client, keys, limits):
             sinks.tell(event)
-        forget_gone_workers(client, keys)
+        tidy(client, keys)
+        reader.check()
+        reader.tend()
 
     again_and_again = every(config.reconcile_interval, run, name="reconciler")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from jobtelemetry.exporter.formats import number
+from jobtelemetry.exporter.formats import iso, number
 from jobtelemetry.store.snapshot import RQWorkerState, Snapshot
 
 
@@ -28,7 +28,9 @@ class Verdict:
 
 
 def audit(snapshot: Snapshot) -> Verdict:
-    """Compare what RQ counted for its live workers with what was recorded."""
+    """Compare what RQ counted for its live workers with what was recorded, and ask the books themselves."""
+    if snapshot.counts_lost_at is not None:
+        return _counts_lost(snapshot)
     if snapshot.unrecorded or snapshot.uninstrumented:
         return _blind_spot(snapshot)
     workers = len(snapshot.rq_workers)
@@ -89,6 +91,18 @@ def suspects(snapshot: Snapshot) -> tuple[RQWorkerState, ...]:
     """The live RQ workers behind a blind spot, the largest gap first."""
     gaps = (worker for worker in snapshot.rq_workers if worker.unrecorded or not worker.instrumented)
     return tuple(sorted(gaps, key=lambda worker: (-worker.unrecorded, worker.name)))
+
+
+def _counts_lost(snapshot: Snapshot) -> Verdict:
+    """Something of the numbers is gone: evicted, deleted, restored from an older state."""
+    known = f"at least {_many(snapshot.counts_lost, 'execution')}" if snapshot.counts_lost else "how many is not known"
+    since = iso(snapshot.counts_lost_at or 0.0)
+    return Verdict(
+        Level.BAD,
+        f"Blind spot: counts are missing since {since}, {known}",
+        f"What was noticed: {snapshot.counts_lost_why}. Look for evictions, a restore or a fail-over of Redis. When "
+        "that is understood, “jobtelemetry reset --losses” takes the note away; the numbers do not come back.",
+    )
 
 
 def _blind_spot(snapshot: Snapshot) -> Verdict:

@@ -13,7 +13,7 @@ _HEAD = """# Metrics
 Everything that `/metrics` shows. The base unit is the second, moments are Unix time, and a label is always an
 identifier. Counters come with a `_created` series, which says when they began to count. The numbers live in Redis:
 several exporters show the same ones, so take the `max` over `instance` before you sum. Where
-`JOBTELEMETRY_SOURCE_LABEL=1` is set, every family with the label `worker` has the label `source`, too.
+`JOBTELEMETRY_EXTRA_LABELS=source` is set, every family with the label `worker` has the label `source`, too.
 """
 
 _LABELS = {

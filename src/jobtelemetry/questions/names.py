@@ -7,7 +7,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from jobtelemetry.errors import JobTelemetryError
-from jobtelemetry.store.keys import Keys, decode
+from jobtelemetry.store.decode import series_of
+from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.record import text
 
 _MOST_NAMED = 5
 
@@ -19,12 +21,11 @@ class UnknownNameError(JobTelemetryError):
 def known_series(connection: Any, keys: Keys) -> tuple[frozenset[str], frozenset[str]]:
     """The workers and the queues that were ever seen."""
     workers, queues = set(), set()
-    for field, _ in connection.hscan_iter(keys.series, match="seen|*", count=2000):
-        text = field.decode("utf-8", "replace") if isinstance(field, bytes) else field
-        _, *labels = decode(text)
-        if len(labels) >= 2:  # else it is none of ours
-            workers.add(labels[0])
-            queues.add(labels[1])
+    for labels, _ in connection.zscan_iter(keys.sets, count=2000):
+        series = series_of(text(labels))
+        if series is not None:
+            workers.add(series.worker)
+            queues.add(series.queue)
     return frozenset(workers), frozenset(queues)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.log import newest_first
 from jobtelemetry.questions.relations import Relations, relatives
+from jobtelemetry.store.decode import running_entry
 from jobtelemetry.store.keys import JOB_WORKER_FIELD, Keys
-from jobtelemetry.store.read import running_entry
 from jobtelemetry.store.snapshot import RunningExecution
 from jobtelemetry.text import text_of
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from rq.job import Job, JobStatus
@@ -15,7 +14,7 @@ from jobtelemetry.rq.piggyback import piggyback
 from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.store.keys import JOB_CANCEL_DETAIL_FIELD, JOB_CANCEL_REASON_FIELD
 from jobtelemetry.store.record import append_cancelled
-from jobtelemetry.text import text_of
+from jobtelemetry.text import label_text, text_of
 
 
 def end_execution(worker: BaseWorker, job: Job, execution: Any, verdict: Cancel, runtime: Runtime) -> bool:
@@ -63,7 +62,7 @@ def write_cancelled(
     if ttl != 0:
         facts = {
             "ended_at": utcformat(job.ended_at),
-            JOB_CANCEL_REASON_FIELD: verdict.reason,
+            JOB_CANCEL_REASON_FIELD: label_text(text_of(verdict.reason)).encode(),
             JOB_CANCEL_DETAIL_FIELD: text_of(verdict.detail)[:500].encode(),
         }
         pipeline.hset(job.key, mapping=facts)
@@ -73,5 +72,5 @@ def write_cancelled(
     if ttl > 0 and not off:
         with runtime.fence("cancel"):
             piggyback(pipeline, runtime).append(
-                lambda pipe: append_cancelled(pipe, runtime.keys, job.id, job.origin, now=time.time(), ttl=ttl)
+                lambda pipe: append_cancelled(pipe, runtime.keys, job.origin, job.id, ttl)
             )

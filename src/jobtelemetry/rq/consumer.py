@@ -16,8 +16,8 @@ from rq.job import Job
 from jobtelemetry import attributes, propagation
 from jobtelemetry.config import Config
 from jobtelemetry.events import ExecutionEvent
-from jobtelemetry.rq.forked_sdk import ForkedSdk
-from jobtelemetry.rq.horse_span import HorseSpan, RunTrace
+from jobtelemetry.forking.forked_sdk import ForkedSdk
+from jobtelemetry.forking.horse_span import HorseSpan, RunTrace
 from jobtelemetry.rq.run import Run
 from jobtelemetry.sinks.tracing import TracingSink, end_consumer, provider, start_consumer, traceparent
 
@@ -133,8 +133,9 @@ class _Attributes:
         if key not in kept and len(kept) >= attributes.MOST_ATTRIBUTES:
             return
         kept[key] = value
-        if self._run.pipe is not None and self._told < _MOST_TOLD:
-            self._told += self._run.pipe.tell_attribute(key, value)
+        horse = self._run.horse
+        if horse is not None and horse.pipe is not None and self._run.in_horse and self._told < _MOST_TOLD:
+            self._told += horse.pipe.tell(attributes={key: value})
 
 
 def carried(job: Job) -> Context:

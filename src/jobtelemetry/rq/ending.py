@@ -6,8 +6,8 @@ RQ do its part, in whose transaction :mod:`jobtelemetry.rq.recording` puts the r
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,19 +15,24 @@ from rq.job import Job
 from rq.worker import Worker
 from rq.worker.base import BaseWorker, WorkerStatus
 
-from jobtelemetry.outcomes import Cancel, Discard, Ending, State
-from jobtelemetry.ratelimit import detect
-from jobtelemetry.rq import cancel, labels
-from jobtelemetry.rq.arguments import argument
-from jobtelemetry.rq.parent import horse_said, tell_parent
-from jobtelemetry.rq.patch import Patches
-from jobtelemetry.rq.run import Run, current_execution, ending, new_run, runs_of, verdict_of
-from jobtelemetry.rq.runtime import Runtime
+from jobtelemetry.outcomes import Cancel, Discard, Ending, State, verdict_in
+from jobtelemetry.rq import cancel, labels, settling
+from jobtelemetry.rq.attach import Call
+from jobtelemetry.rq.parent import tell_parent
+from jobtelemetry.rq.run import (
+    Run,
+    current_execution,
+    ended,
+    ending_of,
+    new_run,
+    note_verdict,
+    runs_of,
+    verdict_of,
+)
+from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.store.record import COUNTED, LATE
 
-Args = tuple[Any, ...]
-Kwargs = Mapping[str, Any]
-Wrapped = Callable[..., Any]
+log = logging.getLogger("jobtelemetry")
 
 
 class EndingHooks:
@@ -35,139 +40,142 @@ class EndingHooks:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._said_unseen = False
 
-    def attach(self, patches: Patches) -> None:
-        """Put the hooks in place for every worker class."""
-        patches.wrap(BaseWorker, "handle_exception", self.handle_exception)
-        patches.wrap(BaseWorker, "handle_job_success", self.handle_job_success)
-        patches.wrap(BaseWorker, "handle_job_retry", self.handle_job_retry)
-        patches.wrap(BaseWorker, "handle_job_failure", self.handle_job_failure)
-        # Up to 2.50 or so, sentry_sdk puts its own on the subclass; if it came first, ours would be passed by.
-        patches.wrap(Worker, "handle_exception", self.handle_exception)
-
-    def handle_exception(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
+    def handle_exception(self, call: Call, rq_worker: BaseWorker, job: Job, exc_info: tuple[Any, ...]) -> Any:
         """The exception that ends the execution; a ``Cancel`` is none, to RQ's log and handlers."""
         with self._runtime.fence("classify"):
-            job, *exc_info = args
             error = exc_info[1] if len(exc_info) > 1 else None
+            run = runs_of(rq_worker).get(job.id)
+            if run is not None and run.performance.began is None and verdict_in(error) is not None:
+                note_verdict(job, error)  # type: ignore[arg-type]  # of a Job class whose perform() does not call RQ's
             if isinstance(error, Cancel) and error is verdict_of(job):
                 return None
-            if run := runs_of(worker).get(job.id):
-                run.error = error
-                run.rate_limit = detect(error)
-        return wrapped(*args, **kwargs)
+            if run is not None:
+                run.performance.failed_of(error)
+        return call()
 
-    def handle_job_success(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
+    def handle_job_success(self, call: Call, rq_worker: BaseWorker, job: Job) -> Any:
         """The function returned."""
         run = None
         with self._runtime.fence("classify"):
-            run = self._run(worker, wrapped, args, kwargs)
-            run.begin_transaction(Ending.RETURNED)
-            run.repeats_left = argument(wrapped, args, kwargs, "job").repeats_left
-        with ending(run):
-            result = wrapped(*args, **kwargs)
-        return self._then_tell(worker, run, result)
+            run = self._run(rq_worker, job, None)
+            run.begin(Ending.RETURNED).repeats_left = job.repeats_left
+            self._look_for_unseen(job, run)
+        return self._written(call, rq_worker, run)
 
-    def handle_job_retry(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
+    def handle_job_retry(self, call: Call, rq_worker: BaseWorker, job: Job, retry: Any, execution: Any) -> Any:
         """The function returned a ``Retry``; beyond its maximum that is a failure."""
         run = None
         with self._runtime.fence("classify"):
-            job: Job = argument(wrapped, args, kwargs, "job")
-            most = argument(wrapped, args, kwargs, "retry").max
-            exhausted = bool(job.number_of_retries and job.number_of_retries >= most)
-            run = self._run(worker, wrapped, args, kwargs)
-            run.begin_transaction(
-                Ending.RETRIES_EXHAUSTED if exhausted else Ending.RETRY_RETURNED, will_retry=not exhausted
-            )
-        with ending(run):
-            result = wrapped(*args, **kwargs)
-        return self._then_tell(worker, run, result)
+            exhausted = bool(job.number_of_retries and job.number_of_retries >= retry.max)
+            run = self._run(rq_worker, job, execution)
+            run.begin(Ending.RETRIES_EXHAUSTED if exhausted else Ending.RETRY_RETURNED, will_retry=not exhausted)
+        return self._written(call, rq_worker, run)
 
-    def handle_job_failure(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
+    def handle_job_failure(self, call: Call, rq_worker: BaseWorker, job: Job, execution: Any) -> Any:
         """Everything else, also a horse that died, a job that was stopped or never got as far as running."""
         run = end_as_cancelled = None
         with self._runtime.fence("classify"):  # what the job chose holds even if nothing can be counted
-            job: Job = argument(wrapped, args, kwargs, "job")
             verdict = verdict_of(job)
             if isinstance(verdict, Discard) and job.retries_left:
                 job.retries_left = 0
             if isinstance(verdict, Cancel):
-                execution = argument(wrapped, args, kwargs, "execution")
-                end_as_cancelled = partial(cancel.end_execution, worker, job, execution, verdict, self._runtime)
+                end_as_cancelled = partial(cancel.end_execution, rq_worker, job, execution, verdict, self._runtime)
         with self._runtime.fence("label"):
-            if isinstance(worker, Worker) and not worker.is_horse:
+            if isinstance(rq_worker, Worker) and not rq_worker.is_horse:
                 labels.learn(job)  # only the horse has loaded the job
         with self._runtime.fence("classify"):
-            run = self._run(worker, wrapped, args, kwargs)
-            if horse_said(run, worker).get("state") == State.CANCELLED.value:
+            run = self._run(rq_worker, job, execution)
+            if run.horse is not None and not run.in_horse and run.horse.hear().get("state") == State.CANCELLED.value:
                 return None  # it died after RQ had been told; RQ would now fail the job
-            if run.error is not None:
+            if run.performance.error is not None:
                 end_as_cancelled = None  # something else has gone wrong since
             if end_as_cancelled is not None:
-                run.error = verdict
-                run.begin_transaction(Ending.CANCELLED)
+                run.begin(Ending.CANCELLED, error=verdict)
             else:
-                self._begin_failure(worker, job, run)
-        with ending(run):
+                self._begin_failure(rq_worker, job, run)
+        token = ending_of(run)
+        try:
             if end_as_cancelled is None or not end_as_cancelled():
                 with self._runtime.fence("classify"):
                     if end_as_cancelled is not None and run is not None:
-                        run.begin_transaction(Ending.RAISED, will_retry=bool(job.should_retry))
-                wrapped(*args, **kwargs)
-        self._then_tell(worker, run, None)
-        if run is not None and run.ending is Ending.STUCK:
-            runs_of(worker).pop(run.start.job_id, None)  # RQ's maintenance goes on with the next job
+                        run.begin(Ending.RAISED, will_retry=bool(job.should_retry), error=verdict)
+                call()
+        finally:
+            ended(token)
+        self._then_tell(rq_worker, run)
+        if run is not None and run.transaction is not None and run.transaction.ending is Ending.STUCK:
+            settling.forget(rq_worker, run.start.job_id)  # RQ's maintenance goes on with the next job
         return None
 
-    def _begin_failure(self, worker: BaseWorker, job: Job, run: Run) -> None:
-        verdict = verdict_of(job)
-        if worker._stopped_job_id == job.id:
-            run.begin_transaction(Ending.STOPPED)
+    def _begin_failure(self, rq_worker: BaseWorker, job: Job, run: Run) -> None:
+        if rq_worker._stopped_job_id == job.id:
+            run.begin(Ending.STOPPED)
             return
-        in_its_process = worker.is_horse or run.pipe is None
-        if run.error is None and in_its_process and run.ending is not Ending.RETRIES_EXHAUSTED:
-            run.error = sys.exc_info()[1]  # of a worker class whose own handle_exception does not call RQ's
-            run.rate_limit = detect(run.error)
-        if not run.start.execution_id:
+        done, before = run.performance, run.transaction.ending if run.transaction is not None else None
+        exhausted = before is Ending.RETRIES_EXHAUSTED  # up to RQ 2.12, handle_job_retry comes here
+        waits = isinstance(rq_worker, Worker) and not run.in_horse and done.began is None and not rq_worker.is_horse
+        if done.error is None and not waits and not exhausted:
+            done.failed_of(sys.exc_info()[1])  # of a worker class whose own handle_exception does not call RQ's
+        if run.made_up and done.began is None and done.error is None:
             kind = Ending.STUCK
-        elif run.error is not None:
-            kind = Ending.DISCARDED if run.error is verdict else Ending.RAISED
-        elif run.ending is Ending.RETRIES_EXHAUSTED:
-            kind = Ending.RETRIES_EXHAUSTED  # up to RQ 2.12, handle_job_retry comes here
+        elif done.error is not None:
+            kind = Ending.DISCARDED if done.error is verdict_of(job) else Ending.RAISED
+        elif exhausted:
+            kind = Ending.RETRIES_EXHAUSTED
+        elif waits:
+            kind = Ending.HORSE_EXITED if run.horse is not None and run.horse.exited else Ending.HORSE_KILLED
         else:
-            waits = isinstance(worker, Worker) and not worker.is_horse  # the parent of a horse
-            died = Ending.HORSE_EXITED if run.exited else Ending.HORSE_KILLED
-            kind = died if waits else Ending.RAISED
-        run.begin_transaction(kind, will_retry=bool(job.should_retry))
+            kind = Ending.RAISED
+        again = kind is not Ending.RETRIES_EXHAUSTED and bool(job.should_retry)
+        run.begin(kind, will_retry=again or done.put_back, error=done.error)
 
-    def _run(self, worker: BaseWorker, wrapped: Wrapped, args: Args, kwargs: Kwargs) -> Run:
-        """The run of a job; one without an execution where RQ never got as far as creating one."""
-        job: Job = argument(wrapped, args, kwargs, "job")
-        runs = runs_of(worker)
-        if job.id not in runs:
-            execution = argument(wrapped, args, kwargs, "execution")
-            if execution is None and worker.get_state() == WorkerStatus.BUSY:
-                execution = current_execution(worker, job)
-            # With one, our own start went wrong, or the job itself has instrumented its worker.
-            runs[job.id] = new_run(
-                job,
-                worker.name,
-                "" if execution is None else str(execution.id),
-                self._runtime.config.source_label,
-                started_at=None if execution is None else execution.created_at.timestamp(),
+    def _look_for_unseen(self, job: Job, run: Run) -> None:
+        """A verdict that a Job class's own ``perform`` returned, where nobody can act on it any more."""
+        if run.performance.began is None and not self._said_unseen and verdict_in(getattr(job, "_result", None)):
+            self._said_unseen = True
+            log.warning(
+                "this Job class returns Cancel or Discard past jobtelemetry, and RQ finishes the job: raise it "
+                "instead, or call Job.perform",
+                extra={"job_class": type(job).__qualname__, "job_id": job.id},
             )
+
+    def _run(self, rq_worker: BaseWorker, job: Job, execution: Any) -> Run:
+        """The run of a job; one without an execution where RQ never got as far as creating one."""
+        runs = runs_of(rq_worker)
+        if job.id not in runs:
+            if execution is None and rq_worker.get_state() == WorkerStatus.BUSY:
+                execution = current_execution(rq_worker, job)
+            # With one, our own start went wrong, or the job itself has instrumented its worker.
+            execution_id = "" if execution is None else str(execution.id)
+            account = self._runtime.keys.account(rq_worker.key)
+            created_at = None if execution is None else execution.created_at
+            extra_labels = self._runtime.config.extra_labels
+            runs[job.id] = new_run(job, rq_worker.name, account, execution_id, extra_labels, created_at)
         return runs[job.id]
 
-    def _then_tell(self, worker: BaseWorker, run: Run | None, result: Any) -> Any:
+    def _written(self, call: Call, rq_worker: BaseWorker, run: Run | None) -> Any:
+        token = ending_of(run)
+        try:
+            result = call()
+        finally:
+            ended(token)
+        self._then_tell(rq_worker, run)
+        return result
+
+    def _then_tell(self, rq_worker: BaseWorker, run: Run | None) -> None:
         """Tell the sinks of an ending that we counted, and the parent that it need not ask."""
         with self._runtime.fence("tell"):
-            if run is not None and run.event is not None:
-                if run.answer == COUNTED and not run.told:
-                    run.told = True  # up to RQ 2.7, handle_job_retry ends in handle_job_failure
-                    self._runtime.tell(run.event)
-                if run.pipe is not None and worker.is_horse:
+            done = run.transaction if run is not None else None
+            if run is None or done is None or done.event is None:
+                return
+            if done.answer == COUNTED and not run.told:
+                run.told = True  # up to RQ 2.7, handle_job_retry ends in handle_job_failure
+                self._runtime.sinks.tell(done.event)
+            if run.in_horse:
+                if run.horse is not None:
                     tell_parent(run, self._runtime)
-                    self._runtime.flush()
-                elif run.pipe is None and run.answer != LATE:
-                    self._runtime.spans.end(run, run.event)
-        return result
+                self._runtime.sinks.flush()
+            elif run.horse is None and done.answer != LATE and not rq_worker.__dict__.get(OFF):
+                self._runtime.spans.end(run, done.event)

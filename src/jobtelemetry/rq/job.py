@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
 from itertools import chain
 from typing import Any
 
 from rq.job import Job, JobStatus
 
-from jobtelemetry.outcomes import Cancel, Discard
+from jobtelemetry.clock import monotonic
+from jobtelemetry.outcomes import Cancel, Discard, verdict_in
 from jobtelemetry.rq import labels
-from jobtelemetry.rq.arguments import argument
-from jobtelemetry.rq.patch import Patches
+from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.piggyback import piggyback
-from jobtelemetry.rq.run import forget_verdict, note_verdict
+from jobtelemetry.rq.run import Run, forget_verdict, note_verdict
 from jobtelemetry.rq.runtime import Runtime
 from jobtelemetry.store.keys import JOB_REPORT_FIELD
 from jobtelemetry.store.record import append_cancelled_unstarted
 
-Args = tuple[Any, ...]
-Kwargs = Mapping[str, Any]
-Wrapped = Callable[..., Any]
-
 _UNSTARTED = {"created", "queued", "scheduled", "deferred", "ready_to_enqueue", "rate_limited"}
 _PERFORMING = "_jobtelemetry_performing"
+_RUN = "_jobtelemetry_run"
 #: A job that is deleted while it runs must not leave a hash of one field.
 _NOTE = "return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1], unpack(ARGV))"
 
 _cancelling: ContextVar[Job | None] = ContextVar("jobtelemetry_cancelling", default=None)
+
+#: What this process performs just now, by job id.
+_performing: dict[str, Run] = {}
+
+
+@contextmanager
+def running_here(job: Job, run: Run | None) -> Iterator[None]:
+    """While this lasts, the job is performed in this process."""
+    if run is None:
+        yield
+        return
+    meet(job, run)
+    _performing[job.id] = run
+    try:
+        yield
+    finally:
+        _performing.pop(job.id, None)
+
+
+def meet(job: Job, run: Run) -> None:
+    """The run that this job object is performed in."""
+    job.__dict__[_RUN] = run
+
+
+def note_put_back(job: Job) -> None:
+    """A job is put on a queue. If it is one that has just failed here, it was not given up."""
+    run = _performing.get(job.id)
+    if run is not None and run.performance.returned is False:
+        run.performance.put_back = True
 
 
 class JobHooks:
@@ -39,49 +64,43 @@ class JobHooks:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def attach(self, patches: Patches) -> None:
-        """Put the hooks in place."""
-        for name, hook in (
-            ("create", self.create),
-            ("to_dict", self.to_dict),
-            ("restore", self.restore),
-            ("perform", self.perform),
-            ("cancel", self.cancel),
-            ("set_status", self.set_status),
-        ):
-            patches.wrap(Job, name, hook)
-        patches.replace(Job, "func", property(partial(self.load, vars(Job)["func"].fget)))
-
-    def create(self, wrapped: Wrapped, cls: type[Job], args: Args, kwargs: Kwargs) -> Any:
+    def create(self, call: Call, cls: type[Job], func: Any) -> Any:
         """A producer makes a job, and knows its function."""
-        job = wrapped(*args, **kwargs)
+        job = call()
         with self._runtime.fence("label"):
-            labels.note(job, argument(wrapped, args, kwargs, "func"))
+            labels.note(job, func)
         return job
 
-    def to_dict(self, wrapped: Wrapped, job: Job, args: Args, kwargs: Kwargs) -> Any:
+    def to_dict(self, call: Call, job: Job) -> Any:
         """A job is saved; once it is more than created, its label is saved with it."""
-        saved = wrapped(*args, **kwargs)
+        saved = call()
         with self._runtime.fence("label"):
             if job.get_status(refresh=False) != JobStatus.CREATED:
                 saved.update(labels.fields(job))
         return saved
 
-    def restore(self, wrapped: Wrapped, job: Job, args: Args, kwargs: Kwargs) -> Any:
+    def restore(self, call: Call, job: Job, raw_data: Any) -> Any:
         """A job is loaded, and its label with it; its arguments are not."""
-        result = wrapped(*args, **kwargs)
+        result = call()
         with self._runtime.fence("label"):
-            labels.restore(job, argument(wrapped, args, kwargs, "raw_data"))
+            labels.restore(job, raw_data)
         return result
 
-    def perform(self, wrapped: Wrapped, job: Job, args: Args, kwargs: Kwargs) -> Any:
+    def execute(self, call: Call, job: Job) -> Any:
         """The job's function runs. What it says with ``Cancel`` or ``Discard``, raised or returned, is noted."""
         forget_verdict(job)
         job.__dict__[_PERFORMING] = True
+        run: Run | None = job.__dict__.get(_RUN)
+        done = run.performance if run is not None else None
+        if done is not None:
+            done.began = monotonic()
+        returned = False
         try:
-            result = wrapped(*args, **kwargs)
-            if isinstance(result, (Cancel, Discard)):
-                raise result
+            result = call()
+            verdict = verdict_in(result)
+            if verdict is not None:
+                raise verdict
+            returned = True
         except (Cancel, Discard) as verdict:
             note_verdict(job, verdict)
             if isinstance(verdict, Cancel):
@@ -89,49 +108,51 @@ class JobHooks:
             raise
         finally:
             job.__dict__.pop(_PERFORMING, None)
+            if done is not None and run is not None:
+                done.ended, done.returned = monotonic(), returned
+                if run.in_horse and run.horse is not None:
+                    with self._runtime.fence("tell"):
+                        run.horse.tell_performed(returned)
         return result
 
-    def load(self, wrapped: Wrapped, job: Job) -> Any:
+    def load(self, call: Call, job: Job) -> Any:
         """The job's function is imported; what it says of itself is noted for those who never load the job."""
-        function = wrapped(job)
-        with self._runtime.fence("label"):
-            if job.__dict__.get(_PERFORMING):
+        function = call()
+        if job.__dict__.get(_PERFORMING):
+            with self._runtime.fence("label"):
                 news = labels.note_loaded(job)
                 if labels.note_report(job, function):
                     news[JOB_REPORT_FIELD] = labels.report(job)
                 note_in_hash(job, news)
         return function
 
-    def cancel(self, wrapped: Wrapped, job: Job, args: Args, kwargs: Kwargs) -> Any:
+    def cancel(self, call: Call, job: Job) -> Any:
         """Somebody cancels a job."""
         token = _cancelling.set(job)
         try:
-            return wrapped(*args, **kwargs)
+            return call()
         finally:
             _cancelling.reset(token)
 
-    def set_status(self, wrapped: Wrapped, job: Job, args: Args, kwargs: Kwargs) -> Any:
+    def set_status(self, call: Call, job: Job, status: Any, pipeline: Any) -> Any:
         """In ``Job.cancel``, the transaction in which a job that never ran becomes cancelled."""
         before = job.get_status(refresh=False) if _cancelling.get() is job else None
-        result = wrapped(*args, **kwargs)
-        if before is not None:
+        result = call()
+        if before is not None and pipeline is not None and status == JobStatus.CANCELED:
             with self._runtime.fence("cancel"):
-                pipeline = argument(wrapped, args, kwargs, "pipeline")
-                status = argument(wrapped, args, kwargs, "status")
-                if pipeline is not None and status == JobStatus.CANCELED and str(before.value) in _UNSTARTED:
+                if str(before.value) in _UNSTARTED:
                     self._append_unstarted(job, pipeline)
         return result
 
     def _append_unstarted(self, job: Job, pipeline: Any) -> None:
-        source = source_of(job, self._runtime)
+        extra = labels.extra_of(job, self._runtime.config.extra_labels)
         piggyback(pipeline, self._runtime).append(
             lambda pipe: append_cancelled_unstarted(
                 pipe,
                 self._runtime.keys,
                 labels.of_waiting_job(job),
                 job.origin,
-                source,
-                now=time.time(),
+                extra,
                 limits=self._runtime.limits,
             )
         )
@@ -141,10 +162,3 @@ def note_in_hash(job: Job, fields: Mapping[str, str]) -> None:
     """Write fields into the hash of a job that is there."""
     if fields:
         job.connection.eval(_NOTE, 1, job.key, *chain.from_iterable(fields.items()))
-
-
-def source_of(job: Job, runtime: Runtime) -> str:
-    """The optional source label of a job: ``job.meta["source"]``, where that label is switched on."""
-    if not runtime.config.source_label or not isinstance(job.meta, dict):
-        return ""
-    return str(job.meta.get("source") or "")

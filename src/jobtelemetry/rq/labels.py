@@ -20,7 +20,7 @@ from rq.job import UNEVALUATED, Job
 
 from jobtelemetry.options import options_of
 from jobtelemetry.store.keys import JOB_ATTEMPT_FIELD, JOB_DUE_FIELD, JOB_REPORT_FIELD, JOB_WORKER_FIELD
-from jobtelemetry.text import attribute, label_text
+from jobtelemetry.text import attribute, label_text, text_of
 
 #: The label as long as nobody knows better.
 UNKNOWN = "unknown"
@@ -111,6 +111,13 @@ def note_report(job: Job, function: Any) -> bool:
 def report(job: Job) -> str:
     """What the job's decorator says about reporting, as far as this process knows; empty for nothing."""
     return str(job.__dict__.get(_REPORT) or "")
+
+
+def extra_of(job: Job, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The extra labels that a job carries in ``job.meta``, in the order of the setting."""
+    if not names or not isinstance(job.meta, dict):
+        return ()
+    return tuple((name, text_of(job.meta[name])) for name in names if job.meta.get(name) not in (None, ""))
 
 
 def note_due(job: Job, due: float | None) -> None:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from importlib import metadata
 from typing import Any
 
-from rq import worker_registration
-from rq.utils import utcformat
+from rq.version import VERSION
 from rq.worker.base import BaseWorker
 
-from jobtelemetry.rq.arguments import argument
-from jobtelemetry.rq.patch import Patches
+from jobtelemetry._version import __version__
+from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
 from jobtelemetry.rq.probe import probe, remedy
 from jobtelemetry.rq.runtime import OFF, Runtime, log
 from jobtelemetry.sinks import sentry
 from jobtelemetry.sinks.tracing import provider
-from jobtelemetry.store.reconcile import forget_gone_workers, reconcile
-
-Args = tuple[Any, ...]
-Kwargs = Mapping[str, Any]
-Wrapped = Callable[..., Any]
+from jobtelemetry.store.books import append_fold, append_register, registered, retire_idle
+from jobtelemetry.store.reconcile import reconcile, tidy
 
 
 class LifecycleHooks:
@@ -29,98 +26,109 @@ class LifecycleHooks:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def attach(self, patches: Patches) -> None:
-        """Put the hooks in place."""
-        patches.wrap(BaseWorker, "bootstrap", self.bootstrap)
-        patches.wrap(BaseWorker, "run_maintenance_tasks", self.run_maintenance_tasks)
-        patches.wrap(BaseWorker, "teardown", self.teardown)
-        patches.wrap(worker_registration, "register", self.register)
-        patches.wrap(worker_registration, "unregister", self.unregister)
-
-    def bootstrap(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
+    def bootstrap(self, call: Call, rq_worker: BaseWorker) -> Any:
         """A worker starts; find out whether it can be recorded before it runs a job."""
         with self._runtime.fence("probe"):
-            self._probe(worker)
-        return wrapped(*args, **kwargs)
+            self._probe(rq_worker)
+        return call()
 
-    def _probe(self, worker: BaseWorker) -> None:
-        problem = probe(worker.connection, self._runtime.keys)
-        if problem and problem == worker.__dict__.get(OFF):
+    def _probe(self, rq_worker: BaseWorker) -> None:
+        problem = self._runtime.off or probe(rq_worker.connection, self._runtime.keys)
+        if problem and problem == rq_worker.__dict__.get(OFF):
             return  # said before
         if problem:
             log.error(
                 "jobtelemetry cannot record the jobs of this RQ worker; it runs them uninstrumented",
-                extra={"rq_worker": worker.name, "problem": problem},
+                extra={"rq_worker": rq_worker.name, "problem": problem},
             )
-            worker.log.error(
+            rq_worker.log.error(
                 "Worker %s: jobtelemetry cannot record jobs and is off for this worker: %s. What to do: %s",
-                worker.name,
+                rq_worker.name,
                 problem,
                 remedy(problem),
             )
-            worker.__dict__[OFF] = problem
+            rq_worker.__dict__[OFF] = problem
             self._runtime.suspend()
             sentry.decide(False)
             return
         self._runtime.resume()
-        if worker.__dict__.pop(OFF, None):
+        if rq_worker.__dict__.pop(OFF, None):
             sentry.decide(True)
-            log.warning("jobtelemetry can record the jobs of this RQ worker again", extra={"rq_worker": worker.name})
-            pipe = worker.connection.pipeline()
-            self._mark(worker, pipe)
+            log.warning("jobtelemetry can record the jobs of this RQ worker again", extra={"rq_worker": rq_worker.name})
+            pipe = rq_worker.connection.pipeline()
+            self._mark(rq_worker, pipe)
             pipe.execute()
 
-    def register(self, wrapped: Wrapped, module: Any, args: Args, kwargs: Kwargs) -> Any:
-        """RQ registers a worker; ours is marked as instrumented in the same transaction."""
-        result = wrapped(*args, **kwargs)
-        with self._runtime.fence("register"):
-            worker = argument(wrapped, args, kwargs, "worker")
-            pipeline = argument(wrapped, args, kwargs, "pipeline")
-            if pipeline is not None and not worker.__dict__.get(OFF):
-                self._mark(worker, pipeline)
+    def register(self, call: Call, rq_worker: BaseWorker, pipeline: Any) -> Any:
+        """RQ registers a worker; its account is opened and its hash marked in the same transaction."""
+        result = call()
+        if pipeline is not None:
+            with self._runtime.fence("register"):
+                if not rq_worker.__dict__.get(OFF):
+                    self._mark(rq_worker, pipeline)
+                elif self._runtime.off:
+                    pipeline.hset(rq_worker.key, "jobtelemetry", json.dumps(versions() | {"missing": "hooks"}))
         return result
 
-    def _mark(self, worker: BaseWorker, pipeline: Any) -> None:
-        birth = utcformat(worker.birth_date) if worker.birth_date else ""
+    def _mark(self, rq_worker: BaseWorker, pipeline: Any) -> None:
+        def on_reply(reply: Any) -> None:
+            known, fault = registered(reply)
+            self._runtime.saw(known)
+            if fault:
+                self._runtime.note_error("register", fault)
+
         piggyback(pipeline, self._runtime).append(
-            lambda pipe: pipe.hset(self._runtime.keys.instrumented, worker.name, birth)
+            lambda pipe: append_register(
+                pipe, self._runtime.keys, rq_worker.key, json.dumps(versions()), known=self._runtime.known
+            ),
+            on_reply,
         )
 
-    def unregister(self, wrapped: Wrapped, module: Any, args: Args, kwargs: Kwargs) -> Any:
-        """RQ forgets a worker, and so do we."""
-        result = wrapped(*args, **kwargs)
-        with self._runtime.fence("register"):
-            worker = argument(wrapped, args, kwargs, "worker")
-            pipeline = argument(wrapped, args, kwargs, "pipeline")
-            if pipeline is not None and not worker.__dict__.get(OFF):
+    def unregister(self, call: Call, rq_worker: BaseWorker, pipeline: Any) -> Any:
+        """RQ forgets a worker, and its account goes into that of the departed."""
+        result = call()
+        if pipeline is not None and not rq_worker.__dict__.get(OFF):
+            with self._runtime.fence("register"):
                 piggyback(pipeline, self._runtime).append(
-                    lambda pipe: pipe.hdel(self._runtime.keys.instrumented, worker.name)
+                    lambda pipe: append_fold(pipe, self._runtime.keys, rq_worker.key)
                 )
         return result
 
-    def run_maintenance_tasks(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
+    def run_maintenance_tasks(self, call: Call, rq_worker: BaseWorker) -> Any:
         """RQ cleans up after others; before that, count what they did not."""
         with self._runtime.fence("reconcile"):
-            if worker.__dict__.get(OFF):
-                self._probe(worker)
-            if not worker.__dict__.get(OFF):
-                for event in reconcile(worker.connection, self._runtime.keys, self._runtime.limits):
-                    self._runtime.tell(event)
-                forget_gone_workers(worker.connection, self._runtime.keys)
+            if rq_worker.__dict__.get(OFF) and not self._runtime.off:
+                self._probe(rq_worker)
+            if not rq_worker.__dict__.get(OFF):
+                connection, keys = rq_worker.connection, self._runtime.keys
+                for event in reconcile(connection, keys, self._runtime.limits):
+                    self._runtime.sinks.tell(event)
+                tidy(connection, keys)
+                if days := self._runtime.config.retire_after:
+                    retire_idle(connection, keys, seconds=days * 86_400)
         with self._runtime.fence("flush"):
-            if not worker.__dict__.get(OFF):
-                write_own_errors(worker.connection, self._runtime)
-        return wrapped(*args, **kwargs)
+            if not rq_worker.__dict__.get(OFF):
+                write_own_errors(rq_worker.connection, self._runtime)
+        return call()
 
-    def teardown(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
+    def teardown(self, call: Call, rq_worker: BaseWorker) -> Any:
         """A worker ends, and what it has reported is sent."""
         try:
-            return wrapped(*args, **kwargs)
+            return call()
         finally:
             with self._runtime.fence("flush"):
-                if not worker.is_horse:
-                    self._runtime.flush()
+                if not rq_worker.is_horse:
+                    self._runtime.sinks.flush()
                     self._runtime.spans.sdk.flush(provider())
             with self._runtime.fence("flush"):
-                if not worker.is_horse and not worker.__dict__.get(OFF):
-                    write_own_errors(worker.connection, self._runtime)
+                if not rq_worker.is_horse and not rq_worker.__dict__.get(OFF):
+                    write_own_errors(rq_worker.connection, self._runtime)
+
+
+def versions() -> dict[str, str]:
+    """What the mark in an RQ worker's hash says of it."""
+    return {
+        "jobtelemetry": __version__,
+        "rq": VERSION,
+        "redis": metadata.version("redis"),
+    }

@@ -20,8 +20,10 @@ from jobtelemetry.rq.runtime import Runtime
 from jobtelemetry.store.record import append_own_errors
 
 _COMMAND_NUMBER = re.compile(r"Command # (\d+) ")
-#: Worker, queue and source.
-Labels = tuple[str, str, str]
+#: Worker, queue and the extra labels.
+Labels = tuple[str, str, tuple[tuple[str, str], ...]]
+#: What makes a command when the transaction is complete, from the commands that it has.
+Late = Callable[[list[Any]], tuple[Any, ...]]
 
 _ATTRIBUTE = "_jobtelemetry_piggyback"
 
@@ -44,6 +46,7 @@ class Piggyback:
         self._runtime = runtime
         self._execute = pipeline.execute
         self._ours: list[tuple[Any, Callable[[Any], None] | None, Callable[[], None] | None]] = []
+        self._late: list[tuple[Any, Late]] = []
         self._tally: list[tuple[Labels, Any]] = []
         self._append_tally: Callable[[Piggyback, Counter[Labels]], None] | None = None
 
@@ -79,6 +82,45 @@ class Piggyback:
         self._ours.append((self._pipeline.command_stack[-1], on_reply, on_rebuild))
         return True
 
+    def append_late(
+        self,
+        make: Late,
+        on_reply: Callable[[Any], None],
+        on_rebuild: Callable[[], None] | None = None,
+    ) -> bool:
+        """Append a command here that is made when the transaction is executed, and knows what else is in it.
+
+        Returns:
+            Whether it was appended.
+        """
+        if not self.buffers:
+            return self.append(lambda pipe: pipe.execute_command(*make([])), on_reply, on_rebuild)
+        if not self.append(lambda pipe: pipe.execute_command("PING"), on_reply, on_rebuild):
+            return False
+        self._late.append((self._pipeline.command_stack[-1], make))
+        return True
+
+    def _make_late(self) -> None:
+        """Put the commands in their places; one that cannot be made is left out."""
+        late, self._late = self._late, []
+        for placeholder, make in late:
+            stack = self._pipeline.command_stack
+            place = next((number for number, command in enumerate(stack) if command is placeholder), None)
+            if place is None:  # of a transaction that RQ gave up
+                continue
+            mine = next((ours for ours in self._ours if ours[0] is placeholder), None)
+            made = None
+            with self._runtime.fence("record"):
+                made = (make(stack), placeholder[1])
+            if mine is not None:
+                self._ours.remove(mine)
+            if made is None:
+                del stack[place]
+            else:
+                stack[place] = made
+                if mine is not None:
+                    self._ours.append((made, *mine[1:]))
+
     def _permitted(self) -> bool:
         """Try again what Redis has refused, by ourselves: RQ's transaction is not for trying."""
         problem = probe(Redis(connection_pool=self._pipeline.connection_pool), self._runtime.keys)
@@ -100,8 +142,12 @@ class Piggyback:
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         """What ``pipeline.execute`` would do and return without us."""
-        with self._runtime.fence("enqueue"):
-            self._flush_tally()
+        if self._tally:
+            with self._runtime.fence("enqueue"):
+                self._flush_tally()
+        if self._late:
+            with self._runtime.fence("record"):
+                self._make_late()
         with self._runtime.fence("record"):
             self._flush_own_errors()
         ours, self._ours = self._ours, []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -13,21 +13,15 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, TracerProvider
 from rq.job import Job
 from rq.queue import Queue
-from rq.registry import BaseRegistry, CanceledJobRegistry
-from rq.repeat import Repeat
+from rq.registry import CanceledJobRegistry
 
 from jobtelemetry import propagation
+from jobtelemetry.forking.horse_span import HorseSpan
 from jobtelemetry.rq import labels
-from jobtelemetry.rq.arguments import argument
+from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.consumer import carried
-from jobtelemetry.rq.horse_span import HorseSpan
-from jobtelemetry.rq.patch import Patches
 from jobtelemetry.rq.runtime import Runtime
 from jobtelemetry.sinks.tracing import message_attributes, provider, tracer_of
-
-Args = tuple[Any, ...]
-Kwargs = Mapping[str, Any]
-Wrapped = Callable[..., Any]
 
 #: Marks a job that was loaded from Redis: RQ moving it on is no new message.
 _LOADED = "_jobtelemetry_loaded"
@@ -44,72 +38,57 @@ class ProducerHooks:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def attach(self, patches: Patches) -> None:
-        """Put the hooks in place."""
-        patches.wrap(Queue, "enqueue_job", self.enqueue)
-        patches.wrap(Queue, "schedule_job", self.schedule)
-        patches.wrap(Queue, "_enqueue_job", self.enqueue_again)
-        patches.wrap(Queue, "_enqueue_rate_limited_job", self.enqueue_again)
-        patches.wrap(Queue, "enqueue_many", self.enqueue_many)
-        patches.wrap(Queue, "create_job", self.create_in_batch)
-        patches.wrap(BaseRegistry, "requeue", self.again)
-        patches.wrap(Repeat, "schedule", self.again)
-        patches.wrap(Job, "restore", self.restore)
-
-    def restore(self, wrapped: Wrapped, job: Job, args: Args, kwargs: Kwargs) -> Any:
+    def restore(self, call: Call, job: Job) -> Any:
         """A job is loaded."""
         job.__dict__[_LOADED] = True
-        return wrapped(*args, **kwargs)
+        return call()
 
-    def again(self, wrapped: Wrapped, owner: Any, args: Args, kwargs: Kwargs) -> Any:
+    def again(self, call: Call, owner: Any, job_or_id: Any) -> Any:
         """A job that ran is sent once more, on purpose."""
-        with self._runtime.fence("enqueue"):
-            if isinstance(owner, CanceledJobRegistry):
-                job = argument(wrapped, args, kwargs, "job_or_id")
-                owner.connection.persist(
-                    job.key if isinstance(job, Job) else Job.key_for(job)
-                )  # it would expire waiting
+        if isinstance(owner, CanceledJobRegistry):
+            with self._runtime.fence("enqueue"):  # it would expire waiting
+                owner.connection.persist(job_or_id.key if isinstance(job_or_id, Job) else Job.key_for(job_or_id))
         token = _again.set(True)
         try:
-            return wrapped(*args, **kwargs)
+            return call()
         finally:
             _again.reset(token)
 
-    def enqueue(self, wrapped: Wrapped, queue: Queue, args: Args, kwargs: Kwargs) -> Any:
+    def repeat(self, call: Call, owner: Any) -> Any:
+        """A job that succeeded is sent once more, as its ``Repeat`` says."""
+        return self.again(call, owner, None)
+
+    def enqueue(self, call: Call, queue: Queue, job: Job) -> Any:
         """A job is put on a queue."""
-        with self._span(wrapped, queue, args, kwargs):
-            return wrapped(*args, **kwargs)
+        return self._in_span(call, queue, job, None)
 
-    def schedule(self, wrapped: Wrapped, queue: Queue, args: Args, kwargs: Kwargs) -> Any:
+    def schedule(self, call: Call, queue: Queue, job: Job, moment: datetime) -> Any:
         """A job is scheduled, or RQ schedules a retry of it."""
-        retry = False
-        with self._runtime.fence("trace"):
-            retry = getattr(argument(wrapped, args, kwargs, "job"), _LOADED, False) and not _again.get()
-        if retry:
-            return wrapped(*args, **kwargs)
-        with self._span(wrapped, queue, args, kwargs):
-            return wrapped(*args, **kwargs)
+        if job.__dict__.get(_LOADED) and not _again.get():
+            return call()
+        return self._in_span(call, queue, job, moment)
 
-    def enqueue_again(self, wrapped: Wrapped, queue: Queue, args: Args, kwargs: Kwargs) -> Any:
+    def enqueue_again(self, call: Call, queue: Queue, job: Job) -> Any:
         """RQ's way inside: a message of its own only where a job is sent once more on purpose."""
-        if not _again.get():
-            return wrapped(*args, **kwargs)
-        with self._span(wrapped, queue, args, kwargs):
-            return wrapped(*args, **kwargs)
+        return self._in_span(call, queue, job, None) if _again.get() else call()
+
+    def _in_span(self, call: Call, queue: Queue, job: Job, due: datetime | None) -> Any:
+        if provider() is None and not isinstance(trace.get_current_span(), HorseSpan):
+            return call()
+        with self._span(queue, job, due):
+            return call()
 
     @contextmanager
-    def _span(self, wrapped: Wrapped, queue: Queue, args: Args, kwargs: Kwargs) -> Iterator[None]:
+    def _span(self, queue: Queue, job: Job, due: datetime | None) -> Iterator[None]:
         """The PRODUCER span of one job, current while RQ enqueues it."""
-        job = None
         span = None
         with self._runtime.fence("trace"):
             source = provider()
-            job = argument(wrapped, args, kwargs, "job")
             if source is None:
                 if isinstance(trace.get_current_span(), HorseSpan):  # a spawned horse without an SDK
                     inject(job)
             elif _sending.get() is not job and _batch.get() is None:
-                span = self._start(source, queue, job, argument(wrapped, args, kwargs, "datetime"))
+                span = self._start(source, queue, job, due)
         if span is None:
             yield
             return
@@ -143,7 +122,7 @@ class ProducerHooks:
 
     # many at once
 
-    def enqueue_many(self, wrapped: Wrapped, queue: Queue, args: Args, kwargs: Kwargs) -> Any:
+    def enqueue_many(self, call: Call, queue: Queue) -> Any:
         """Several jobs are put on a queue: one ``create`` span for each, and one ``send`` span."""
         send = None
         with self._runtime.fence("trace"):
@@ -152,12 +131,12 @@ class ProducerHooks:
                 attributes = message_attributes("send", "send", queue.name)
                 send = tracer_of(source).start_span(f"send {queue.name}", kind=SpanKind.CLIENT, attributes=attributes)
         if send is None:
-            return wrapped(*args, **kwargs)
+            return call()
         outside = trace.get_current_span()
         token = _batch.set((send, outside))
         try:
             with trace.use_span(send):
-                jobs = wrapped(*args, **kwargs)
+                jobs = call()
                 with self._runtime.fence("trace"):
                     send.set_attribute("messaging.batch.message_count", len(jobs))
                 return jobs
@@ -166,9 +145,9 @@ class ProducerHooks:
             with self._runtime.fence("trace"):
                 send.end()
 
-    def create_in_batch(self, wrapped: Wrapped, queue: Queue, args: Args, kwargs: Kwargs) -> Any:
+    def create_in_batch(self, call: Call, queue: Queue) -> Any:
         """A job of several is made; it carries the context of its own ``create`` span."""
-        job = wrapped(*args, **kwargs)
+        job = call()
         with self._runtime.fence("trace"):
             batch, source = _batch.get(), provider()
             if batch is not None and source is not None:

@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from rq.defaults import DEFAULT_RESULT_TTL
 from rq.job import Job, JobStatus
 from rq.queue import Queue
 
+from jobtelemetry.clock import monotonic
 from jobtelemetry.outcomes import Cancel, Discard, Ending
-from jobtelemetry.ratelimit import detect
 from jobtelemetry.rq import labels
-from jobtelemetry.rq.arguments import argument
+from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.cancel import write_cancelled
-from jobtelemetry.rq.job import source_of
-from jobtelemetry.rq.patch import Patches
+from jobtelemetry.rq.job import meet, note_put_back
 from jobtelemetry.rq.piggyback import Labels, Piggyback, piggyback
-from jobtelemetry.rq.run import Run, new_run, verdict_of
+from jobtelemetry.rq.run import Run, made_up_id, new_run, verdict_of
 from jobtelemetry.rq.runtime import Runtime
-from jobtelemetry.store.record import COUNTED, append_enqueued, append_finish, finished
+from jobtelemetry.store.record import COUNTED, Booking, append_enqueued, append_finish, finished
 
-Args = tuple[Any, ...]
-Kwargs = Mapping[str, Any]
-Wrapped = Callable[..., Any]
+#: What the executions of synchronous queues are booked under: no RQ worker counts them.
+_SYNC = "sync"
 
 _entering: ContextVar[Job | None] = ContextVar("jobtelemetry_entering", default=None)
-_running_here: ContextVar[tuple[Job, Run] | None] = ContextVar("jobtelemetry_running_here", default=None)
+_running_sync: ContextVar[tuple[Job, Run] | None] = ContextVar("jobtelemetry_running_sync", default=None)
 
 
 class EnqueueHooks:
@@ -41,73 +36,50 @@ class EnqueueHooks:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def attach(self, patches: Patches) -> None:
-        """Put the hooks in place."""
-        patches.wrap(Queue, "_enqueue_async_job", self.enqueue)
-        patches.wrap(Queue, "_enqueue_rate_limited_job", self.enqueue)
-        patches.wrap(Queue, "push_job_id", self.push)
-        patches.wrap(Queue, "schedule_job", self.schedule)
-        try:
-            from rq.rate_limit import RateLimitRegistry
-        except ImportError:  # before RQ 3
-            return
-        patches.wrap(RateLimitRegistry, "add_to_rate_limited", self.push)
-
-    def enqueue(self, wrapped: Wrapped, queue: Queue, args: Args, kwargs: Kwargs) -> Any:
+    def enqueue(self, call: Call, queue: Queue, job: Job, unique: Any) -> Any:
         """A job is about to be put on the queue, at once or when its rate limit allows."""
-        job = None
-        unique = False
         with self._runtime.fence("enqueue"):
-            job = argument(wrapped, args, kwargs, "job")
-            unique = bool(argument(wrapped, args, kwargs, "unique"))
-            if job.get_status(refresh=False) != JobStatus.SCHEDULED and labels.due(job) is not None:
+            note_put_back(job)
+            if labels.due(job) is not None and job.get_status(refresh=False) != JobStatus.SCHEDULED:
                 labels.note_due(job, None)
         token = _entering.set(None if unique else job)
         try:
-            result = wrapped(*args, **kwargs)
+            result = call()
         finally:
             _entering.reset(token)
-        if unique and job is not None:  # RQ does that in a script of its own
+        if unique:  # RQ does that in a script of its own
             with self._runtime.fence("enqueue"):
                 pipe = queue.connection.pipeline(transaction=False)
-                self._append(piggyback(pipe, self._runtime), Counter([_labels(job, self._runtime)]))
+                self._append(piggyback(pipe, self._runtime), Counter([self._labels(job)]))
                 pipe.execute()
         return result
 
-    def push(self, wrapped: Wrapped, owner: Any, args: Args, kwargs: Kwargs) -> Any:
+    def push(self, call: Call, owner: Any, pipeline: Any) -> Any:
         """The command that puts it there."""
-        result = wrapped(*args, **kwargs)
+        result = call()
         job = _entering.get()
-        if job is not None:
+        if job is not None and pipeline is not None:
             with self._runtime.fence("enqueue"):
-                pipeline = argument(wrapped, args, kwargs, "pipeline")
-                if pipeline is not None:
-                    piggyback(pipeline, self._runtime).tally(_labels(job, self._runtime), self._append)
+                piggyback(pipeline, self._runtime).tally(self._labels(job), self._append)
         return result
 
     def _append(self, attached: Piggyback, counts: Counter[Labels]) -> None:
-        for labels_, number in counts.items():
+        for (worker, queue, extra), number in counts.items():
             attached.append(
-                lambda pipe, labels_=labels_, number=number: append_enqueued(  # type: ignore[misc]
-                    pipe,
-                    self._runtime.keys,
-                    *labels_,
-                    now=time.time(),
-                    limits=self._runtime.limits,
-                    number=number,
+                lambda pipe, worker=worker, queue=queue, extra=extra, number=number: append_enqueued(  # type: ignore[misc]
+                    pipe, self._runtime.keys, worker, queue, extra, limits=self._runtime.limits, number=number
                 )
             )
 
-    def schedule(self, wrapped: Wrapped, queue: Queue, args: Args, kwargs: Kwargs) -> Any:
+    def _labels(self, job: Job) -> Labels:
+        return labels.of_waiting_job(job), job.origin, labels.extra_of(job, self._runtime.config.extra_labels)
+
+    def schedule(self, call: Call, queue: Queue, job: Job, moment: datetime) -> Any:
         """A job is delayed; an intended delay is not waiting."""
         with self._runtime.fence("enqueue"):
-            moment: datetime = argument(wrapped, args, kwargs, "datetime")
-            labels.note_due(argument(wrapped, args, kwargs, "job"), moment.timestamp())
-        return wrapped(*args, **kwargs)
-
-
-def _labels(job: Job, runtime: Runtime) -> Labels:
-    return labels.of_waiting_job(job), job.origin, source_of(job, runtime)
+            note_put_back(job)
+            labels.note_due(job, moment.timestamp())
+        return call()
 
 
 class SynchronousHooks:
@@ -116,49 +88,44 @@ class SynchronousHooks:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def attach(self, patches: Patches) -> None:
-        """Put the hooks in place."""
-        patches.wrap(Queue, "run_sync", self.run_sync)
-        patches.wrap(Queue, "run_job", self.run_job)
-        patches.wrap(Job, "_handle_success", self.handle_success)
-        patches.wrap(Job, "_handle_failure", self.handle_failure)
-
-    def run_sync(self, wrapped: Wrapped, queue: Queue, args: Args, kwargs: Kwargs) -> Any:
+    def run_sync(self, call: Call, queue: Queue, job: Job) -> Any:
         """A job runs in the process that enqueued it."""
         here = None
         with self._runtime.fence("start"):
-            job: Job = argument(wrapped, args, kwargs, "job")
-            run = new_run(job, "sync", uuid4().hex, self._runtime.config.source_label)
+            run = new_run(job, _SYNC, _SYNC, made_up_id(), self._runtime.config.extra_labels)
             run.attempt = run.max_attempts = 1
-            run.performing_since = run.start.started_at
+            run.began = monotonic()
+            if run.ready_at is not None:
+                run.start = run.waited(run.start.started_at - run.ready_at)
+            meet(job, run)
             here = (job, run)
         entered = None
         with self._runtime.fence("trace"):
             if here is not None:
                 self._runtime.spans.start(here[1], here[0])
                 entered = self._runtime.spans.enter(here[1], here[0], in_horse=False)
-        token = _running_here.set(here)
+        token = _running_sync.set(here)
         try:
-            return wrapped(*args, **kwargs)
+            return call()
         finally:
-            _running_here.reset(token)
+            _running_sync.reset(token)
+            done = here[1].transaction if here is not None else None
             with self._runtime.fence("trace"):
                 if entered is not None:
                     self._runtime.spans.leave(entered, in_horse=False)
-                if here is not None and here[1].event is not None:
-                    self._runtime.spans.end(here[1], here[1].event)
-            if here is not None and here[1].event is not None and here[1].answer == COUNTED:
+                if here is not None and done is not None and done.event is not None:
+                    self._runtime.spans.end(here[1], done.event)
+            if done is not None and done.event is not None and done.answer == COUNTED:
                 with self._runtime.fence("tell"):
-                    self._runtime.tell(here[1].event)
+                    self._runtime.sinks.tell(done.event)
 
-    def run_job(self, wrapped: Wrapped, queue: Queue, args: Args, kwargs: Kwargs) -> Any:
+    def run_job(self, call: Call, queue: Queue, job: Job) -> Any:
         """What a ``Cancel`` means without a worker."""
         try:
-            return wrapped(*args, **kwargs)
+            return call()
         except Cancel as verdict:
             noted = None
             with self._runtime.fence("cancel"):
-                job: Job = argument(wrapped, args, kwargs, "job")
                 noted = verdict_of(job)
             if noted is not verdict:
                 raise
@@ -176,35 +143,38 @@ class SynchronousHooks:
                 raise verdict from error
             return job
 
-    def handle_success(self, wrapped: Wrapped, job: Job, args: Args, kwargs: Kwargs) -> Any:
+    def handle_success(self, call: Call, job: Job, pipeline: Any) -> Any:
         """RQ writes that the job finished."""
-        result = wrapped(*args, **kwargs)
-        with self._runtime.fence("record"):
-            self._append(job, argument(wrapped, args, kwargs, "pipeline"), Ending.RETURNED, None)
+        result = call()
+        if _running_sync.get() is not None:
+            with self._runtime.fence("record"):
+                self._append(job, pipeline, Ending.RETURNED, None)
         return result
 
-    def handle_failure(self, wrapped: Wrapped, job: Job, args: Args, kwargs: Kwargs) -> Any:
+    def handle_failure(self, call: Call, job: Job, pipeline: Any) -> Any:
         """RQ writes that the job failed."""
-        result = wrapped(*args, **kwargs)
-        error = sys.exc_info()[1]
-        ending = Ending.DISCARDED if isinstance(error, Discard) else Ending.RAISED
-        with self._runtime.fence("record"):
-            self._append(job, argument(wrapped, args, kwargs, "pipeline"), ending, error)
+        result = call()
+        if _running_sync.get() is not None:
+            error = sys.exc_info()[1]
+            ending = Ending.DISCARDED if isinstance(error, Discard) else Ending.RAISED
+            with self._runtime.fence("record"):
+                self._append(job, pipeline, ending, error)
         return result
 
     def _append(self, job: Job, pipeline: Any, ending: Ending, error: BaseException | None) -> None:
-        here = _running_here.get()
+        here = _running_sync.get()
         if here is None or here[0] is not job or pipeline is None:
             return
         run = here[1]
-        run.ending, run.error = ending, error
-        run.rate_limit = detect(error)
-        run.event = event = run.to_event(job)
+        done = run.begin(ending, error=error)
+        done.event = event = run.event(job, done)
 
         def on_reply(reply: Any) -> None:
-            run.answer, fault = finished(reply)
-            if fault:
-                self._runtime.note_error("record", fault)
+            said = finished(reply)
+            done.answer = said.answer
+            self._runtime.saw(said.known)
+            if said.fault:
+                self._runtime.note_error("record", said.fault)
 
         piggyback(pipeline, self._runtime).append(
             lambda pipe: append_finish(
@@ -212,9 +182,10 @@ class SynchronousHooks:
                 self._runtime.keys,
                 event,
                 job_key=job.key,
-                rq_worker_key=self._runtime.keys.rq_worker("sync"),
+                rq_worker_key=self._runtime.keys.rq_worker(_SYNC),
                 limits=self._runtime.limits,
-                token=False,
+                booking=Booking(),
+                known=self._runtime.known,
             ),
             on_reply,
         )

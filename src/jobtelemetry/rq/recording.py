@@ -2,95 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from rq.job import Job
+from rq.job import Job, JobStatus
+from rq.version import VERSION
 from rq.worker.base import BaseWorker
 
 from jobtelemetry.outcomes import Ending
-from jobtelemetry.rq.arguments import argument
-from jobtelemetry.rq.patch import Patches
-from jobtelemetry.rq.piggyback import Piggyback, piggyback
-from jobtelemetry.rq.run import Run, run_that_ends, runs_of
+from jobtelemetry.rq.attach import Call
+from jobtelemetry.rq.piggyback import piggyback
+from jobtelemetry.rq.run import Run, Transaction, run_that_ends, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
-from jobtelemetry.store.keys import WORKER_RECORDED_FIELD
-from jobtelemetry.store.record import append_finish, append_stuck, finished
+from jobtelemetry.store.keys import FAILED, SUCCEEDED
+from jobtelemetry.store.record import Booking, finish_command, finished
 
-Args = tuple[Any, ...]
-Kwargs = Mapping[str, Any]
-Wrapped = Callable[..., Any]
+#: Up to RQ 2.12 a final failure is written in two transactions: the job's state in the first, the worker's count after.
+_COUNTS_LATER = int(VERSION.partition(".")[0]) < 3
+_COLUMNS = {"successful_job_count": SUCCEEDED, "failed_job_count": FAILED}
+
+#: What a worker class that does not call RQ's has set the job's status to -> what happened.
+_BY_STATUS = {
+    JobStatus.FINISHED: Ending.RETURNED,
+    JobStatus.STOPPED: Ending.STOPPED,
+    JobStatus.CANCELED: Ending.CANCELLED,
+}
 
 
 class RecordingHooks:
-    """The hooks of ``BaseWorker`` in the transaction of an ending."""
+    """The hook of ``BaseWorker`` in the transaction of an ending."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def attach(self, patches: Patches) -> None:
-        """Put the hooks in place for every worker class."""
-        patches.wrap(BaseWorker, "increment_successful_job_count", self.increment_job_count)
-        patches.wrap(BaseWorker, "increment_failed_job_count", self.increment_job_count)
-        patches.wrap(BaseWorker, "cleanup_execution", self.cleanup_execution)
+    def cleanup_execution(self, call: Call, rq_worker: BaseWorker, job: Job, pipeline: Any) -> Any:
+        """RQ removes the execution, in the transaction of every ending; there our record goes.
 
-    def increment_job_count(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
-        """RQ counts an ending for its worker; the audit's count beside it must move with it."""
-        result = wrapped(*args, **kwargs)
-        with self._runtime.fence("audit"):
-            pipeline = argument(wrapped, args, kwargs, "pipeline")
-            run = run_that_ends()
-            if run is None or run.ending is None or pipeline is None:
-                pass
-            elif not run.appended:
-                run.rq_counts += 1
-            elif not run.answer:
-                _append_recorded(piggyback(pipeline, self._runtime), worker)
-                run.counted_after += 1
-            elif run.recorded:  # up to RQ 2.12, in the transaction before
-                _append_recorded(piggyback(pipeline, self._runtime), worker)
-        return result
+        Before RQ's part: whether RQ still has the execution is our second token.
+        """
+        with self._runtime.fence("record"):
+            run = runs_of(rq_worker).get(job.id)
+            if run is not None and not rq_worker.__dict__.get(OFF):
+                if run_that_ends() is run and run.transaction is not None:
+                    self._append(rq_worker, job, run, run.transaction, pipeline)
+                elif not run.recorded:
+                    self._append(rq_worker, job, run, _inferred(job, run), pipeline)
+        return call()
 
-    def cleanup_execution(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
-        """RQ removes the execution, in the transaction of every ending; there our record goes."""
-        with self._runtime.fence("record"):  # before RQ's part: whether RQ still has the execution is our second token
-            job: Job = argument(wrapped, args, kwargs, "job")
-            run = runs_of(worker).get(job.id)
-            if run is not None and run.ending is not None and not worker.__dict__.get(OFF):
-                execution = worker.__dict__.get("execution")  # up to RQ 2.12
-                self._append_record(worker, job, run, argument(wrapped, args, kwargs, "pipeline"), execution)
-        return wrapped(*args, **kwargs)
+    def _append(self, rq_worker: BaseWorker, job: Job, run: Run, ending: Transaction, pipeline: Any) -> None:
+        event = run.event(job, ending)
+        execution = rq_worker.__dict__.get("execution")  # up to RQ 2.12
+        run.transaction = ending
+        ending.event, ending.answer = event, ""
 
-    def _append_record(self, worker: BaseWorker, job: Job, run: Run, pipeline: Any, execution: Any) -> None:
-        event = run.to_event(job)
-        counted, run.rq_counts = run.rq_counts, 0
-        common: dict[str, Any] = {
-            "rq_worker_key": worker.key,
-            "limits": self._runtime.limits,
-            "counted_by_rq": counted,
-        }
-
-        def command(pipe: Any) -> Any:
-            if run.ending is Ending.STUCK:
-                return append_stuck(pipe, self._runtime.keys, event, **common)
-            return append_finish(pipe, self._runtime.keys, event, job_key=job.key, token=run.in_table, **common)
+        def make(stack: list[Any]) -> tuple[Any, ...]:
+            booking = _booked(rq_worker.key, stack)
+            if not booking.times and _COUNTS_LATER and run_that_ends() is run and ending.event is event:
+                booking = Booking.of(event.outcome.state)
+            return finish_command(
+                self._runtime.keys,
+                event,
+                job_key=job.key,
+                rq_worker_key=rq_worker.key,
+                limits=self._runtime.limits,
+                booking=booking,
+                stuck=ending.ending is Ending.STUCK,
+                known=self._runtime.known,
+            )
 
         def on_reply(reply: Any) -> None:
-            run.answer, fault = finished(reply)
-            if fault:
-                self._runtime.note_error("record", fault)
-            if run.counted_after and not run.recorded:  # it must show as unrecorded
-                worker.connection.hincrby(worker.key, WORKER_RECORDED_FIELD, -run.counted_after)
+            said = finished(reply)
+            ending.answer = said.answer
+            self._runtime.saw(said.known)
+            if said.fault:
+                self._runtime.note_error("record", said.fault)
 
         def on_rebuild() -> None:
             """Up to RQ 2.12, RQ forgets both while it builds the transaction, and would leave the execution behind."""
             if execution is not None:
-                worker.execution = execution
-            job.repeats_left = run.repeats_left
+                rq_worker.execution = execution
+            if ending.repeats_left is not None:
+                job.repeats_left = ending.repeats_left
 
-        run.event, run.answer, run.counted_after = event, "", 0
-        run.appended = piggyback(pipeline, self._runtime).append(command, on_reply, on_rebuild)
+        piggyback(pipeline, self._runtime).append_late(make, on_reply, on_rebuild)
 
 
-def _append_recorded(attached: Piggyback, worker: BaseWorker) -> None:
-    attached.append(lambda pipe: pipe.hincrby(worker.key, WORKER_RECORDED_FIELD, 1))
+def _booked(rq_worker_key: str, stack: Iterable[Any]) -> Booking:
+    """How RQ counts the ending for its worker: the commands of the transaction say it, whoever put them there."""
+    column, times = "", 0
+    for command, *_ in stack:
+        if len(command) == 4 and command[0] == "HINCRBY" and command[1] == rq_worker_key and command[2] in _COLUMNS:
+            column, times = _COLUMNS[command[2]], times + 1
+    return Booking(column, times) if times else Booking()
+
+
+def _inferred(job: Job, run: Run) -> Transaction:
+    """How a worker class that handles endings itself ends this one: by the status that it has given the job."""
+    status, done = job.get_status(refresh=False), run.performance
+    again = status in (JobStatus.QUEUED, JobStatus.SCHEDULED)
+    ending = _BY_STATUS.get(status)
+    if ending is None:
+        failed = done.error is not None or status == JobStatus.FAILED or done.returned is False
+        ending = Ending.RAISED if failed else Ending.RETRY_RETURNED if again else Ending.RETURNED
+    return run.begin(ending, will_retry=again, error=done.error)

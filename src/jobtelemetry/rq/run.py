@@ -1,23 +1,28 @@
-"""One execution as a process sees it: what is known at the start, what happened, and the event made of both."""
+"""One execution as a process sees it, by phase.
+
+What is fixed when it starts, what the job did, how RQ ends it, and what only the parent of a work-horse knows. A horse
+that was forked has a copy; what each phase is true for, the class of that phase says.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+import os
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from rq.job import Job
 
+from jobtelemetry.clock import monotonic, wall
 from jobtelemetry.events import ExecutionEvent
-from jobtelemetry.outcomes import Cancel, Discard, Ending, Outcome, classify
-from jobtelemetry.ratelimit import RateLimit
+from jobtelemetry.forking.horse_span import RunTrace, exception_facts
+from jobtelemetry.forking.pipe import HorsePipe
+from jobtelemetry.outcomes import Cancel, Discard, Ending, Found, Outcome, State, classify
+from jobtelemetry.ratelimit import RateLimit, detect
 from jobtelemetry.rq import labels
-from jobtelemetry.rq.horse import HorsePipe
-from jobtelemetry.rq.horse_span import RunTrace, exception_facts
-from jobtelemetry.store.record import AGAIN, COUNTED, LATE, Start
+from jobtelemetry.store.record import AGAIN, COUNTED, LATE, Start, Started
 from jobtelemetry.text import class_name, text_of
 
 _RUNS = "_jobtelemetry_runs"
@@ -27,92 +32,192 @@ _ending: ContextVar[Run | None] = ContextVar("jobtelemetry_ending", default=None
 
 
 @dataclass
-class Run:
-    """The facts of one execution, filled in as it goes. Forked work-horses inherit a copy.
+class Performance:
+    """What the job's function did, in the process that called it.
 
     Args:
-        start: What was known when it started.
-        max_attempts: How often RQ would run the job in all.
-        in_table: Whether the running table has it, so that its entry is the token.
-        attempt: 1-based; 0 as long as Redis has not said it.
-        pipe: From the horse to the parent; ``None`` where there is no horse.
-        performing_since: When the job's function was called, Unix time.
-        error: The exception that ended it.
+        began: When it was called, by the monotonic clock; ``None`` before.
+        ended: When it returned or raised.
+        returned: Whether it returned; ``None`` before.
+        error: The exception that ends the execution: the function's, or a callback's after it.
         rate_limit: What was found in it.
+        put_back: Whether somebody has put the job on a queue again since: an exception handler, a failure callback.
+    """
+
+    began: float | None = None
+    ended: float | None = None
+    returned: bool | None = None
+    error: BaseException | None = None
+    rate_limit: RateLimit | None = None
+    put_back: bool = False
+
+    def failed_of(self, error: BaseException | None) -> None:
+        """This is what went wrong."""
+        self.error, self.rate_limit = error, detect(error)
+
+    @property
+    def error_type(self) -> str:
+        """The class of the exception; empty without."""
+        return class_name(self.error) if self.error is not None else ""
+
+    @property
+    def message(self) -> str:
+        """The first line of what it says."""
+        return _first_line(self.error)
+
+
+@dataclass
+class Transaction:
+    """How RQ ends it, in the transaction that is being built; a new one for every ending that RQ tries.
+
+    Args:
         ending: What happened, before it is judged.
         will_retry: Whether RQ runs the job again.
-        signal: What killed the horse.
-        exited: Whether the horse ended by itself and was not killed.
-        rq_counts: Endings that RQ has added to its worker's counts in the transaction being built.
-        appended: Whether the transaction being built carries our record.
-        counted_after: Endings that RQ counts in that transaction after our record.
+        error: The exception that ended it.
+        rate_limit: What was found in it.
         repeats_left: What the job had before its success.
         event: What was recorded.
         answer: What Redis said to it.
-        told: Whether the sinks were told.
-        said: What the horse said, once the parent has heard it.
-        attributes: What the job added with ``set_attribute``.
-        trace: Its CONSUMER span; ``None`` where nothing is traced.
-        horse_gone: Whether RQ has seen the horse's end.
     """
 
-    start: Start
-    max_attempts: int = 0
-    in_table: bool = False
-    attempt: int = 0
-    pipe: HorsePipe | None = None
-    performing_since: float | None = None
+    ending: Ending
+    will_retry: bool = False
     error: BaseException | None = None
     rate_limit: RateLimit | None = None
-    ending: Ending | None = None
-    will_retry: bool = False
-    signal: int = 0
-    exited: bool = False
-    rq_counts: int = 0
-    appended: bool = False
-    counted_after: int = 0
     repeats_left: int | None = None
     event: ExecutionEvent | None = None
     answer: str = ""
-    told: bool = False
-    said: dict[str, Any] | None = None
-    attributes: dict[str, str | int | float | bool] = field(default_factory=dict)
-    trace: RunTrace | None = None
-    horse_gone: bool = False
 
     @property
     def recorded(self) -> bool:
         """Whether Redis has this ending, by us or by somebody before."""
         return self.answer in (COUNTED, LATE, AGAIN)
 
-    @property
-    def over(self) -> bool:
-        """Whether nothing more is to come of it."""
-        return self.horse_gone or (self.pipe is None and self.recorded)
-
-    def begin_transaction(self, ending: Ending, *, will_retry: bool = False) -> None:
-        """Note what is about to be written."""
-        self.ending, self.will_retry = ending, will_retry
-        self.rq_counts, self.appended = 0, False
-
     def outcome(self) -> Outcome:
         """The judgement on it."""
         error = self.error
         reason = error.reason if isinstance(error, (Cancel, Discard)) else ""
         error_type = class_name(error) if error is not None and self.ending is Ending.RAISED else ""
-        return classify(
-            self.ending or Ending.RETURNED, will_retry=self.will_retry, reason=reason, error_type=error_type
-        )
+        return classify(self.ending, will_retry=self.will_retry, reason=reason, error_type=error_type)
 
-    def to_event(self, job: Job) -> ExecutionEvent:
-        """The frozen event for every consumer."""
-        now = time.time()
-        began = self.performing_since or self.start.started_at
-        ended = job.ended_at.timestamp() if job.ended_at else now
-        if not began <= ended <= now:
-            ended = now  # of an earlier attempt
-        ready = self.start.ready_at
-        outcome = self.outcome()
+
+@dataclass
+class Horse:
+    """What waits for the end of a work-horse, in its parent; in the horse, its end of the pipe.
+
+    Args:
+        pipe: From the horse to the parent; ``None`` where the application's worker class forks by itself.
+        said: What the horse said, once the parent has heard it.
+        lives_on: Whether some process still holds the pipe after the horse's end: it forked, and the job goes on there.
+        signal: What killed the horse.
+        exited: Whether it ended by itself and was not killed.
+        gone: Whether RQ has seen its end.
+    """
+
+    pipe: HorsePipe | None = None
+    said: dict[str, Any] | None = None
+    lives_on: bool = False
+    signal: int = 0
+    exited: bool = False
+    gone: bool = False
+
+    def hear(self) -> dict[str, Any]:
+        """In the parent: what the horse said before it ended."""
+        if self.said is None:
+            if self.pipe is None:
+                return {}
+            self.said = self.pipe.receive()
+            self.lives_on = self.pipe.held
+        return self.said
+
+    def tell_performed(self, returned: bool) -> None:
+        """In the horse: the job's function has returned or raised, and RQ goes on from here."""
+        if self.pipe is not None:
+            self.pipe.tell(returned=returned)
+
+
+@dataclass
+class Run:
+    """One execution.
+
+    Args:
+        start: What was known when it started.
+        ready_at: When it could run, Unix time by the producer's clock; ``None`` if unknown.
+        home: The process that started it.
+        began: When that was, by the monotonic clock.
+        attempt: 1-based; 0 as long as Redis has not said it.
+        max_attempts: How often RQ would run the job in all.
+        in_table: Whether the running table has it.
+        trace: Its CONSUMER span; ``None`` where nothing is traced.
+        attributes: What the job added with ``set_attribute``.
+        performance: What the job did.
+        transaction: How RQ ends it; ``None`` before.
+        horse: What waits for its work-horse; ``None`` where there is none.
+        told: Whether the sinks were told.
+    """
+
+    start: Start
+    ready_at: float | None = None
+    home: int = field(default_factory=os.getpid)
+    began: float = field(default_factory=monotonic)
+    attempt: int = 0
+    max_attempts: int = 0
+    in_table: bool = False
+    trace: RunTrace | None = None
+    attributes: dict[str, str | int | float | bool] = field(default_factory=dict)
+    performance: Performance = field(default_factory=Performance)
+    transaction: Transaction | None = None
+    horse: Horse | None = None
+    told: bool = False
+
+    @property
+    def in_horse(self) -> bool:
+        """Whether this is another process than the one that started it."""
+        return os.getpid() != self.home
+
+    @property
+    def recorded(self) -> bool:
+        """Whether this process knows that Redis has its end."""
+        return self.transaction is not None and self.transaction.recorded
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to come of it."""
+        return self.recorded if self.horse is None else self.horse.gone
+
+    @property
+    def made_up(self) -> bool:
+        """Whether RQ created no execution for it."""
+        return not self.start.execution_id or self.start.execution_id.startswith(_MADE_UP)
+
+    def waited(self, seconds: float) -> Start:
+        """The start with a wait that nobody but this process knows."""
+        return replace(self.start, wait=max(0.0, seconds))
+
+    def started(self, said: Started) -> None:
+        """Redis has written its start."""
+        self.attempt, self.in_table = said.attempt, not said.fault
+        self.max_attempts = said.attempt + self.start.retries_left
+        if said.at is not None:
+            self.start = replace(self.start, started_at=said.at, wait=said.wait)
+
+    def begin(self, ending: Ending, *, will_retry: bool = False, error: BaseException | None = None) -> Transaction:
+        """RQ is about to write its end."""
+        limit = self.performance.rate_limit if error is self.performance.error else detect(error)
+        self.transaction = Transaction(ending, will_retry, error, limit)
+        return self.transaction
+
+    def event(self, job: Job, transaction: Transaction | None = None) -> ExecutionEvent:
+        """The frozen event for every consumer.
+
+        Args:
+            transaction: How it ends; without, only what is known before.
+        """
+        ended = monotonic()
+        done = self.performance.ended if self.performance.ended is not None else ended
+        outcome = transaction.outcome() if transaction is not None else Outcome(State.COMPLETED)
+        error = transaction.error if transaction is not None else None
+        limit = transaction.rate_limit if transaction is not None else None
         traced = self.trace if self.trace is not None and self.trace.sampled else None
         return ExecutionEvent(
             execution_id=self.start.execution_id,
@@ -124,44 +229,85 @@ class Run:
             attempt=self.attempt,
             max_attempts=self.max_attempts,
             started_at=self.start.started_at,
-            ended_at=now,
-            duration=max(0.0, ended - began),
-            wait=None if ready is None else max(0.0, self.start.started_at - ready),
-            source=self.start.source,
-            message=_first_line(self.error),
+            ended_at=self.start.started_at + max(0.0, ended - self.began),
+            duration=max(0.0, done - self.began),
+            wait=self.start.wait,
+            labels=dict(self.start.extra),
+            message=_first_line(error),
             trace_id=f"{traced.context.trace_id:032x}" if traced else "",
             span_id=f"{traced.context.span_id:016x}" if traced else "",
-            timeout=float(job.timeout) if job.timeout and job.timeout > 0 else None,
-            exception=exception_facts(self.error) if traced and self.error and outcome.state.failed else {},
+            timeout=_timeout(job),
+            exception=exception_facts(error) if traced and error and outcome.state.failed else {},
             attributes=dict(self.attributes),
-            signal=self.signal,
-            rate_limited=self.rate_limit is not None,
-            retry_after=self.rate_limit.retry_after if self.rate_limit else None,
+            signal=self.horse.signal if self.horse is not None else 0,
+            rate_limited=limit is not None,
+            retry_after=limit.retry_after if limit else None,
             report=labels.report(job),
-            error=self.error,
+            error=error,
+        )
+
+    def found(self, asked: str, *, died: str, stopped: bool = False) -> Found:
+        """What this process can say where nobody has reported the end; the store adds what Redis has."""
+        said = (self.horse.said or {}) if self.horse is not None else {}
+        state = said.get("state")
+        return Found(
+            asked=asked,
+            exists=False,
+            status="",
+            told=State(state) if state else None,
+            returned=said.get("returned", self.performance.returned),
+            error_type=said.get("error_type") or self.performance.error_type,
+            reason=said.get("reason", ""),
+            died=died,
+            stopped=stopped,
         )
 
 
-def new_run(job: Job, rq_worker: str, execution_id: str, source_label: bool, *, started_at: float | None = None) -> Run:
-    """The run of a job that is about to start, or that started when nobody took notice. Loads nothing of the job."""
+#: Begins the id of an execution that RQ did not create.
+_MADE_UP = "jobtelemetry-"
+
+
+def new_run(
+    job: Job,
+    rq_worker: str,
+    account: str,
+    execution_id: str,
+    extra_labels: tuple[str, ...],
+    created_at: datetime | None = None,
+) -> Run:
+    """The run of a job that is about to start, or that started when nobody took notice. Loads nothing of the job.
+
+    Args:
+        execution_id: RQ's, or empty where it has none.
+        created_at: When RQ created the execution, if that was before; then nobody asks Redis about its start.
+    """
     retries_left = job.retries_left or 0
-    began = time.time() if started_at is None else started_at
-    due, enqueued = labels.due(job), job.enqueued_at.timestamp() if job.enqueued_at else None
-    created = job.created_at.timestamp() if job.created_at else 0.0
-    if due is not None and not created <= due <= began:
+    due, enqueued = labels.due(job), _unix(job.enqueued_at)
+    if due is not None and not (_unix(job.created_at) or 0.0) <= due <= wall():
         due = None  # of an earlier job with this id
     start = Start(
-        execution_id=execution_id,
+        execution_id=execution_id or made_up_id(),
         job_id=job.id,
         worker=labels.of_waiting_job(job),
         queue=job.origin,
         rq_worker=rq_worker,
-        started_at=began,
-        ready_at=enqueued if due is None else due,
+        account=account,
+        started_at=wall(),
         retries_left=retries_left,
-        source=str(job.meta.get("source") or "") if source_label and isinstance(job.meta, dict) else "",
+        extra=labels.extra_of(job, extra_labels),
     )
-    return Run(start, max_attempts=retries_left + 1)
+    run = Run(start, ready_at=enqueued if due is None else due, max_attempts=retries_left + 1)
+    created = _unix(created_at)
+    if created is not None and created < start.started_at:
+        run.began -= start.started_at - created
+        wait = None if run.ready_at is None else max(0.0, created - run.ready_at)
+        run.start = replace(start, started_at=created, wait=wait)
+    return run
+
+
+def made_up_id() -> str:
+    """An id for an execution that RQ does not create."""
+    return f"{_MADE_UP}{uuid4().hex}"
 
 
 def current_execution(worker: Any, job: Job) -> Any:
@@ -176,14 +322,14 @@ def runs_of(worker: Any) -> dict[str, Run]:
     return worker.__dict__.setdefault(_RUNS, {})  # type: ignore[no-any-return]
 
 
-@contextmanager
-def ending(run: Run | None) -> Iterator[None]:
-    """While this lasts, an ending that RQ counts for its worker is the one of this run."""
-    token = _ending.set(run)
-    try:
-        yield
-    finally:
-        _ending.reset(token)
+def ending_of(run: Run | None) -> Token[Run | None]:
+    """From now on, until :func:`ended`, what RQ writes in this thread is the end of this run."""
+    return _ending.set(run)
+
+
+def ended(token: Token[Run | None]) -> None:
+    """RQ has written it."""
+    _ending.reset(token)
 
 
 def run_that_ends() -> Run | None:
@@ -204,6 +350,17 @@ def verdict_of(job: Job) -> Cancel | Discard | None:
 def forget_verdict(job: Job) -> None:
     """A job object that runs again (a synchronous queue) starts anew."""
     job.__dict__.pop(_VERDICT, None)
+
+
+def _unix(moment: Any) -> float | None:
+    try:
+        return float(moment.timestamp()) if moment is not None else None
+    except (OverflowError, ValueError, OSError):  # a year that no clock has
+        return None
+
+
+def _timeout(job: Job) -> float | None:
+    return float(job.timeout) if job.timeout and job.timeout > 0 else None
 
 
 def _first_line(error: BaseException | None) -> str:

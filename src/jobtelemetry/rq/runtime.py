@@ -1,29 +1,28 @@
-"""What every hook shares: the settings, the fence around our own errors, and whether recording is possible."""
+"""What every hook shares: the settings, the fence around our own errors, what is known of the numbers."""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
-import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from types import TracebackType
 
 from rq.exceptions import ShutDownImminentException, StopRequested
 from rq.timeouts import BaseTimeoutException
 
+from jobtelemetry.clock import monotonic
 from jobtelemetry.config import Config
-from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.rq.consumer import ConsumerSpans
-from jobtelemetry.sinks import Sink
+from jobtelemetry.sinks import Sink, Sinks
 from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.record import Limits
+from jobtelemetry.store.record import Known, Limits
 
 log = logging.getLogger("jobtelemetry")
 
 #: Raised into whatever code happens to run (by a signal handler or an alarm) and meant for RQ, not for us.
-_PASSING_THROUGH = (BaseTimeoutException, StopRequested, ShutDownImminentException)
+PASSING_THROUGH = (BaseTimeoutException, StopRequested, ShutDownImminentException)
 
 #: Seconds between two log lines about the same hook.
 LOG_INTERVAL = 60.0
@@ -47,6 +46,31 @@ def _renew_locks() -> None:
 os.register_at_fork(after_in_child=_renew_locks)
 
 
+class Fence:
+    """Runs a part of a hook so that an error in it is counted, logged once a minute, and forgotten.
+
+    Args:
+        runtime: Where errors are noted.
+        hook: What they are counted under.
+    """
+
+    __slots__ = ("_hook", "_runtime")
+
+    def __init__(self, runtime: Runtime, hook: str) -> None:
+        self._runtime, self._hook = runtime, hook
+
+    def __enter__(self) -> None:
+        """Nothing: a fence has no state, so one can be entered again while it is open."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None or isinstance(error, PASSING_THROUGH) or not isinstance(error, Exception):
+            return False
+        self._runtime.note_error(self._hook, error)
+        return True
+
+
 class Runtime:
     """One per process (and per :func:`jobtelemetry.instrument`), inherited by forked work-horses.
 
@@ -55,12 +79,19 @@ class Runtime:
         sinks: Who is told of every ending.
     """
 
-    def __init__(self, config: Config, sinks: tuple[Sink, ...] = ()) -> None:
+    def __init__(self, config: Config, sinks: Iterable[Sink] = ()) -> None:
         self.config = config
         self.keys = Keys(config.key_prefix)
         self.limits = Limits(config.max_label_sets, config.log_size)
-        self.sinks = sinks
+        self.sinks = Sinks(sinks, self._sink_failed)
         self.spans = ConsumerSpans(config)
+        #: What this process knows of the numbers, so that Redis notices if something of them is lost.
+        self.known = Known()
+        #: Why nothing is counted in this process, whatever Redis says: RQ lacks what we hook.
+        self.off = ""
+        #: The process that has found out that it is a work-horse.
+        self.horse_of = 0
+        self._fences: dict[str, Fence] = {}
         self._lock = threading.Lock()
         _live.add(self)
         self._own_errors: dict[str, int] = {}
@@ -68,22 +99,26 @@ class Runtime:
         self._logged_here: set[str] = set()
         self._refused, self._suspended_until = False, 0.0
 
-    @contextmanager
-    def fence(self, hook: str) -> Iterator[None]:
-        """Run a part of a hook so that an error in it is counted, logged once a minute, and forgotten."""
-        try:
-            yield
-        except _PASSING_THROUGH:
-            raise
-        except Exception as error:
-            self.note_error(hook, error)
+    def fence(self, hook: str) -> Fence:
+        """A fence around a part of a hook."""
+        found = self._fences.get(hook)
+        if found is None:
+            found = self._fences[hook] = Fence(self, hook)
+        return found
+
+    def saw(self, known: Known) -> None:
+        """Redis has said how far the numbers are."""
+        if known.generation != self.known.generation or known.total > self.known.total:
+            self.known = known
+
+    # our own errors
 
     def note_error(self, hook: str, error: BaseException | str, number: int = 1) -> None:
         """Count an error of a hook and log it, at most once a minute per hook."""
         try:
             with self._lock:
                 self._own_errors[hook] = self._own_errors.get(hook, 0) + number
-                now = time.monotonic()
+                now = monotonic()
                 if now - self._logged_at.get(hook, -LOG_INTERVAL) < LOG_INTERVAL:
                     return
                 self._logged_at[hook] = now
@@ -103,11 +138,13 @@ class Runtime:
     def note_logged(self, hooks: Iterable[str]) -> None:
         """In the parent: a work-horse has just logged errors of these hooks."""
         with self._lock:
-            self._logged_at.update(dict.fromkeys(hooks, time.monotonic()))
+            self._logged_at.update(dict.fromkeys(hooks, monotonic()))
 
     @property
     def own_errors(self) -> dict[str, int]:
         """The errors not yet written to Redis, by hook; who has written them says so with :meth:`written`."""
+        if not self._own_errors:
+            return {}
         with self._lock:
             return dict(self._own_errors)
 
@@ -123,15 +160,17 @@ class Runtime:
             errors, self._own_errors = self._own_errors, {}
             return errors
 
-    def give_back(self, errors: dict[str, int]) -> None:
+    def give_back(self, errors: Mapping[str, int]) -> None:
         """Keep errors that could not be written for the next occasion."""
         with self._lock:
             for hook, number in errors.items():
                 self._own_errors[hook] = self._own_errors.get(hook, 0) + number
 
+    # whether Redis takes what we write
+
     def suspend(self, error: BaseException | str | None = None) -> None:
         """Stop recording for a minute, and until a probe succeeds: Redis refuses our commands, and RQ's go first."""
-        self._refused, self._suspended_until = True, time.monotonic() + SUSPENSION
+        self._refused, self._suspended_until = True, monotonic() + SUSPENSION
         if error is not None:
             self.note_error("redis", error)
 
@@ -142,46 +181,23 @@ class Runtime:
     @property
     def suspended(self) -> bool:
         """Whether recording is suspended."""
-        return self._refused and time.monotonic() < self._suspended_until
+        return bool(self.off) or (self._refused and monotonic() < self._suspended_until)
 
     @property
     def refused(self) -> bool:
         """Whether Redis refused us the last time; if not suspended, it is time for another probe."""
         return self._refused
 
-    def tell(self, event: ExecutionEvent) -> None:
-        """Hand an ending to every sink; none can harm the others or the job."""
-        for sink in self.sinks:
-            with self.fence(_hook(sink)):
-                sink(event)
+    # who is told
 
-    def needs_parent(self, event: ExecutionEvent) -> bool:
-        """Whether a sink in this work-horse has nowhere to send the event that its parent may have."""
-        return any(sink.needs_parent(event) for sink in self.sinks if hasattr(sink, "needs_parent"))
-
-    def tell_for_horse(self, event: ExecutionEvent) -> None:
-        """In the parent: hand an ending that its work-horse has told to the sinks that could not send it there."""
-        for sink in self.sinks:
-            if hasattr(sink, "needs_parent"):
-                with self.fence(_hook(sink)):
-                    sink(event)
+    def _sink_failed(self, hook: str, error: Exception) -> None:
+        if isinstance(error, PASSING_THROUGH):
+            raise error
+        self.note_error(hook, error)
 
     def enter_horse(self) -> None:
         """In a work-horse, before its job: nothing that is the parent's to do is done here again."""
         self._logged_here.clear()
-        self.take_own_errors()  # the parent writes its own
-        self._each("enter_horse")
-
-    def flush(self) -> None:
-        """Where a process ends: wait, as long as each sink sees fit, for what is still being sent."""
-        self._each("flush")
-
-    def _each(self, method: str) -> None:
-        for sink in self.sinks:
-            if hasattr(sink, method):
-                with self.fence(_hook(sink)):
-                    getattr(sink, method)()
-
-
-def _hook(sink: Sink) -> str:
-    return f"sink_{type(sink).__name__.lower()}"
+        if self._own_errors:
+            self.take_own_errors()  # the parent writes its own
+        self.sinks.enter_horse()

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import wrapt
-
 from jobtelemetry import logformat, otel
 from jobtelemetry.config import Config
 from jobtelemetry.sinks import sentry
@@ -40,8 +38,14 @@ def spawning(run: Run | None, config: Config, off: str = "") -> Iterator[None]:
         _spawning = None
 
 
-class InstrumentingOs(wrapt.ObjectProxy):  # type: ignore[type-arg]
+class InstrumentingOs:
     """The ``os`` module as RQ's worker module sees it, with our line in the programs that it spawns."""
+
+    def __init__(self, real: Any) -> None:
+        self.__wrapped__ = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
 
     def spawnv(self, mode: int, path: str, args: Any, *rest: Any) -> int:
         """As RQ calls it up to 2.x."""
@@ -62,10 +66,12 @@ def with_prelude(argv: Any) -> Any:
             "config": asdict(config),
             "off": off,
             "start": asdict(run.start),
+            "home": run.home,
+            "began": run.began,
             "attempt": run.attempt,
             "max_attempts": run.max_attempts,
             "in_table": run.in_table,
-            "writer": run.pipe.writer if run.pipe else -1,
+            "writer": run.horse.pipe.writer if run.horse is not None and run.horse.pipe is not None else -1,
             "span": traceparent(run.trace.context) if run.trace else "",
             "otel": otel.configured(),
             "log": logformat.chosen(),
@@ -92,7 +98,7 @@ def with_prelude(argv: Any) -> Any:
 
 def enter(facts: str) -> None:
     """In the spawned horse, before RQ's own program: instrument it and keep what the parent knows."""
-    from jobtelemetry.rq import instrument
+    from jobtelemetry.rq.instrument import instrument
 
     _inherited.update(json.loads(facts))
     if _inherited["log"]:
@@ -111,17 +117,20 @@ def inherited_off() -> str:
 
 def inherited_run() -> Run | None:
     """In the spawned horse: the run of the execution that it was spawned for."""
-    from jobtelemetry.rq.horse import HorsePipe
-    from jobtelemetry.rq.horse_span import RunTrace
-    from jobtelemetry.rq.run import Run
+    from jobtelemetry.forking.horse_span import RunTrace
+    from jobtelemetry.forking.pipe import HorsePipe
+    from jobtelemetry.rq.run import Horse, Run
     from jobtelemetry.store.record import Start
 
     if not _inherited:
         return None
-    run = Run(Start(**_inherited["start"]), max_attempts=_inherited["max_attempts"])
+    facts = dict(_inherited["start"])
+    facts["extra"] = tuple((name, value) for name, value in facts["extra"])
+    run = Run(Start(**facts), home=_inherited["home"], began=_inherited["began"])
+    run.max_attempts = _inherited["max_attempts"]
     run.attempt, run.in_table = _inherited["attempt"], _inherited["in_table"]
     if _inherited["writer"] >= 0:
-        run.pipe = HorsePipe.of_spawned(_inherited["writer"])
+        run.horse = Horse(HorsePipe.of_spawned(_inherited["writer"]))
     if context := span_context(_inherited["span"], remote=False):
         run.trace = RunTrace(context)
     return run

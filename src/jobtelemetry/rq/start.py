@@ -5,23 +5,20 @@ Our entry rides in the transaction in which RQ creates the execution, so neither
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
 from rq.job import Job
 from rq.worker.base import BaseWorker, WorkerStatus
 
-from jobtelemetry.rq.arguments import argument
-from jobtelemetry.rq.patch import Patches
+from jobtelemetry.rq import settling
+from jobtelemetry.rq.attach import Call
+from jobtelemetry.rq.job import running_here
+from jobtelemetry.rq.parent import enter_horse
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
-from jobtelemetry.rq.run import current_execution, new_run, runs_of
+from jobtelemetry.rq.run import Run, current_execution, new_run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.store.record import append_start, started
-
-Args = tuple[Any, ...]
-Kwargs = Mapping[str, Any]
-Wrapped = Callable[..., Any]
 
 _starting: ContextVar[Job | None] = ContextVar("jobtelemetry_starting", default=None)
 
@@ -32,77 +29,93 @@ class StartHooks:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def attach(self, patches: Patches) -> None:
-        """Put the hooks in place for every worker class."""
-        patches.wrap(BaseWorker, "prepare_execution", self.prepare_execution)
-        patches.wrap(BaseWorker, "set_state", self.set_state)
-        patches.wrap(BaseWorker, "perform_job", self.perform_job)
-
-    def prepare_execution(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
+    def prepare_execution(self, call: Call, rq_worker: BaseWorker, job: Job) -> Any:
         """RQ creates an execution; our entry in the running table goes into the same transaction."""
-        job = None
         with self._runtime.fence("start"):
-            job = argument(wrapped, args, kwargs, "job")
-            runs = runs_of(worker)
+            runs = runs_of(rq_worker)
             for job_id, run in list(runs.items()):
                 if job_id == job.id or run.over:  # of a worker class whose execute_job does not call RQ's
-                    runs.pop(job_id, None)
+                    settling.forget(rq_worker, job_id)
         token = _starting.set(job)
         try:
-            return wrapped(*args, **kwargs)
+            return call()
         finally:
             _starting.reset(token)
 
-    def set_state(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
+    def set_state(self, call: Call, rq_worker: BaseWorker, pipeline: Any) -> Any:
         """RQ's last command in the transaction that creates an execution."""
-        result = wrapped(*args, **kwargs)
+        result = call()
         job = _starting.get()
-        if job is not None:
+        if job is not None and pipeline is not None:
             with self._runtime.fence("start"):
-                pipeline = argument(wrapped, args, kwargs, "pipeline")
-                if pipeline is not None and worker.get_state() == WorkerStatus.BUSY:
-                    self._append_start(worker, job, pipeline)
+                if rq_worker.get_state() == WorkerStatus.BUSY:
+                    self._append_start(rq_worker, job, pipeline)
         return result
 
-    def _append_start(self, worker: BaseWorker, job: Job, pipeline: Any) -> None:
-        execution = current_execution(worker, job)
-        run = new_run(job, worker.name, str(execution.id), self._runtime.config.source_label)
-        runs_of(worker)[job.id] = run
+    def _append_start(self, rq_worker: BaseWorker, job: Job, pipeline: Any) -> None:
+        execution = current_execution(rq_worker, job)
+        run = self._new_run(rq_worker, job, str(execution.id))
         with self._runtime.fence("trace"):
             self._runtime.spans.start(run, job)
-        if worker.__dict__.get(OFF):
+        if rq_worker.__dict__.get(OFF):
             return
 
         def on_reply(reply: Any) -> None:
             said = started(reply)
-            run.attempt, run.in_table = said.attempt, not said.fault
-            run.max_attempts = said.attempt + run.start.retries_left
+            run.started(said)
+            self._runtime.saw(said.known)
             if said.fault:
                 self._runtime.note_error("start", said.fault)
 
         piggyback(pipeline, self._runtime).append(
             lambda pipe: append_start(
-                pipe, self._runtime.keys, run.start, job_key=job.key, limits=self._runtime.limits
+                pipe,
+                self._runtime.keys,
+                run.start,
+                job_key=job.key,
+                limits=self._runtime.limits,
+                ready_at=run.ready_at,
+                known=self._runtime.known,
             ),
             on_reply,
         )
 
-    def perform_job(self, wrapped: Wrapped, worker: BaseWorker, args: Args, kwargs: Kwargs) -> Any:
+    def _new_run(self, rq_worker: BaseWorker, job: Job, execution_id: str) -> Run:
+        run = new_run(
+            job,
+            rq_worker.name,
+            self._runtime.keys.account(rq_worker.key),
+            execution_id,
+            self._runtime.config.extra_labels,
+        )
+        runs_of(rq_worker)[job.id] = run
+        return run
+
+    def perform_job(self, call: Call, rq_worker: BaseWorker, job: Job) -> Any:
         """The job runs, in the work-horse where there is one; its span is current.
 
-        What the job says is noted in ``Job.perform``, in :mod:`jobtelemetry.rq.job`.
+        What the job says is noted in ``Job._execute``, in :mod:`jobtelemetry.rq.job`.
         """
-        entered = None
+        entered = run = None
+        with self._runtime.fence("start"):
+            run = runs_of(rq_worker).get(job.id)
+            if run is None or run.recorded:  # of a worker class whose execute_job does not create an execution
+                run = self._new_run(rq_worker, job, "")
+            if run.in_horse:
+                enter_horse(self._runtime, rq_worker, job)
         with self._runtime.fence("trace"):
-            job: Job = argument(wrapped, args, kwargs, "job")
-            if run := runs_of(worker).get(job.id):
-                entered = self._runtime.spans.enter(run, job, in_horse=worker.is_horse)
-        try:
-            return wrapped(*args, **kwargs)
-        finally:
-            if entered is not None:
-                with self._runtime.fence("trace"):
-                    self._runtime.spans.leave(entered, in_horse=worker.is_horse)
-            with self._runtime.fence("flush"):
-                if worker.is_horse and not worker.__dict__.get(OFF):
-                    write_own_errors(worker.connection, self._runtime)  # what the parent could not be told
+            if run is not None:
+                entered = self._runtime.spans.enter(run, job, in_horse=run.in_horse)
+        with running_here(job, run):
+            try:
+                return call()
+            finally:
+                if entered is not None and run is not None:
+                    with self._runtime.fence("trace"):
+                        self._runtime.spans.leave(entered, in_horse=run.in_horse)
+                if run is not None and not run.recorded and not run.in_horse:
+                    with self._runtime.fence("settle"):
+                        settling.performed(self._runtime, rq_worker, job, run)
+                if run is not None and run.in_horse and self._runtime.own_errors and not rq_worker.__dict__.get(OFF):
+                    with self._runtime.fence("flush"):
+                        write_own_errors(rq_worker.connection, self._runtime)  # what the parent could not be told

@@ -1,16 +1,18 @@
-"""The names of jobtelemetry's Redis keys, and how labels become hash fields. Pure.
+"""The names of jobtelemetry's Redis keys and fields, and how labels become text. Pure.
 
-====================  ======  ==========================================================================
-key                   type    content
-====================  ======  ==========================================================================
-``…:running``         hash    execution id -> JSON of the start; its presence is the token that counts once
-``…:series``          hash    every counter, histogram bucket and timestamp, by encoded field
-``…:exemplars``       hash    field of a series -> trace id, span id, value, time of a recent execution
-``…:closed``          zset    executions counted without a token or given up, jobs to be given up again; trimmed
-``…:instrumented``    hash    RQ worker name -> its birth, for the audit
-``…:log``             stream  the execution log, bounded
-``…:cancelled:<q>``   zset    cancelled jobs of a queue by expiry, so that RQ's registry can forget them
-====================  ======  ==========================================================================
+=========================  ======  ====================================================================================
+key                        type    content
+=========================  ======  ====================================================================================
+``…:meta``                 hash    the layout's version, the generation, the ledger's total, counters without labels
+``…:accounts``             hash    RQ worker and column -> executions: the second entry of everything that is counted
+``…:sets``                 zset    every label set, by the number of its last change
+``…:set:<labels>``         hash    the counters, histogram buckets and timestamps of one label set (:data:`FIELDS`)
+``…:traces:<labels>``      hash    field of a set -> trace id, span id, value, time of a recent execution
+``…:running``              hash    execution id -> JSON of the start; its presence is the token that counts once
+``…:closed``               zset    executions settled without their own word, jobs to be given up again; trimmed
+``…:log``                  stream  the execution log, bounded
+``…:cancelled:<queue>``    zset    cancelled jobs of a queue by expiry, so that RQ's registry can forget them
+=========================  ======  ====================================================================================
 
 All live under RQ's own prefix (``rq:telemetry:``), so that a prefix with a hash tag keeps them in RQ's slot.
 """
@@ -34,6 +36,60 @@ def decode(field: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
+#: The version of this layout. A store that says another one is not read and not written.
+LAYOUT = "2"
+
+#: What the hash of one label set holds: name -> the parts that follow it, joined with ``|`` (see :func:`encode`).
+#: The scripts write these names (``F.executions``) and the reader reads them; they stand nowhere else.
+FIELDS: dict[str, tuple[str, ...]] = {
+    "seen": (),  # when the label set was first seen, Unix time
+    "changed": (),  # when it last changed, Unix time
+    "completed": (),  # when an execution last completed, Unix time
+    "enqueued": (),
+    "unstarted": (),  # cancelled before they ran
+    "limited": (),  # executions that failed of a rate limit
+    "executions": ("state",),
+    "duration": ("state", "bucket"),  # executions per bucket, and the sum in microseconds in bucket "sum"
+    "wait": ("bucket",),
+    "cancellations": ("reason",),
+    "errors": ("error_type",),
+    "created": ("family", "value"),  # when a cancellation's reason or an error's type was first seen, Unix time
+}
+
+#: What the meta hash holds, in the same way.
+META_FIELDS: dict[str, tuple[str, ...]] = {
+    "layout": (),
+    "generation": (),  # the id of the present generation of numbers
+    "since": (),  # when it began, Unix time
+    "start": (),  # what the ledger's total was then
+    "counted": (),  # the ledger's total: every execution ever counted
+    "forgotten": (),  # executions in label sets that were forgotten on purpose
+    "change": (),  # the number of the last change of any label set
+    "removed": (),  # how often label sets were taken away
+    "previous": (),  # ids of earlier generations
+    "lost_at": (),  # when a loss was first noticed, Unix time
+    "lost": (),  # executions known to be lost in this generation
+    "lost_before": (),  # and in earlier ones
+    "why": (),  # what was noticed
+    "written_off": (),  # of those that the ledger's total still has
+    "skew": (),  # seconds by which the clock of somebody who enqueued was ahead of Redis's, at most
+    "closed_until": (),  # until when the key of closed executions must be there, Unix time
+    "late": (),
+    "reconciled": (),
+    "dropped": ("family",),
+    "distinct": ("family",),  # distinct reasons and error types
+    "handler_errors": ("hook",),
+}
+
+#: Columns of an account: executions that RQ counted as successful or failed, those that RQ does not count, and what
+#: RQ counted although the execution had been counted before.
+SUCCEEDED, FAILED, UNBOOKED = "succeeded", "failed", "unbooked"
+SUCCEEDED_AGAIN, FAILED_AGAIN = "succeeded_again", "failed_again"
+#: The executions that an RQ worker counted last, newest first: a transaction that is sent twice is known by them.
+RECENT = "recent"
+#: The account into which those of RQ workers that are gone are folded. No RQ worker has an empty name.
+DEPARTED = ""
+
 #: Fields of RQ's own job hash that jobtelemetry adds; RQ ignores and keeps fields that it does not know.
 JOB_WORKER_FIELD = "jobtelemetry_worker"
 JOB_DUE_FIELD = "jobtelemetry_due"
@@ -42,9 +98,9 @@ JOB_REPORT_FIELD = "jobtelemetry_report"
 JOB_CANCEL_REASON_FIELD = "jobtelemetry_cancel_reason"
 JOB_CANCEL_DETAIL_FIELD = "jobtelemetry_cancel_detail"
 
-#: Field of RQ's own worker hash: endings that RQ counted there and jobtelemetry recorded.
-#: It lives and dies with RQ's counts, so the two can be compared.
-WORKER_RECORDED_FIELD = "jobtelemetry_recorded"
+#: Field of RQ's own worker hash: which jobtelemetry records for that worker, as JSON. It lives and dies with RQ's
+#: counts in the same hash, so it also tells whether RQ began to count anew.
+WORKER_MARK_FIELD = "jobtelemetry"
 
 
 @dataclass(frozen=True)
@@ -58,24 +114,37 @@ class Keys:
     prefix: str = "rq"
 
     @property
+    def meta(self) -> str:
+        return f"{self.prefix}:telemetry:meta"
+
+    @property
+    def accounts(self) -> str:
+        return f"{self.prefix}:telemetry:accounts"
+
+    @property
+    def sets(self) -> str:
+        return f"{self.prefix}:telemetry:sets"
+
+    def label_set(self, labels: str) -> str:
+        """The hash of one encoded label set."""
+        return f"{self.prefix}:telemetry:set:{labels}"
+
+    def traces(self, labels: str) -> str:
+        """The exemplars of one encoded label set."""
+        return f"{self.prefix}:telemetry:traces:{labels}"
+
+    @property
+    def probe(self) -> str:
+        """Written and deleted at once, to find out whether that is possible."""
+        return f"{self.prefix}:telemetry:probe"
+
+    @property
     def running(self) -> str:
         return f"{self.prefix}:telemetry:running"
 
     @property
-    def series(self) -> str:
-        return f"{self.prefix}:telemetry:series"
-
-    @property
-    def exemplars(self) -> str:
-        return f"{self.prefix}:telemetry:exemplars"
-
-    @property
     def closed(self) -> str:
         return f"{self.prefix}:telemetry:closed"
-
-    @property
-    def instrumented(self) -> str:
-        return f"{self.prefix}:telemetry:instrumented"
 
     @property
     def log(self) -> str:
@@ -121,16 +190,25 @@ class Keys:
     def job(self, job_id: str) -> str:
         return f"{self.prefix}:job:{job_id}"
 
-    def rq_worker(self, name: str) -> str:
-        return f"{self.prefix}:worker:{name}"
+    def rq_worker(self, account: str) -> str:
+        """RQ's hash of the worker that an account belongs to."""
+        return account.removeprefix(_WHOLE_KEY) if account.startswith(_WHOLE_KEY) else f"{self.prefix}:worker:{account}"
 
-    def rq_worker_name(self, key: str) -> str:
-        """The RQ worker's name from RQ's key of it."""
-        return key.removeprefix(f"{self.prefix}:worker:")
+    def account(self, rq_worker_key: str) -> str:
+        """What an RQ worker is called in the accounts: its name, or its whole key where its class has a prefix."""
+        name = rq_worker_key.removeprefix(f"{self.prefix}:worker:")
+        return name if name != rq_worker_key else f"{_WHOLE_KEY}{rq_worker_key}"
+
+    def workers_by_queue(self, queue: str) -> str:
+        """RQ's set of the workers that listen on a queue, whatever the prefix of their class."""
+        return f"{self.prefix}:workers:{queue}"
 
     def execution(self, job_id: str, execution_id: str) -> str:
         return f"{self.prefix}:execution:{job_id}:{execution_id}"
 
+
+#: Marks an account that is called by its RQ worker's whole key.
+_WHOLE_KEY = "key="
 
 _REGISTRIES = {
     "started": "wip",

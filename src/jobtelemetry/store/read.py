@@ -1,44 +1,36 @@
-"""Reading: one look at Redis, as a :class:`~jobtelemetry.store.snapshot.Snapshot`.
+"""Reading: what changed since the last look, and whether the books agree, as a snapshot.
 
-Read-only on RQ's data (a registry's own ``count`` would move jobs), three round trips whatever Redis holds, and a
-cost that depends on the number of series, queues and RQ workers, never on the number of jobs.
+A :class:`Reader` remembers every label set that it has read and asks Redis for those that changed since: an idle one
+costs nothing, and no read holds Redis for longer than one page. Any number of readers do so independently; one that
+starts reads everything page by page. Read-only, on RQ's data too (a registry's own ``count`` would move jobs).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from datetime import datetime, timezone
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from jobtelemetry.contract import HOOKS
+from jobtelemetry.errors import StoreError
 from jobtelemetry.outcomes import State
-from jobtelemetry.store.keys import WORKER_RECORDED_FIELD, Keys, decode
-from jobtelemetry.store.snapshot import (
-    Counter,
-    Exemplar,
-    Histogram,
-    QueueState,
-    RQWorkerState,
-    RunningExecution,
-    Series,
-    Snapshot,
-)
+from jobtelemetry.store import books, decode
+from jobtelemetry.store.decode import Rejected, count_of, moment_of, running_entries
+from jobtelemetry.store.keys import FAILED, LAYOUT, SUCCEEDED, UNBOOKED, Keys
+from jobtelemetry.store.keys import decode as parts_of
+from jobtelemetry.store.record import Known, text
+from jobtelemetry.store.rq_state import Discovery, read_queues, read_rq_workers
+from jobtelemetry.store.snapshot import Counter, Histogram, LabelSet, Merged, Series, Snapshot
 
-_WORKER_FIELDS = (
-    "state",
-    "queues",
-    "birth",
-    "death",
-    "successful_job_count",
-    "failed_job_count",
-    WORKER_RECORDED_FIELD,
-)
-_STATES = {state.value for state in State}
-_ZSETS = ("started", "scheduled", "deferred", "ready_to_enqueue", "finished", "failed", "canceled")
+#: Label sets in one page: about a millisecond of Redis's time.
+PAGE = 100
+#: Looks after which a store that never stands still is taken as it is, without a verdict on its books.
+_MOST_LOOKS = 5
 
-#: Names under which the scripts count what a full family dropped.
+#: Names under which the scripts count what a full store dropped.
 _DROPPED = {
     "executions": "jobtelemetry_job_executions_total",
     "cancellations": "jobtelemetry_job_cancellations_total",
@@ -47,239 +39,343 @@ _DROPPED = {
 
 
 def read_snapshot(connection: Any, keys: Keys) -> Snapshot:
-    """Read everything that is exported.
+    """Read everything that is exported, once and from nothing; who reads again keeps a :class:`Reader`.
+
+    Raises:
+        StoreError: The store has another layout.
+        redis.exceptions.RedisError: Redis does not answer or refuses.
+    """
+    return Reader(connection, keys).read()
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One moment of the books, and the label sets that changed since the last page."""
+
+    taken_at: float
+    meta: Mapping[str, str]
+    accounts: Mapping[str, str]
+    sets: int
+    changed: list[tuple[str, int]]
+
+    @property
+    def change(self) -> int:
+        return self.number("change")
+
+    def number(self, field: str) -> int:
+        return count_of(self.meta.get(field, "0")) or 0
+
+
+class Reader:
+    """Reads snapshots, each from what changed since the one before. One read at a time; others wait.
 
     Args:
         connection: A redis-py client.
         keys: Under which prefix.
-
-    Returns:
-        The state of the moment, by the server's clock.
-
-    Raises:
-        redis.exceptions.RedisError: Redis does not answer or refuses.
     """
-    clock, series, running, exemplars, instrumented, queues, workers, limits = _first(connection, keys)
-    now = int(clock[0]) + int(clock[1]) / 1_000_000
-    queue_names = sorted(keys.queue_name(key) for key in _texts(queues))
-    worker_names = sorted(keys.rq_worker_name(key) for key in _texts(workers))
-    rate_limits = sorted(_texts(limits))
-    queue_rows, worker_rows, limited = _second(connection, keys, queue_names, worker_names, rate_limits, now)
-    heads = _third(connection, keys, [_text(row[2]) if row[2] else None for row in queue_rows])
-    return _Decoder(_hash(series), _hash(exemplars)).snapshot(
-        taken_at=now,
-        running=tuple(running_entries(_hash(running))),
-        queues=tuple(map(_queue_state, queue_names, queue_rows, heads)),
-        rate_limited=sum(limited),
-        rq_workers=_worker_states(worker_names, worker_rows, _hash(instrumented)),
-    )
 
+    def __init__(self, connection: Any, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._lock = threading.Lock()
+        self._discovery = Discovery()
+        self._known = Known()
+        self._begin_anew()
+        #: What this reader has noticed itself, as long as Redis does not say it: when, how many, what.
+        self._noticed: tuple[float, int, str] | None = None
+        self._difference = 0
+        self._missing = 0
+        self._repairable: tuple[int, int] | None = None
+        self._unindexed = False
+        self._strange = Rejected()
+        self._rq_workers: tuple[str, ...] = ()
 
-def _first(connection: Any, keys: Keys) -> list[Any]:
-    pipe = connection.pipeline()
-    pipe.time()
-    for key in (keys.series, keys.running, keys.exemplars, keys.instrumented):
-        pipe.hgetall(key)
-    for key in (keys.queues, keys.rq_workers, keys.rate_limits):
-        pipe.smembers(key)
-    return list(pipe.execute())
+    def _begin_anew(self) -> None:
+        self._sets: dict[str, LabelSet] = {}
+        self._ended = 0
+        self._last = -1
+        self._epoch: tuple[str, str] | None = None
+        self._rejected: dict[str, Rejected] = {}
 
+    def read(self) -> Snapshot:
+        """Read everything that is exported.
 
-def _second(
-    connection: Any, keys: Keys, queues: list[str], workers: list[str], rate_limits: list[str], now: float
-) -> tuple[list[list[Any]], list[list[Any]], list[int]]:
-    """What RQ holds per queue, per worker and per rate limit, and both sides of the audit in one transaction."""
-    pipe = connection.pipeline()
-    for queue in queues:
-        pipe.llen(keys.queue(queue))
-        pipe.llen(keys.intermediate(queue))
-        pipe.lindex(keys.queue(queue), 0)
-        pipe.exists(keys.scheduler_lock(queue))
-        pipe.zcount(keys.registry("scheduled", queue), "-inf", now - 1)
-        for status in _ZSETS:
-            pipe.zcard(keys.registry(status, queue))
-    for worker in workers:
-        pipe.hmget(keys.rq_worker(worker), _WORKER_FIELDS)
-    for rate_limit in rate_limits:
-        pipe.zcard(keys.rate_limited(rate_limit))
-    replies = list(pipe.execute())
-    width = 5 + len(_ZSETS)
-    queue_rows = [replies[i * width : (i + 1) * width] for i in range(len(queues))]
-    rest = replies[len(queues) * width :]
-    return queue_rows, rest[: len(workers)], rest[len(workers) :]
+        Returns:
+            The state of the moment, by the server's clock.
 
-
-def _third(connection: Any, keys: Keys, job_ids: list[str | None]) -> list[float | None]:
-    """When the jobs at the heads of the queues were enqueued."""
-    pipe = connection.pipeline(transaction=False)
-    for job_id in job_ids:
-        if job_id is not None:
-            pipe.hget(keys.job(job_id), "enqueued_at")
-    replies = iter(pipe.execute())
-    return [None if job_id is None else _rq_time(next(replies)) for job_id in job_ids]
-
-
-def _queue_state(name: str, row: list[Any], oldest: float | None) -> QueueState:
-    queued, intermediate, _, lock, overdue, *registries = row
-    jobs = {"queued": int(queued), "intermediate": int(intermediate)}
-    jobs.update(zip(_ZSETS, map(int, registries), strict=True))
-    return QueueState(name, jobs, oldest, int(overdue), bool(lock))
-
-
-def _worker_states(
-    names: list[str], rows: list[list[Any]], instrumented: Mapping[str, str]
-) -> tuple[RQWorkerState, ...]:
-    states = []
-    for name, row in zip(names, rows, strict=True):
-        state, queues, birth, death, succeeded, failed, recorded = ("" if v is None else _text(v) for v in row)
-        if death or not (state or birth):
-            # Gone, or expired and not yet forgotten by RQ: an orphaned work-horse that counts its ending on the hash
-            # of a dead worker brings it back with nothing but that.
-            continue
-        states.append(
-            RQWorkerState(
-                name=name,
-                queues=tuple(queues.split(",")) if queues else (),
-                status=state or "started",
-                # A worker hash that expired under a live worker comes back without its birth.
-                instrumented=name in instrumented and (not birth or instrumented[name] == birth),
-                counted_by_rq=int(succeeded or 0) + int(failed or 0),
-                recorded=int(recorded or 0),
+        Raises:
+            StoreError: The store has another layout.
+            redis.exceptions.RedisError: Redis does not answer or refuses.
+        """
+        with self._lock:
+            look = self._read_books()
+            rejected = self._strange
+            entries = tuple(running_entries(self._running(), rejected))
+            queues, rate_limited = read_queues(self._connection, self._keys, look.taken_at)
+            workers = read_rq_workers(self._connection, self._keys, self._discovery)
+            self._rq_workers = tuple(worker.name for worker in workers)
+            shared = decode.meta(look.meta, rejected)
+            for found in self._rejected.values():
+                rejected.number += found.number
+                rejected.names = (rejected.names + found.names)[:20]
+            return self._snapshot(
+                look,
+                shared,
+                running=entries,
+                queues=queues,
+                rate_limited=rate_limited,
+                rq_workers=workers,
+                rejected=rejected.number,
+                rejected_names=tuple(rejected.names),
             )
+
+    def _running(self) -> dict[str, str]:
+        pipe = self._connection.pipeline(transaction=False)
+        pipe.hgetall(self._keys.running)
+        (reply,) = self._ours(pipe.execute(raise_on_error=False))
+        return _texts(reply or {})
+
+    def check(self) -> None:
+        """Look whether the books agree, and read nothing else.
+
+        Raises:
+            StoreError: The store has another layout.
+            redis.exceptions.RedisError: Redis does not answer or refuses.
+        """
+        with self._lock:
+            self._read_books()
+
+    def tend(self) -> bool:
+        """Write down what this reader has noticed, so that everybody knows; needs a connection that may write.
+
+        Returns:
+            Whether there was anything.
+
+        Raises:
+            StoreError: It could not be written.
+            redis.exceptions.RedisError: Redis does not answer or refuses.
+        """
+        with self._lock:
+            noticed, repairable, known = self._noticed, self._repairable, self._known
+            unindexed, workers = self._unindexed, self._rq_workers
+        if unindexed and books.reindex(self._connection, self._keys):
+            return True
+        if noticed is not None:
+            books.witness(self._connection, self._keys, known)
+        if repairable is not None:
+            change, executions = repairable
+            books.repair(self._connection, self._keys, change=change, executions=executions, rq_workers=workers)
+        return noticed is not None or repairable is not None
+
+    # the label sets
+
+    def _read_books(self) -> _Look:
+        self._strange = Rejected()
+        look = self._look([])
+        layout = look.meta.get("layout", LAYOUT)
+        if layout != LAYOUT:
+            raise StoreError(
+                f"the layout of {self._keys.meta} is {layout!r} and this jobtelemetry reads {LAYOUT!r}: "
+                "use the version that wrote it, or delete the keys that begin like that one"
+            )
+        self._notice(look)
+        epoch = (look.meta.get("generation", ""), look.meta.get("removed", ""))
+        if epoch != self._epoch:
+            self._begin_anew()
+            self._epoch = epoch
+            look = self._look([])
+        begun, looks = look.number("counted"), 0
+        goal = look.change
+        while look.changed:
+            look = self._look(look.changed)
+            if self._last >= goal:
+                looks += 1
+                if looks >= _MOST_LOOKS:
+                    break
+        self._drop_missing()
+        self._judge(look, begun)
+        return look
+
+    def _look(self, page: list[tuple[str, int]]) -> _Look:
+        """Read one page of label sets, the books, and what changed after that page, as they are at one moment."""
+        keys = self._keys
+        since = page[-1][1] if page else self._last
+        pipe = self._connection.pipeline()
+        pipe.time()
+        pipe.hgetall(keys.meta)
+        pipe.hgetall(keys.accounts)
+        pipe.zcard(keys.sets)
+        pipe.zrangebyscore(keys.sets, f"({since}", "+inf", start=0, num=PAGE, withscores=True)
+        for labels, _ in page:
+            pipe.hgetall(keys.label_set(labels))
+            pipe.hgetall(keys.traces(labels))
+        replies = self._ours(pipe.execute(raise_on_error=False))
+        clock, meta, accounts, sets, changed, *rows = replies
+        look = _Look(
+            int(clock[0]) + int(clock[1]) / 1_000_000,
+            _texts(meta or {}),
+            _texts(accounts or {}),
+            int(sets or 0),
+            [(text(labels), int(score)) for labels, score in changed or ()],
         )
-    return tuple(states)
+        generation = moment_of(look.meta.get("since", "")) or 0.0
+        for (labels, change), found, traces in zip(page, rows[::2], rows[1::2], strict=True):
+            self._keep(labels, _texts(found or {}), _texts(traces or {}), generation if self._renewed(look) else 0.0)
+            self._last = max(self._last, change)
+        return look
 
+    def _ours(self, replies: list[Any]) -> list[Any]:
+        """Replies, with nothing in place of those about a key that another program uses."""
+        for number, reply in enumerate(replies):
+            if isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE"):
+                self._strange.note("keys", "of another type")
+                replies[number] = None
+            elif isinstance(reply, Exception):
+                raise reply
+        return replies
 
-def running_entries(table: Mapping[str, str]) -> Iterator[RunningExecution]:
-    """The entries of the running table; what is not ours to read is passed over."""
-    for execution_id, value in table.items():
-        with suppress(ValueError, KeyError, TypeError, AttributeError):
-            yield running_entry(execution_id, value)
+    def _renewed(self, look: _Look) -> bool:
+        return bool(look.meta.get("previous")) or self._noticed is not None
 
+    def _keep(self, labels: str, rows: Mapping[str, str], traces: Mapping[str, str], since: float) -> None:
+        rejected = Rejected()
+        found = decode.label_set(labels, rows, traces, since, rejected) if rows else None
+        self._forget(labels)
+        if rejected.number:
+            self._rejected[labels] = rejected
+        if found is not None:
+            self._sets[labels] = found
+            self._ended += found.ended
 
-def running_entry(execution_id: str, value: str) -> RunningExecution:
-    """One entry of the running table, as ``start.lua`` wrote it."""
-    entry = json.loads(value)
-    ready = entry.get("ready")
-    return RunningExecution(
-        execution_id=execution_id,
-        job_id=entry["job"],
-        series=Series(entry["worker"], entry["queue"], entry["source"]),
-        rq_worker=entry["rq_worker"],
-        started_at=int(entry["start"]) / 1_000_000,
-        attempt=int(entry["attempt"]),
-        ready_at=int(ready) / 1_000_000 if ready else None,
-        retries_left=int(entry.get("retries") or 0),
-        trace=entry.get("trace") or "",
-    )
+    def _forget(self, labels: str) -> None:
+        before = self._sets.pop(labels, None)
+        self._rejected.pop(labels, None)
+        if before is not None:
+            self._ended -= before.ended
 
+    def _drop_missing(self) -> None:
+        """Label sets whose hash is gone without a change: evicted, or deleted by a stranger."""
+        known = list(self._sets)
+        pages = [known[first : first + 500] for first in range(0, len(known), 500)]
+        pipe = self._connection.pipeline(transaction=False)
+        for page in pages:
+            pipe.exists(*[self._keys.label_set(labels) for labels in page])
+        for page, there in zip(pages, pipe.execute() if pages else (), strict=True):
+            if int(there) != len(page):
+                pipe = self._connection.pipeline(transaction=False)
+                for labels in page:
+                    pipe.exists(self._keys.label_set(labels))
+                for labels, exists in zip(page, pipe.execute(), strict=True):
+                    if not exists:
+                        self._forget(labels)
 
-class _Decoder:
-    """Turns the fields of the series hash back into families. A field that is not ours is passed over."""
+    # the books
 
-    def __init__(self, series: Mapping[str, str], exemplars: Mapping[str, str]) -> None:
-        self._by_family: dict[str, list[tuple[tuple[str, ...], float]]] = {}
-        for field, value in series.items():
-            family, *labels = decode(field)
-            with suppress(ValueError):
-                self._by_family.setdefault(family, []).append((tuple(labels), float(value)))
-        self._exemplars: dict[tuple[str, ...], Exemplar] = {}
-        for field, value in exemplars.items():
-            with suppress(ValueError):
-                self._exemplars[decode(field)] = _exemplar(value)
-        self._seen = {Series(*labels): value for labels, value in self._rows("seen", 3)}
-        self._created = dict(self._by_family.get("created", ()))
+    def _notice(self, look: _Look) -> None:
+        """Compare what Redis has with what this reader has seen."""
+        generation, total = look.meta.get("generation", ""), look.number("counted")
+        known, previous = self._known, look.meta.get("previous", "").split()
+        if known.generation and not generation:
+            self._note(look, known.total, "the numbers are gone")
+            return
+        if known.generation == generation and total < known.total:
+            self._note(look, known.total - total, "an older state came back")
+            return
+        if known.generation and known.generation != generation and known.generation not in previous:
+            self._note(look, max(0, known.total - look.number("start")), "the numbers were replaced by others")
+            return
+        if self._noticed is not None and look.meta.get("lost_at"):
+            self._noticed = None  # now Redis says so itself
+        if self._noticed is None:
+            self._known = Known(generation, total)
 
-    def _rows(self, family: str, width: int) -> list[tuple[tuple[str, ...], float]]:
-        return [row for row in self._by_family.get(family, ()) if len(row[0]) == width]
+    def _note(self, look: _Look, lost: int, why: str) -> None:
+        if self._noticed is None:
+            self._noticed = (look.taken_at, lost, why)
+            self._begin_anew()
 
-    def _counts(self, family: str, width: int) -> dict[tuple[str, ...], int]:
-        return {labels: int(value) for labels, value in self._rows(family, width)}
+    def _judge(self, look: _Look, begun: int) -> None:
+        """Do the two entries of every execution agree? Exactly, if nothing happened meanwhile; else within bounds."""
+        expected = look.number("counted") - look.number("forgotten") - look.number("written_off")
+        accounts = sum(
+            _signed(value)
+            for field, value in look.accounts.items()
+            if parts_of(field)[-1] in (SUCCEEDED, FAILED, UNBOOKED)
+        )
+        if look.changed:  # it never stood still
+            least = expected - (look.number("counted") - begun)
+            self._missing = max(0, least - self._ended) - max(0, self._ended - expected)
+            self._difference, self._repairable = self._missing, None
+            return
+        self._missing = expected - self._ended
+        self._unindexed = self._missing > 0 or look.sets < len(self._sets)
+        unbalanced = accounts - look.number("counted")
+        self._difference = self._missing or unbalanced
+        self._repairable = (look.change, self._ended) if self._missing or unbalanced else None
+        if not look.meta and not self._ended:
+            self._difference, self._repairable = 0, None
 
-    def snapshot(self, **observed: Any) -> Snapshot:
-        waits = {series: Histogram(created=at) for series, at in self._seen.items()}
+    # the snapshot
+
+    def _snapshot(self, look: _Look, meta: Mapping[str, str], **observed: Any) -> Snapshot:
+        sets = tuple(self._sets.values())
+        numbers = {parts_of(field)[0]: count_of(value) or 0 for field, value in meta.items() if "|" not in field}
+        by_label: dict[str, dict[str, int]] = {"dropped": {}, "handler_errors": {}}
+        for field, value in meta.items():
+            family, *parts = parts_of(field)
+            if family in by_label and parts:
+                by_label[family][parts[0]] = count_of(value) or 0
+        lost_at = moment_of(meta.get("lost_at", "")) if meta.get("lost_at") else None
+        lost = numbers.get("lost", 0) + numbers.get("lost_before", 0)
+        why = meta.get("why", "")
+        if self._noticed is not None:
+            lost_at, why = lost_at or self._noticed[0], self._noticed[2]
+        lost += max(self._missing, self._noticed[1] if self._noticed else 0, 0)
+        if self._difference:
+            lost_at = lost_at or look.taken_at
+            why = why or ("label sets are gone" if self._missing > 0 else "accounts or totals are gone")
+        skew = moment_of(meta.get("skew", ""))
         return Snapshot(
-            seen=self._seen,
-            executions=self._executions(),
-            cancellations=self._details("cancellations"),
-            errors=self._details("errors"),
-            durations={
-                (Series(*labels[:3]), State(labels[3])): histogram
-                for labels, histogram in self._histograms("duration", 4).items()
-                if labels[3] in _STATES
-            },
-            waits=waits | {Series(*labels): found for labels, found in self._histograms("wait", 3).items()},
-            enqueued=self._tallies("enqueued"),
-            cancelled_unstarted=self._tallies("unstarted"),
-            last_completed={Series(*labels): value for labels, value in self._rows("completed", 3)},
-            handler_errors=dict.fromkeys(HOOKS, 0) | self._plain("handler_errors"),
-            reconciled=self._counts("reconciled", 0).get((), 0),
-            late=self._counts("late", 0).get((), 0),
-            dropped={name: self._plain("dropped").get(short, 0) for short, name in _DROPPED.items()},
-            created=min(self._seen.values(), default=0.0),
+            taken_at=look.taken_at,
+            sets=sets,
+            seen=Merged(lambda: {one.series: one.created for one in sets}),
+            executions=Merged(lambda: _executions(sets)),
+            cancellations=Merged(
+                lambda: {(s.series, name): counter for s in sets for name, counter in s.cancellations.items()}
+            ),
+            errors=Merged(lambda: {(s.series, name): counter for s in sets for name, counter in s.errors.items()}),
+            durations=Merged(lambda: {(s.series, state): found for s in sets for state, found in s.durations.items()}),
+            waits=Merged(lambda: {s.series: s.wait if s.wait.counts else Histogram(created=s.created) for s in sets}),
+            enqueued=Merged(lambda: {s.series: Counter(s.enqueued, s.created) for s in sets}),
+            cancelled_unstarted=Merged(lambda: {s.series: Counter(s.unstarted, s.created) for s in sets}),
+            rate_limited_executions=Merged(lambda: {s.series: Counter(s.limited, s.created) for s in sets}),
+            last_completed=Merged(lambda: {s.series: s.last_completed for s in sets if s.last_completed is not None}),
+            handler_errors=dict.fromkeys(HOOKS, 0) | by_label["handler_errors"],
+            reconciled=numbers.get("reconciled", 0),
+            late=numbers.get("late", 0),
+            dropped={name: by_label["dropped"].get(short, 0) for short, name in _DROPPED.items()},
+            created=min((one.created for one in sets), default=0.0),
+            generation_started=moment_of(meta.get("since", "")) or 0.0,
+            counts_lost_at=lost_at,
+            counts_lost=lost,
+            counts_lost_why=why if lost_at is not None else "",
+            accounts_difference=self._difference,
+            clock_skew=skew,
             **observed,
         )
 
-    def _plain(self, family: str) -> dict[str, int]:
-        return {labels[0]: number for labels, number in self._counts(family, 1).items()}
 
-    def _executions(self) -> dict[tuple[Series, State], Counter]:
-        counts = self._counts("executions", 4)
-        return {
-            (series, state): Counter(
-                counts.get((*series, state.value), 0),
-                created,
-                self._exemplars.get(("executions", *series, state.value)),
-            )
-            for series, created in self._seen.items()
-            for state in State
-        }
-
-    def _details(self, family: str) -> dict[tuple[Series, str], Counter]:
-        return {
-            (Series(*labels[:3]), labels[3]): Counter(number, self._created.get((family, *labels), 0.0))
-            for labels, number in self._counts(family, 4).items()
-        }
-
-    def _tallies(self, family: str) -> dict[Series, Counter]:
-        counts = self._counts(family, 3)
-        return {series: Counter(counts.get(tuple(series), 0), created) for series, created in self._seen.items()}
-
-    def _histograms(self, family: str, width: int) -> dict[tuple[str, ...], Histogram]:
-        found: dict[tuple[str, ...], dict[str, int]] = {}
-        for labels, number in self._counts(family, width + 1).items():
-            found.setdefault(labels[:-1], {})[labels[-1]] = number
-        histograms = {}
-        for labels, counts in found.items():
-            total = counts.pop("sum", 0) / 1_000_000
-            named = {bound: self._exemplars.get((family, *labels, bound)) for bound in counts}
-            exemplars = {bound: exemplar for bound, exemplar in named.items() if exemplar is not None}
-            histograms[labels] = Histogram(counts, total, self._seen.get(Series(*labels[:3]), 0.0), exemplars)
-        return histograms
+def _executions(sets: tuple[LabelSet, ...]) -> dict[tuple[Series, State], Counter]:
+    return {
+        (one.series, state): one.executions.get(state) or Counter(0, one.created) for one in sets for state in State
+    }
 
 
-def _exemplar(value: str) -> Exemplar:
-    trace_id, span_id, micros, at = value.split("|")
-    return Exemplar(trace_id, span_id, int(micros) / 1_000_000, float(at))
+def _signed(value: str) -> int:
+    """A column of an account; that of the departed is below zero where a repair has taken something out."""
+    number = count_of(value.removeprefix("-")) or 0
+    return -number if value.startswith("-") else number
 
 
-def _rq_time(value: Any) -> float | None:
-    """A moment in RQ's own format (``2026-01-31T12:00:00.000000Z``, UTC) as Unix time."""
-    if not value:
-        return None
-    try:
-        return datetime.fromisoformat(_text(value).rstrip("Z")).replace(tzinfo=timezone.utc).timestamp()
-    except ValueError:
-        return None
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _texts(values: Any) -> list[str]:
-    return [_text(value) for value in values]
-
-
-def _hash(reply: Mapping[Any, Any]) -> dict[str, str]:
-    return {_text(field): _text(value) for field, value in reply.items()}
+def _texts(reply: Mapping[Any, Any]) -> dict[str, str]:
+    return {text(field): text(value) for field, value in reply.items()}

@@ -11,12 +11,42 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from jobtelemetry.errors import StoreError
 from jobtelemetry.events import ExecutionEvent
-from jobtelemetry.outcomes import ERROR_TYPES, Ending, Outcome, State
-from jobtelemetry.store.keys import JOB_WORKER_FIELD, Keys
-from jobtelemetry.store.read import running_entries
-from jobtelemetry.store.record import Limits, append_settle
+from jobtelemetry.outcomes import ERROR_TYPES, Concluded, Ending, Found, Outcome, State, conclude
+from jobtelemetry.store.books import account_names, fold_departed
+from jobtelemetry.store.decode import running_entries
+from jobtelemetry.store.keys import (
+    JOB_ATTEMPT_FIELD,
+    JOB_CANCEL_REASON_FIELD,
+    JOB_REPORT_FIELD,
+    JOB_WORKER_FIELD,
+    Keys,
+)
+from jobtelemetry.store.record import (
+    CHANGED,
+    COUNTED,
+    Booking,
+    Finished,
+    Limits,
+    Settling,
+    append_cancelled,
+    append_finish,
+    finished,
+    text,
+)
 from jobtelemetry.store.snapshot import RunningExecution
+
+_JOB_FIELDS = (
+    "status",
+    JOB_ATTEMPT_FIELD,
+    JOB_CANCEL_REASON_FIELD,
+    JOB_REPORT_FIELD,
+    JOB_WORKER_FIELD,
+    "worker_name",
+)
+#: How often a decision is made anew because RQ changed the job meanwhile.
+_TRIES = 3
 
 
 def reconcile(connection: Any, keys: Keys, limits: Limits) -> list[ExecutionEvent]:
@@ -37,43 +67,140 @@ def reconcile(connection: Any, keys: Keys, limits: Limits) -> list[ExecutionEven
     """
     now, running = _running(connection, keys)
     suspects = _suspects(connection, keys, running)
-    if not suspects:
-        return []
-    noted = _noted_labels(connection, keys, suspects)
-    events = [_event(execution, now, label) for execution, label in zip(suspects, noted, strict=True)]
-    pipe = connection.pipeline(transaction=False)
-    for event in events:
-        append_settle(
-            pipe,
+    counted = []
+    for one in suspects:
+        event = settle(
+            connection,
             keys,
-            event,
-            exited=None,
-            job_key=keys.job(event.job_id),
-            execution_key=keys.execution(event.job_id, event.execution_id),
-            rq_worker_key=keys.rq_worker(event.rq_worker),
-            limits=limits,
+            _event(one, now),
+            limits,
+            attempt=one.attempt,
+            retries=one.retries_left > 0,
+            account=one.account,
         )
-    replies = pipe.execute(raise_on_error=False)
-    return [settled for event, reply in zip(events, replies, strict=True) if (settled := settle_reply(event, reply))]
+        if event is not None:
+            counted.append(event)
+    return counted
 
 
-def forget_gone_workers(connection: Any, keys: Keys) -> int:
-    """Drop the audit's marks of RQ workers that are gone. Returns how many."""
+def settle(
+    connection: Any,
+    keys: Keys,
+    event: ExecutionEvent,
+    limits: Limits,
+    *,
+    attempt: int,
+    retries: bool,
+    account: str = "",
+    asked: str = "abandoned",
+    told: Found | None = None,
+) -> ExecutionEvent | None:
+    """Find out what became of an execution whose end nobody has reported, and count it, once, if it has ended.
+
+    Args:
+        event: What is known of it.
+        attempt: Its number within its job, as the running table has it.
+        retries: Whether it had retries left when it started.
+        account: What its RQ worker is called in the accounts, if not by its name.
+        asked: Who asks; see :class:`~jobtelemetry.outcomes.Found`.
+        told: What its own process told, or what was seen of its end; only the fields about that are read.
+
+    Returns:
+        What was counted, or ``None``.
+
+    Raises:
+        StoreError: It could not be written; it shows as unrecorded.
+        redis.exceptions.RedisError: Redis does not answer or refuses; nothing is lost.
+    """
+    for _ in range(_TRIES):
+        found, noted, report = _found(connection, keys, event, attempt, retries, asked, told)
+        concluded = conclude(found)
+        if concluded is None:
+            return None
+        settled = replace(event, outcome=concluded.outcome, worker=noted or event.worker, report=report or event.report)
+        answer = _write(connection, keys, settled, limits, found, concluded, account or event.rq_worker)
+        if answer.fault:
+            raise StoreError(answer.fault)
+        if answer.answer != CHANGED:
+            return settled if answer.answer == COUNTED else None
+    return None
+
+
+def _write(
+    connection: Any,
+    keys: Keys,
+    event: ExecutionEvent,
+    limits: Limits,
+    found: Found,
+    concluded: Concluded,
+    account: str,
+) -> Finished:
+    booking = Booking.of(event.outcome.state) if concluded.counted_by_rq else Booking()
+    reply = append_finish(
+        connection,
+        keys,
+        event,
+        job_key=keys.job(event.job_id),
+        rq_worker_key=keys.rq_worker(account),
+        limits=limits,
+        booking=booking,
+        settling=Settling(found.status, found.exists, abandoned=found.asked == "abandoned"),
+    )
+    return finished(reply)
+
+
+def _found(
+    connection: Any,
+    keys: Keys,
+    event: ExecutionEvent,
+    attempt: int,
+    retries: bool,
+    asked: str,
+    told: Found | None,
+) -> tuple[Found, str, str]:
+    """What Redis has of it now, and what the job's hash says of its label and about reporting."""
     pipe = connection.pipeline()
-    pipe.hkeys(keys.instrumented)
+    pipe.hmget(keys.job(event.job_id), _JOB_FIELDS)
+    pipe.exists(keys.execution(event.job_id, event.execution_id))
+    row, exists = pipe.execute()
+    status, attempted, reason, report, label, ran_by = ("" if value is None else text(value) for value in row)
+    newest = attempted == str(attempt) and ran_by in ("", event.rq_worker)
+    known = told or Found(asked, exists=False, status="")
+    return (
+        replace(
+            known,
+            asked=asked,
+            exists=bool(exists),
+            status=status,
+            newest=newest,
+            retries=retries,
+            reason=reason or known.reason,
+        ),
+        label,
+        report,
+    )
+
+
+def tidy(connection: Any, keys: Keys) -> None:
+    """What else is left behind: accounts of RQ workers that are gone, cancelled jobs that have expired.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer or refuses.
+    """
+    pipe = connection.pipeline(transaction=False)
     pipe.smembers(keys.rq_workers)
-    marked, registered = pipe.execute()
-    alive = {keys.rq_worker_name(_text(key)) for key in registered}
-    gone = [name for name in map(_text, marked) if name not in alive]
-    return int(connection.hdel(keys.instrumented, *gone)) if gone else 0
-
-
-def settle_reply(event: ExecutionEvent, reply: Any) -> ExecutionEvent | None:
-    """The event with the outcome that ``settle.lua`` decided, or ``None`` if it counted nothing."""
-    if not isinstance(reply, list) or _text(reply[0]) != "counted":
-        return None
-    state, reason, error_type, report = map(_text, reply[1:5])
-    return replace(event, outcome=Outcome(State(state), reason, error_type), report=report)
+    pipe.smembers(keys.queues)
+    workers, queues = pipe.execute()
+    fold_departed(
+        connection,
+        keys,
+        account_names(connection, keys),
+        {keys.account(text(key)) for key in workers},
+    )
+    pipe = connection.pipeline(transaction=False)
+    for queue in queues:
+        append_cancelled(pipe, keys, keys.queue_name(text(queue)))
+    pipe.execute()
 
 
 def _running(connection: Any, keys: Keys) -> tuple[float, list[RunningExecution]]:
@@ -81,7 +208,7 @@ def _running(connection: Any, keys: Keys) -> tuple[float, list[RunningExecution]
     pipe.time()
     pipe.hgetall(keys.running)
     (seconds, micros), entries = pipe.execute()
-    table = {_text(field): _text(value) for field, value in entries.items()}
+    table = {text(field): text(value) for field, value in entries.items()}
     return seconds + micros / 1_000_000, list(running_entries(table))
 
 
@@ -93,45 +220,32 @@ def _suspects(connection: Any, keys: Keys, running: Sequence[RunningExecution]) 
     pipe = connection.pipeline()
     for execution in running:
         pipe.exists(keys.execution(execution.job_id, execution.execution_id))
-        pipe.hmget(keys.rq_worker(execution.rq_worker), "state", "death")
+        pipe.hmget(keys.rq_worker(execution.account or execution.rq_worker), "state", "death")
     replies = pipe.execute()
     suspects = []
     for execution, exists, (state, death) in zip(running, replies[::2], replies[1::2], strict=True):
         # job.delete() removes the execution of a job that is still running.
-        at_work = state is not None and _text(state) == "busy" and not death
+        at_work = state is not None and text(state) == "busy" and not death
         if not exists and not (at_work and execution.started_at == newest[execution.rq_worker]):
             suspects.append(execution)
     return suspects
 
 
-def _noted_labels(connection: Any, keys: Keys, suspects: Sequence[RunningExecution]) -> list[str]:
-    """What a work-horse that loaded the job knew better than the process that started it; empty for nothing."""
-    pipe = connection.pipeline(transaction=False)
-    for execution in suspects:
-        pipe.hget(keys.job(execution.job_id), JOB_WORKER_FIELD)
-    return [_text(label or "") for label in pipe.execute()]
-
-
-def _event(execution: RunningExecution, now: float, label: str) -> ExecutionEvent:
-    ready, start = execution.ready_at, execution.started_at
+def _event(execution: RunningExecution, now: float) -> ExecutionEvent:
     _, trace_id, span_id, *_ = [*execution.trace.split(" ")[0].split("-"), "", "", ""]
     return ExecutionEvent(
         execution_id=execution.execution_id,
         job_id=execution.job_id,
-        worker=label or execution.series.worker,
+        worker=execution.series.worker,
         queue=execution.series.queue,
         rq_worker=execution.rq_worker,
         outcome=Outcome(State.DISCARD, error_type=ERROR_TYPES[Ending.ABANDONED]),
         attempt=execution.attempt,
-        started_at=start,
+        started_at=execution.started_at,
         ended_at=now,
-        wait=None if ready is None else max(0.0, start - ready),
-        source=execution.series.source,
+        wait=execution.wait,
+        labels=dict(execution.series.extra),
         trace_id=trace_id,
         span_id=span_id,
         lost_span=execution.trace,
     )
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,7 +1,6 @@
-"""Writing: what one ending adds, as commands appended to a pipeline that somebody else executes.
+"""Writing: what a start or an ending adds, as commands appended to a pipeline that somebody else executes.
 
-Nothing here executes anything or imports RQ. Every function appends exactly one ``EVAL`` (never ``EVALSHA``:
-a ``NOSCRIPT`` inside RQ's transaction would fail a good job) whose script never raises.
+Nothing here executes anything or imports RQ. Every function appends exactly one command, whose script never raises.
 """
 
 from __future__ import annotations
@@ -9,41 +8,58 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from jobtelemetry.contract import DURATION_BUCKETS, WAIT_BUCKETS, le
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import State
-from jobtelemetry.store.keys import Keys, encode
+from jobtelemetry.store.keys import FAILED, FAILED_AGAIN, SUCCEEDED, SUCCEEDED_AGAIN, UNBOOKED, Keys, encode
+from jobtelemetry.store.scripts import Script
+from jobtelemetry.text import label_text
 
-#: What :func:`append_finish` and :func:`append_stuck` can answer. Nothing of these: it could not be counted.
+#: What became of an ending. Empty: it could not be counted, and shows as unrecorded.
 COUNTED, LATE, AGAIN = "counted", "late", "again"
+#: What became of one that was to be settled, besides: somebody else had ended it, or it is no longer as it was.
+ENDED, CHANGED = "ended", "changed"
 
+_SET = ("META", "ACCOUNTS", "SETS", "SET", "OTHER_SET")
+_START = Script("common", "generation", "sets", "start", keys=(*_SET, "RUNNING", "JOB"))
+_FINISH = Script(
+    *("common", "generation", "sets", "count", "finish"),
+    keys=(*_SET, "TRACES", "RUNNING", "CLOSED", "LOG", "RQ_WORKER", "JOB", "EXECUTION", "INTERMEDIATE"),
+)
+_TALLY = Script("common", "generation", "sets", "tally", keys=_SET)
+_OWN_ERRORS = Script("common", "generation", "own_errors", keys=("META", "ACCOUNTS", "SETS"))
+_CANCELLED = Script("common", "cancelled", keys=("CANCELLED", "REGISTRY"))
+_PROBE = Script("common", "probe", keys=("META", "ACCOUNTS", "SETS", "RUNNING", "CLOSED", "LOG", "PROBE"))
 
-def _script(*names: str) -> str:
-    """The named Lua sources as one script, without comments and indentation: it travels with every call."""
-    folder = resources.files(__package__) / "lua"
-    lines = [line.strip() for name in names for line in (folder / f"{name}.lua").read_text("utf-8").splitlines()]
-    return "\n".join(line for line in lines if line and not line.startswith("--"))
-
-
-_START = _script("common", "start")
-_FINISH = _script("common", "count", "finish")
-_STUCK = _script("common", "count", "stuck")
-_SETTLE = _script("common", "count", "settle")
-_TALLY = _script("common", "tally")
-_OWN_ERRORS = _script("common", "own_errors")
-_CANCELLED = _script("common", "cancelled")
-_PROBE = _script("common", "probe")
+#: The label set that a full store counts in.
+OTHER_LABELS = encode(["__other__", "__other__"])
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The bounds that the scripts keep: label sets per family, entries in the execution log (0: no log)."""
+    """The bounds that the scripts keep: label sets (and reasons, and error types), entries in the log (0: no log)."""
 
     label_sets: int = 1000
     log_size: int = 10_000
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a process knows of the numbers, so that Redis can notice that something was lost.
+
+    Args:
+        generation: The id of the generation; empty if it knows none.
+        total: The highest total of the ledger that it has seen.
+    """
+
+    generation: str = ""
+    total: int = 0
+
+    def packed(self) -> dict[str, object]:
+        """For a script."""
+        return {"generation": self.generation, "counted": self.total} if self.generation else {}
 
 
 @dataclass(frozen=True)
@@ -51,15 +67,16 @@ class Start:
     """What is known when an execution starts.
 
     Args:
-        execution_id: RQ's id of the execution.
+        execution_id: RQ's id of the execution; made up where RQ has none.
         job_id: RQ's id of the job.
         worker: The label, as far as it is known before the job is loaded.
         queue: The queue's name.
         rq_worker: The RQ worker's name.
-        started_at: Unix time in seconds.
-        ready_at: When it could run, Unix time; ``None`` if unknown.
+        account: What it is called in the accounts.
+        started_at: Unix time in seconds, by Redis's clock once Redis has said it.
+        wait: Seconds from when it could run to its start, by Redis's clock; ``None`` if unknown.
         retries_left: As RQ has it at the start; 0 without retries.
-        source: The optional source label.
+        extra: Further labels with their values, in the order of the setting.
         trace: The trace context of the consumer span, for an event about an execution nobody ended.
     """
 
@@ -68,106 +85,176 @@ class Start:
     worker: str
     queue: str
     rq_worker: str
-    started_at: float
-    ready_at: float | None = None
+    account: str = ""
+    started_at: float = 0.0
+    wait: float | None = None
     retries_left: int = 0
-    source: str = ""
+    extra: tuple[tuple[str, str], ...] = ()
     trace: str = ""
 
 
 @dataclass(frozen=True)
 class Started:
-    """What Redis said to a :class:`Start`: the attempt (1-based, 0 if unknown) and a fault or nothing."""
+    """What Redis said to a :class:`Start`.
+
+    Args:
+        attempt: 1-based; 0 if unknown.
+        fault: What could not be written, or nothing.
+        at: Redis's time, Unix time in seconds; ``None`` if nobody knows.
+        wait: Seconds since it could run; ``None`` if unknown.
+        known: The generation and its total.
+    """
 
     attempt: int
     fault: str = ""
+    at: float | None = None
+    wait: float | None = None
+    known: Known = Known()
 
 
-def _text(value: Any) -> str:
+@dataclass(frozen=True)
+class Booking:
+    """How RQ counts an ending for its worker, in the same transaction.
+
+    Args:
+        column: ``succeeded``, ``failed``, or ``unbooked`` where RQ counts nothing.
+        times: How often RQ counts it.
+    """
+
+    column: str = UNBOOKED
+    times: int = 0
+
+    @classmethod
+    def of(cls, state: State) -> Booking:
+        """As RQ's own code books a state."""
+        counts = state.row.rq_counts
+        return cls() if counts is None else cls(SUCCEEDED if counts == "successful" else FAILED, 1)
+
+    def packed(self) -> dict[str, object]:
+        """For a script."""
+        again = SUCCEEDED_AGAIN if self.column == SUCCEEDED else FAILED_AGAIN
+        return {"booked": self.column, "again": again, "bookings": self.times}
+
+
+@dataclass(frozen=True)
+class Settling:
+    """What a decision about an execution was made from; it holds only as long as that is so.
+
+    Args:
+        status: RQ's status of the job; empty if RQ has forgotten it.
+        exists: Whether RQ still has the execution.
+        abandoned: Whether a reconciler asks, and not a process that saw the end.
+    """
+
+    status: str
+    exists: bool
+    abandoned: bool
+
+
+def text(value: Any) -> str:
+    """A reply as text."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _micros(seconds: float | None) -> str:
-    return "" if seconds is None else str(max(0, round(seconds * 1_000_000)))
-
-
-def _observed(seconds: float | None, buckets: tuple[float, ...]) -> tuple[str, str]:
-    return ("", "") if seconds is None else (_micros(seconds), le(max(0.0, seconds), buckets))
-
-
-def _eval(pipeline: Any, script: str, keys: tuple[str, ...], args: tuple[object, ...]) -> Any:
-    """Everything goes as UTF-8 bytes: redis-py would encode it while RQ's transaction is sent, too late to fail."""
-    words = (str(word).encode("utf-8", "backslashreplace") for word in (*keys, *args))
-    return pipeline.execute_command("EVAL", script, len(keys), *words)
-
-
-def _counting_keys(keys: Keys, rq_worker_key: str) -> tuple[str, ...]:
-    return (keys.running, keys.series, keys.exemplars, keys.closed, keys.log, rq_worker_key)
-
-
-def _detail(event: ExecutionEvent) -> tuple[str, str]:
-    """The family beside executions in which the event counts, and its encoded label value."""
-    if event.outcome.state is State.CANCELLED:
-        return "cancellations", encode([event.outcome.reason])
-    if event.outcome.state.failed:
-        return "errors", encode([event.outcome.error_type])
-    return "", ""
-
-
-def log_fields(event: ExecutionEvent) -> tuple[str, ...]:
-    """The event as field-value pairs of the execution log; empty values are left out."""
-    entry = {
-        "execution": event.execution_id,
-        "job": event.job_id,
-        "worker": event.worker,
-        "queue": event.queue,
-        "rq_worker": event.rq_worker,
-        "state": event.outcome.state.value,
-        "reason": event.outcome.reason,
-        "error_type": event.outcome.error_type,
-        "message": event.message[:500],
-        "attempt": str(event.attempt or ""),
-        "wait": _micros(event.wait),
-        "duration": _micros(event.duration),
-        "ended": f"{event.ended_at:.6f}",
-        "trace": event.trace_id,
-        "source": event.source,
-        "attributes": json.dumps(dict(event.attributes), ensure_ascii=False) if event.attributes else "",
-    }
-    return tuple(text for pair in entry.items() if pair[1] for text in pair)
-
-
-def append_start(pipeline: Any, keys: Keys, start: Start, *, job_key: str, limits: Limits) -> Any:
-    """Append the command that puts an execution into the running table; :func:`started` reads its reply."""
-    entry = {
-        "worker": start.worker,
-        "queue": start.queue,
-        "source": start.source,
-        "start": _micros(start.started_at),
-        "ready": _micros(start.ready_at),
-        "job": start.job_id,
-        "rq_worker": start.rq_worker,
-        "retries": str(start.retries_left),
-        "trace": start.trace,
-    }
-    return _eval(
-        pipeline,
-        _START,
-        (keys.running, keys.series, job_key),
-        (
-            start.execution_id,
-            encode([start.worker, start.queue, start.source]),
-            f"{start.started_at:.6f}",
-            limits.label_sets,
-            json.dumps(entry, ensure_ascii=False),
-        ),
+def labels_of(worker: str, queue: str, extra: tuple[tuple[str, str], ...] = ()) -> str:
+    """An encoded label set: worker, queue, and ``name=value`` for each further label. Long ones are cut."""
+    return encode(
+        [label_text(worker), label_text(queue), *[f"{name}={label_text(value)}" for name, value in extra if value]]
     )
 
 
+def _set_keys(keys: Keys, labels: str) -> tuple[str, ...]:
+    return (keys.meta, keys.accounts, keys.sets, keys.label_set(labels), keys.label_set(OTHER_LABELS))
+
+
+def _micros(seconds: float) -> str:
+    return str(max(0, round(seconds * 1_000_000)))
+
+
+def log_fields(event: ExecutionEvent) -> tuple[str, ...]:
+    """The event as field-value pairs of the execution log; empty values are left out. When it ended, Redis says."""
+    entry = {
+        "execution": event.execution_id,
+        "job": event.job_id,
+        "worker": label_text(event.worker),
+        "queue": event.queue,
+        "rq_worker": event.rq_worker,
+        "state": event.outcome.state.value,
+        "reason": label_text(event.outcome.reason),
+        "error_type": label_text(event.outcome.error_type),
+        "message": event.message[:500],
+        "attempt": str(event.attempt or ""),
+        "wait": "" if event.wait is None else _micros(event.wait),
+        "duration": "" if event.duration is None else _micros(event.duration),
+        "trace": event.trace_id,
+        **{name if name == "source" else f"label.{name}": value for name, value in event.labels.items()},
+        "attributes": json.dumps(dict(event.attributes), ensure_ascii=False) if event.attributes else "",
+    }
+    return tuple(word for pair in entry.items() if pair[1] for word in pair)
+
+
+def append_start(
+    pipeline: Any,
+    keys: Keys,
+    start: Start,
+    *,
+    job_key: str,
+    limits: Limits,
+    ready_at: float | None = None,
+    known: Known = Known(),
+) -> Any:
+    """Append the command that puts an execution into the running table; :func:`started` reads its reply.
+
+    Args:
+        ready_at: When it could run, Unix time by whatever clock; ``None`` if unknown.
+    """
+    labels = labels_of(start.worker, start.queue, start.extra)
+    entry: dict[str, object] = {
+        "worker": label_text(start.worker),
+        "queue": label_text(start.queue),
+        "job": start.job_id,
+        "rq_worker": start.rq_worker,
+        "retries": start.retries_left,
+        "trace": start.trace,
+    }
+    if start.account != start.rq_worker:
+        entry["account"] = start.account
+    if start.extra:
+        entry["extra"] = dict(start.extra)
+    facts: dict[str, object] = {"id": start.execution_id, "labels": labels, "limit": limits.label_sets, "entry": entry}
+    if ready_at is not None:
+        facts["ready"] = ready_at
+    facts.update(known.packed())
+    return _START.append(pipeline, (*_set_keys(keys, labels), keys.running, job_key), facts)
+
+
 def started(reply: Any) -> Started:
-    """Read the reply to :func:`append_start`."""
-    attempt, fault = reply
-    return Started(int(attempt), _text(fault))
+    """Read the reply to :func:`append_start`, or the exception that stands for it."""
+    if isinstance(reply, Exception):
+        return Started(0, str(reply))
+    attempt, fault, at, wait, generation, total = reply
+    return Started(
+        int(attempt),
+        text(fault),
+        int(at) / 1_000_000 if at else None,
+        int(wait) / 1_000_000 if wait else None,
+        Known(text(generation), int(total)),
+    )
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of an ending.
+
+    Args:
+        answer: One of :data:`COUNTED`, :data:`LATE`, :data:`AGAIN`, :data:`ENDED`, :data:`CHANGED`, or empty.
+        fault: What could not be written, in Redis's words, or nothing.
+        known: The generation and its total.
+    """
+
+    answer: str
+    fault: str = ""
+    known: Known = Known()
 
 
 def append_finish(
@@ -178,143 +265,90 @@ def append_finish(
     job_key: str,
     rq_worker_key: str,
     limits: Limits,
-    token: bool = True,
-    counted_by_rq: int = 0,
+    booking: Booking,
+    settling: Settling | None = None,
+    stuck: bool = False,
+    known: Known = Known(),
 ) -> Any:
     """Append the command that counts an ended execution, once however often it is executed.
 
     Args:
-        token: Whether the start was written, so that the running table decides; otherwise the id does.
-        counted_by_rq: How many endings RQ adds to its worker's counts in the same transaction.
+        booking: How RQ counts it.
+        settling: What it was concluded from, where nobody reported the ending.
+        stuck: RQ gave up on a job in its intermediate queue, and names no execution.
     """
-    duration, duration_le = _observed(event.duration, DURATION_BUCKETS)
-    wait, wait_le = _observed(event.wait, WAIT_BUCKETS)
-    return _eval(
-        pipeline,
-        _FINISH,
-        (
-            *_counting_keys(keys, rq_worker_key),
-            job_key,
-            keys.intermediate(event.queue),
-            keys.execution(event.job_id, event.execution_id),
-        ),
-        (
-            "token" if token else "free",
-            event.execution_id,
-            encode([event.worker, event.queue, event.source]),
-            event.outcome.state.value,
-            f"{event.ended_at:.6f}",
-            duration,
-            duration_le,
-            wait,
-            wait_le,
-            *_detail(event),
-            f"{event.trace_id}|{event.span_id}" if event.trace_id else "",
-            limits.label_sets,
-            counted_by_rq,
-            event.job_id,
-            limits.log_size,
-            *(log_fields(event) if limits.log_size else ()),
-        ),
+    return pipeline.execute_command(
+        *finish_command(
+            keys,
+            event,
+            job_key=job_key,
+            rq_worker_key=rq_worker_key,
+            limits=limits,
+            booking=booking,
+            settling=settling,
+            stuck=stuck,
+            known=known,
+        )
     )
 
 
-def finished(reply: Any) -> tuple[str, str]:
-    """Read the reply to :func:`append_finish` or :func:`append_stuck`, or the exception that stands for it.
-
-    Returns:
-        What became of it, or nothing; and what could not be written, in Redis's words, or nothing.
-    """
-    if isinstance(reply, Exception):
-        return "", str(reply)
-    answer, fault = map(_text, reply)
-    return answer, fault
-
-
-def append_stuck(
-    pipeline: Any,
+def finish_command(
     keys: Keys,
     event: ExecutionEvent,
     *,
-    rq_worker_key: str,
-    limits: Limits,
-    counted_by_rq: int = 0,
-) -> Any:
-    """Append the command that counts a job stuck in RQ's intermediate queue, for which no execution is named."""
-    return _eval(
-        pipeline,
-        _STUCK,
-        _counting_keys(keys, rq_worker_key),
-        (
-            event.job_id,
-            encode([event.worker, event.queue, event.source]),
-            event.outcome.state.value,
-            f"{event.ended_at:.6f}",
-            encode([event.outcome.error_type]),
-            limits.label_sets,
-            counted_by_rq,
-            limits.log_size,
-            *(log_fields(event) if limits.log_size else ()),
-        ),
-    )
-
-
-@dataclass(frozen=True)
-class Exited:
-    """A work-horse is gone and has not said that its ending was recorded.
-
-    Args:
-        state: How the execution ended if RQ has forgotten the job and nobody else can tell.
-        told: Whether the work-horse itself said so: RQ has counted that ending.
-    """
-
-    state: State
-    told: bool = False
-
-
-def append_settle(
-    pipeline: Any,
-    keys: Keys,
-    event: ExecutionEvent,
-    *,
-    exited: Exited | None,
     job_key: str,
-    execution_key: str,
     rq_worker_key: str,
     limits: Limits,
-) -> Any:
-    """Append the command that counts an execution whose end nobody reported, if it has ended.
-
-    Args:
-        event: What is known; state and error type are decided by the script, from ``outcome.error_type``.
-        exited: What the caller knows of its process, which is gone; ``None`` if it knows nothing, and the execution
-            has ended only if RQ no longer has it.
-    """
-    duration, duration_le = _observed(event.duration, DURATION_BUCKETS)
-    wait, wait_le = _observed(event.wait, WAIT_BUCKETS)
-    decided = {"state", "reason", "error_type"}
-    fields = iter(log_fields(event))
-    pairs = [pair for pair in zip(fields, fields, strict=True) if pair[0] not in decided]
-    return _eval(
-        pipeline,
-        _SETTLE,
-        (*_counting_keys(keys, rq_worker_key), job_key, execution_key, keys.intermediate(event.queue)),
-        (
-            f"exited|{exited.state}|{'told' if exited.told else ''}" if exited else "abandoned",
-            event.execution_id,
-            encode([event.worker, event.queue, event.source]),
-            f"{event.ended_at:.6f}",
-            duration,
-            duration_le,
-            wait,
-            wait_le,
-            f"{event.trace_id}|{event.span_id}" if event.trace_id else "",
-            limits.label_sets,
-            event.outcome.error_type,
-            limits.log_size,
-            *(text for pair in pairs for text in pair),
-        ),
+    booking: Booking,
+    settling: Settling | None = None,
+    stuck: bool = False,
+    known: Known = Known(),
+) -> tuple[Any, ...]:
+    """The command of :func:`append_finish`."""
+    outcome = event.outcome
+    labels = labels_of(event.worker, event.queue, tuple(event.labels.items()))
+    account = encode([keys.account(rq_worker_key)])
+    facts: dict[str, object] = {
+        "mode": "stuck" if stuck else "settle" if settling else "ended",
+        "id": event.execution_id or f"job:{event.job_id}",
+        "job": event.job_id,
+        "account": account,
+        "marked": not settling,
+        "labels": labels,
+        "limit": limits.label_sets,
+        "state": outcome.state.value,
+        **booking.packed(),
+        **known.packed(),
+    }
+    if settling:
+        facts.update(status=settling.status, exists=settling.exists, abandoned=settling.abandoned)
+    if event.duration is not None:
+        facts.update(duration=_micros(event.duration), duration_bucket=le(max(0.0, event.duration), DURATION_BUCKETS))
+    if event.wait is not None:
+        facts.update(wait=_micros(event.wait), wait_bucket=le(max(0.0, event.wait), WAIT_BUCKETS))
+    if outcome.state is State.CANCELLED:
+        facts.update(family="cancellations", value=encode([label_text(outcome.reason)]))
+    elif outcome.state.failed:
+        facts.update(family="errors", value=encode([label_text(outcome.error_type)]))
+        if event.rate_limited:
+            facts["limited"] = True
+    if event.trace_id:
+        facts["trace"] = f"{event.trace_id}|{event.span_id}|"
+    if limits.log_size:
+        facts.update(log=log_fields(event), log_size=limits.log_size)
+    where = (
+        *(*_set_keys(keys, labels), keys.traces(labels), keys.running, keys.closed, keys.log),
+        *(rq_worker_key, job_key, keys.execution(event.job_id, event.execution_id), keys.intermediate(event.queue)),
     )
+    return _FINISH.command(where, facts)
+
+
+def finished(reply: Any) -> Finished:
+    """Read the reply to :func:`append_finish`, or the exception that stands for it."""
+    if isinstance(reply, Exception):
+        return Finished("", str(reply))
+    answer, fault, generation, total = reply
+    return Finished(text(answer), text(fault), Known(text(generation), int(total)))
 
 
 def append_enqueued(
@@ -322,53 +356,45 @@ def append_enqueued(
     keys: Keys,
     worker: str,
     queue: str,
-    source: str,
+    extra: tuple[tuple[str, str], ...] = (),
     *,
-    now: float,
     limits: Limits,
     number: int = 1,
 ) -> Any:
     """Append the command that counts jobs put on a queue."""
-    return _tally(pipeline, keys, "enqueued", (worker, queue, source), number, now, limits)
+    return _tally(pipeline, keys, "enqueued", labels_of(worker, queue, extra), number, limits)
 
 
 def append_cancelled_unstarted(
-    pipeline: Any, keys: Keys, worker: str, queue: str, source: str, *, now: float, limits: Limits
+    pipeline: Any, keys: Keys, worker: str, queue: str, extra: tuple[tuple[str, str], ...] = (), *, limits: Limits
 ) -> Any:
     """Append the command that counts a job cancelled before it ran."""
-    return _tally(pipeline, keys, "unstarted", (worker, queue, source), 1, now, limits)
+    return _tally(pipeline, keys, "unstarted", labels_of(worker, queue, extra), 1, limits)
 
 
-def _tally(
-    pipeline: Any,
-    keys: Keys,
-    counter: str,
-    labels: tuple[str, str, str],
-    number: int,
-    now: float,
-    limits: Limits,
-) -> Any:
-    args = (counter, encode(labels), number, f"{now:.6f}", limits.label_sets)
-    return _eval(pipeline, _TALLY, (keys.series,), args)
+def _tally(pipeline: Any, keys: Keys, field: str, labels: str, number: int, limits: Limits) -> Any:
+    facts = {"field": field, "labels": labels, "number": number, "limit": limits.label_sets}
+    return _TALLY.append(pipeline, _set_keys(keys, labels), facts)
 
 
-def append_cancelled(pipeline: Any, keys: Keys, job_id: str, queue: str, *, now: float, ttl: int) -> Any:
+def append_cancelled(pipeline: Any, keys: Keys, queue: str, job_id: str = "", ttl: int = 0) -> Any:
     """Append the command that lets RQ's registry forget cancelled jobs when their hashes expire.
 
     Args:
+        job_id: A job that was cancelled just now; without it, only those whose time has come are forgotten.
         ttl: Seconds after which this job's hash expires; more than 0.
     """
-    args = (job_id, f"{now:.0f}", f"{now + ttl:.0f}")
-    return _eval(pipeline, _CANCELLED, (keys.cancelled(queue), keys.registry("canceled", queue)), args)
+    facts: dict[str, object] = {"job": job_id, "ttl": ttl} if job_id else {"only": "expired"}
+    return _CANCELLED.append(pipeline, (keys.cancelled(queue), keys.registry("canceled", queue)), facts)
 
 
 def append_own_errors(pipeline: Any, keys: Keys, errors: Mapping[str, int]) -> Any:
     """Append the command that counts errors of our own hooks, by hook."""
-    args = tuple(text for hook, number in errors.items() for text in (encode([hook]), number))
-    return _eval(pipeline, _OWN_ERRORS, (keys.series,), args)
+    where = (keys.meta, keys.accounts, keys.sets)
+    return _OWN_ERRORS.append(pipeline, where, {"errors": {encode([hook]): number for hook, number in errors.items()}})
 
 
-def append_probe(pipeline: Any, keys: Keys) -> Any:
+def append_probe(pipeline: Any, keys: Keys, *, log: bool = True) -> Any:
     """Append the command that tries what the others do and answers ``""`` or what is wrong."""
-    used = (keys.running, keys.series, keys.exemplars, keys.closed, keys.log, keys.instrumented)
-    return _eval(pipeline, _PROBE, used, ())
+    where = (keys.meta, keys.accounts, keys.sets, keys.running, keys.closed, keys.log, keys.probe)
+    return _PROBE.append(pipeline, where, {"log": log})

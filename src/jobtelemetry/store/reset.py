@@ -1,16 +1,14 @@
-"""Forgetting: every series of one worker, in one step, for a job class that was renamed or removed."""
+"""Forgetting on purpose: every label set of one worker, for a job class that was renamed or removed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from jobtelemetry.contract import OTHER
-from jobtelemetry.errors import StoreError
-from jobtelemetry.store.keys import Keys, encode
-from jobtelemetry.store.record import _script
-
-_FORGET = _script("common", "forget")
+from jobtelemetry.store.books import remove_set
+from jobtelemetry.store.decode import series_of
+from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.record import text
 
 
 @dataclass(frozen=True)
@@ -22,9 +20,9 @@ class Forgotten:
 
 
 def forget_worker(connection: Any, keys: Keys, worker: str) -> Forgotten:
-    """Remove every series of a worker, on all queues and from all sources; the execution log keeps its entries.
+    """Remove every label set of a worker, on all queues; the execution log keeps its entries.
 
-    An execution that ends later begins a new series.
+    An execution that ends later begins a new label set.
 
     Args:
         connection: A redis-py client.
@@ -33,10 +31,13 @@ def forget_worker(connection: Any, keys: Keys, worker: str) -> Forgotten:
 
     Raises:
         StoreError: The script met a key that it cannot read.
-        redis.exceptions.RedisError: Redis does not answer or refuses; nothing was removed.
+        redis.exceptions.RedisError: Redis does not answer or refuses; what was removed stays removed.
     """
-    takes_places = "0" if worker == OTHER else "1"
-    reply = connection.execute_command("EVAL", _FORGET, 2, keys.series, keys.exemplars, encode([worker]), takes_places)
-    if not isinstance(reply, list):
-        raise StoreError(f"the series of {worker!r} cannot be removed: {reply!r}")
-    return Forgotten(*map(int, reply))
+    fields = executions = 0
+    for found, _ in connection.zscan_iter(keys.sets):
+        labels = text(found)
+        series = series_of(labels)
+        if series is not None and series.worker == worker:
+            removed, counted = remove_set(connection, keys, labels)
+            fields, executions = fields + removed, executions + counted
+    return Forgotten(fields, executions)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from jobtelemetry.outcomes import State
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 
 class Series(NamedTuple):
-    """The label set that every job family shares."""
+    """The label set that every job family shares; ``extra`` has the further labels that carry a value, by name."""
 
     worker: str
     queue: str
-    source: str = ""
+    extra: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The extra label ``source``; empty without."""
+        return dict(self.extra).get("source", "")
 
 
 class Exemplar(NamedTuple):
@@ -73,9 +81,10 @@ class RunningExecution:
         rq_worker: The RQ worker that runs it.
         started_at: Unix time in seconds.
         attempt: 1-based number within its job; 0 if unknown.
-        ready_at: When it could run, Unix time; ``None`` if unknown.
+        wait: Seconds from when it could run to its start; ``None`` if unknown.
         retries_left: What RQ had at the start.
         trace: The trace context of its span, or empty.
+        account: What its RQ worker is called in the accounts, if not by its name.
     """
 
     execution_id: str
@@ -84,9 +93,10 @@ class RunningExecution:
     rq_worker: str
     started_at: float
     attempt: int
-    ready_at: float | None = None
+    wait: float | None = None
     retries_left: int = 0
     trace: str = ""
+    account: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,19 +112,91 @@ class QueueState:
 
 @dataclass(frozen=True)
 class RQWorkerState:
-    """One live RQ worker process, and what RQ and jobtelemetry each counted for it."""
+    """One live RQ worker process: what RQ counted for it, and what its account has.
+
+    Args:
+        name: Its name; its whole key in Redis where its class has a prefix of its own.
+        queues: What it listens on.
+        status: RQ's state of it.
+        instrumented: Whether its executions are recorded.
+        succeeded_by_rq: Endings that RQ counted as successful.
+        failed_by_rq: Endings that RQ counted as failed.
+        succeeded: Of those, what its account has.
+        failed: Of those, what its account has.
+        versions: What it says of itself: the versions of ``jobtelemetry``, ``rq`` and ``redis`` (redis-py).
+        missing: Hooks that its RQ does not have, so that it cannot be recorded.
+    """
 
     name: str
     queues: tuple[str, ...] = ()
     status: str = ""
     instrumented: bool = False
-    counted_by_rq: int = 0
-    recorded: int = 0
+    succeeded_by_rq: int = 0
+    failed_by_rq: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+    @property
+    def counted_by_rq(self) -> int:
+        """Endings that RQ counted."""
+        return self.succeeded_by_rq + self.failed_by_rq
+
+    @property
+    def recorded(self) -> int:
+        """Endings that the account has, of those that RQ counts."""
+        return self.succeeded + self.failed
 
     @property
     def unrecorded(self) -> int:
-        """Endings that RQ counted and jobtelemetry did not record; never negative."""
-        return max(0, self.counted_by_rq - self.recorded)
+        """Endings that RQ counted and jobtelemetry did not, successes and failures each; never negative."""
+        return max(0, self.succeeded_by_rq - self.succeeded) + max(0, self.failed_by_rq - self.failed)
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Everything that is counted for one :class:`Series`. Only what occurred is in the mappings."""
+
+    series: Series
+    created: float = 0.0
+    changed: float = 0.0
+    executions: Mapping[State, Counter] = field(default_factory=dict)
+    cancellations: Mapping[str, Counter] = field(default_factory=dict)
+    errors: Mapping[str, Counter] = field(default_factory=dict)
+    durations: Mapping[State, Histogram] = field(default_factory=dict)
+    wait: Histogram = field(default_factory=Histogram)
+    enqueued: int = 0
+    unstarted: int = 0
+    limited: int = 0
+    last_completed: float | None = None
+
+    @property
+    def ended(self) -> int:
+        """Executions that ended."""
+        return sum(counter.value for counter in self.executions.values())
+
+
+class Merged(Mapping[K, V]):
+    """A mapping that is put together when it is first asked: most readers want a few of them, or none."""
+
+    def __init__(self, make: Callable[[], dict[K, V]]) -> None:
+        self._make = make
+        self._made: dict[K, V] | None = None
+
+    def _all(self) -> dict[K, V]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def __getitem__(self, key: K) -> V:
+        return self._all()[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
 
 
 _EMPTY: Mapping[str, int] = MappingProxyType({})
@@ -147,6 +229,17 @@ class Snapshot:
         late: Endings that came after that.
         dropped: Observations that a full family had no room for, by family.
         created: When the first number was written, Unix time; the ``_created`` of counters without labels.
+        sets: The label sets that the mappings above are made of; one that did not change since the reader's last
+            look is the same object.
+        rate_limited_executions: Executions that failed of a rate limit, by series.
+        generation_started: When the present generation of numbers began, Unix time; 0 if there is none.
+        counts_lost_at: Since when counts are missing, Unix time; ``None`` if none are known to be.
+        counts_lost: How many executions, as far as anybody can know.
+        counts_lost_why: What was noticed.
+        accounts_difference: Executions that the accounts have more (or fewer: negative) than the label sets.
+        rejected: Values under our keys that are not ours or make no sense.
+        rejected_names: Some of them: key and field.
+        clock_skew: Seconds by which the clock of somebody who enqueued was ahead of Redis's, at most; ``None`` if not.
     """
 
     taken_at: float
@@ -168,6 +261,23 @@ class Snapshot:
     late: int = 0
     dropped: Mapping[str, int] = field(default_factory=lambda: _EMPTY)
     created: float = 0.0
+    sets: tuple[LabelSet, ...] = ()
+    rate_limited_executions: Mapping[Series, Counter] = field(default_factory=dict)
+    generation_started: float = 0.0
+    counts_lost_at: float | None = None
+    counts_lost: int = 0
+    counts_lost_why: str = ""
+    accounts_difference: int = 0
+    rejected: int = 0
+    rejected_names: tuple[str, ...] = ()
+    clock_skew: float | None = None
+
+    @property
+    def proven(self) -> bool:
+        """Whether every execution is known to be counted: nothing unrecorded, nothing lost, the books agree."""
+        return not (
+            self.unrecorded or self.uninstrumented or self.accounts_difference or self.counts_lost_at is not None
+        )
 
     @property
     def unrecorded(self) -> int:
@@ -180,6 +290,11 @@ class Snapshot:
         return sum(not worker.instrumented for worker in self.rq_workers)
 
     @property
+    def extra_labels(self) -> tuple[str, ...]:
+        """The names of the extra labels that any series carries, so that they are worth showing."""
+        return tuple(dict.fromkeys(name for series in self.seen for name, _ in series.extra))
+
+    @property
     def has_sources(self) -> bool:
         """Whether any series carries a source, so that the label is worth showing."""
-        return any(series.source for series in self.seen)
+        return "source" in self.extra_labels

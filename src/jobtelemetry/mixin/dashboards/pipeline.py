@@ -24,7 +24,7 @@ def make(config: MixinConfig) -> build.Dashboard:
     q = scoped(config, "source", "queue")
     about = (
         "One source's workers as the stages of a pipeline. Sources are told apart where jobs have meta['source'] and "
-        "JOBTELEMETRY_SOURCE_LABEL=1 is set; otherwise all workers are one pipeline."
+        "JOBTELEMETRY_EXTRA_LABELS=source is set; otherwise all workers are one pipeline."
     )
     dashboard = frame(config, Board.PIPELINE, about, ("source!", "queue"))
     dashboard = dashboard.with_panel(funnel(q)).with_panel(matches(q)).with_panel(stages(q))

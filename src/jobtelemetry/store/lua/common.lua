@@ -1,4 +1,5 @@
--- Shared by every script. A script never raises: RQ's transaction must succeed without us.
+-- Shared by every script. A script never raises: RQ's transaction must succeed without us. The names of its keys
+-- (META, ACCOUNTS ...), of fields (FIELD.x, SHARED.x) and of an account's columns (COLUMN.x) are put in by record.py.
 local fault = false
 local function call(...)
   local reply = redis.pcall(...)
@@ -8,14 +9,8 @@ local function call(...)
   end
   return reply
 end
-local OTHER = '__other__|__other__|'
--- A new label set takes a place in its family, or is counted under OTHER where none is left.
-local function admit(series, family, labels, now, limit)
-  if call('HSETNX', series, 'seen|' .. labels, now) ~= 1 then return labels end
-  if (call('HINCRBY', series, 'sets|' .. family, 1) or 0) <= limit then return labels end
-  call('HINCRBY', series, 'sets|' .. family, -1)
-  call('HDEL', series, 'seen|' .. labels)
-  call('HINCRBY', series, 'dropped|' .. family, 1)
-  call('HSETNX', series, 'seen|' .. OTHER, now)
-  return OTHER
-end
+local e = cjson.decode(ARGV[1])
+-- Moments are Redis's, whatever a job or a host did to its own clock.
+local clock = call('TIME') or {'0', '0'}
+local now_micros = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+local now = string.format('%d.%06d', clock[1], clock[2])

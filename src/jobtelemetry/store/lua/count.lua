@@ -1,59 +1,64 @@
--- Adds one ended execution to every family. Fields of e: labels, state, now, duration, duration_le, wait,
--- wait_le (integers of microseconds and bucket bounds, '' if unknown), family and value (cancellations or
--- errors), trace ('trace_id|span_id' or ''), limit. Returns whether the execution itself was counted.
-local function count(series, exemplars, e)
-  local labels = admit(series, 'executions', e.labels, e.now, e.limit)
-  local field = labels .. '|' .. e.state
-  local counted = call('HINCRBY', series, 'executions|' .. field, 1)
-  if e.duration ~= '' then
-    call('HINCRBY', series, 'duration|' .. field .. '|' .. e.duration_le, 1)
-    call('HINCRBY', series, 'duration|' .. field .. '|sum', e.duration)
+-- Adds one ended execution to its label set. Of e: state, duration and wait (microseconds) with their buckets, family
+-- and value (cancellations or errors), limited, trace ('trace_id|span_id|'). Returns whether it was counted.
+local function count()
+  local set, labels = admit()
+  local counted = call('HINCRBY', set, FIELD.executions .. '|' .. e.state, 1)
+  if not counted then return false end
+  if e.duration then
+    call('HINCRBY', set, FIELD.duration .. '|' .. e.state .. '|' .. e.duration_bucket, 1)
+    call('HINCRBY', set, FIELD.duration .. '|' .. e.state .. '|sum', e.duration)
   end
-  if e.wait ~= '' then
-    call('HINCRBY', series, 'wait|' .. labels .. '|' .. e.wait_le, 1)
-    call('HINCRBY', series, 'wait|' .. labels .. '|sum', e.wait)
+  if e.wait then
+    call('HINCRBY', set, FIELD.wait .. '|' .. e.wait_bucket, 1)
+    call('HINCRBY', set, FIELD.wait .. '|sum', e.wait)
   end
-  if e.state == 'completed' then call('HSET', series, 'completed|' .. labels, e.now) end
-  if e.family ~= '' then
-    local detail = e.family .. '|' .. labels .. '|' .. e.value
-    if call('HSETNX', series, 'created|' .. detail, e.now) == 1
-      and (call('HINCRBY', series, 'sets|' .. e.family, 1) or 0) > e.limit then
-      call('HINCRBY', series, 'sets|' .. e.family, -1)
-      call('HDEL', series, 'created|' .. detail)
-      call('HINCRBY', series, 'dropped|' .. e.family, 1)
-      detail = e.family .. '|' .. OTHER .. '|__other__'
-      call('HSETNX', series, 'created|' .. detail, e.now)
+  if e.state == 'completed' then call('HSET', set, FIELD.completed, now) end
+  if e.limited then call('HINCRBY', set, FIELD.limited, 1) end
+  if e.family then
+    local where, detail = set, e.family .. '|' .. e.value
+    if call('HSETNX', set, FIELD.created .. '|' .. detail, now) == 1
+      and (call('HINCRBY', META, SHARED.distinct .. '|' .. e.family, 1) or 0) > e.limit then
+      call('HINCRBY', META, SHARED.distinct .. '|' .. e.family, -1)
+      call('HDEL', set, FIELD.created .. '|' .. detail)
+      call('HINCRBY', META, SHARED.dropped .. '|' .. e.family, 1)
+      where, detail = OTHER_SET, e.family .. '|__other__'
+      call('HSETNX', where, FIELD.seen, now)
+      call('HSETNX', where, FIELD.created .. '|' .. detail, now)
+      touch(where, OTHER)
     end
-    call('HINCRBY', series, detail, 1)
+    call('HINCRBY', where, detail, 1)
   end
-  if e.trace ~= '' then
-    call('HSET', exemplars, 'executions|' .. field, e.trace .. '|1000000|' .. e.now)
-    if e.duration ~= '' then
-      call('HSET', exemplars, 'duration|' .. field .. '|' .. e.duration_le, e.trace .. '|' .. e.duration .. '|' .. e.now)
+  if e.trace and labels == e.labels then
+    call('HSET', TRACES, FIELD.executions .. '|' .. e.state, e.trace .. '1000000|' .. now)
+    if e.duration then
+      call('HSET', TRACES, FIELD.duration .. '|' .. e.state .. '|' .. e.duration_bucket,
+        e.trace .. e.duration .. '|' .. now)
     end
   end
-  return counted and true
+  touch(set, labels)
+  return true
 end
-local function remember(closed, member, now)
-  local added = call('ZADD', closed, 'NX', now, member)
-  call('ZREMRANGEBYSCORE', closed, '-inf', now - 86400)
-  call('ZREMRANGEBYRANK', closed, 0, -10001)
-  return added
+-- The second entry. It is made only after the first, so an ending that could not be counted shows as unrecorded.
+local function enter(column, number)
+  call('HINCRBY', ACCOUNTS, e.account .. '|' .. column, number)
 end
--- A job that is still in RQ's intermediate queue is given up by RQ a second time, later: that is no execution.
-local function expect_stuck(intermediate, closed, job, now)
-  local waiting, expected = 0, 0
-  for _, id in ipairs(call('LRANGE', intermediate, 0, 999) or {}) do
-    if id == job then waiting = waiting + 1 end
+local function recent()
+  return call('HGET', ACCOUNTS, e.account .. '|' .. COLUMN.recent) or ''
+end
+local function remember_recent(list)
+  local kept = {e.id}
+  for id in string.gmatch(list, '%S+') do
+    if #kept < 16 and id ~= e.id then kept[#kept + 1] = id end
   end
-  while waiting > expected and call('ZSCORE', closed, 'job|' .. job .. '|' .. expected + 1) do expected = expected + 1 end
-  if waiting > expected then remember(closed, 'job|' .. job .. '|' .. expected + 1, now) end
+  call('HSET', ACCOUNTS, e.account .. '|' .. COLUMN.recent, table.concat(kept, ' '))
 end
-local function was_expected(closed, job)
-  local expected = 0
-  while call('ZSCORE', closed, 'job|' .. job .. '|' .. expected + 1) do expected = expected + 1 end
-  return expected > 0 and call('ZREM', closed, 'job|' .. job .. '|' .. expected) == 1
-end
-local function log(stream, size, first)
-  if tonumber(size) > 0 and ARGV[first] then call('XADD', stream, 'MAXLEN', '~', size, '*', unpack(ARGV, first)) end
+-- Takes an account into that of the departed, whose sum stays right.
+local function fold(account)
+  for _, column in ipairs({COLUMN.succeeded, COLUMN.failed, COLUMN.unbooked}) do
+    local number = call('HGET', ACCOUNTS, account .. '|' .. column)
+    if number then call('HINCRBY', ACCOUNTS, '|' .. column, number) end
+  end
+  call('HDEL', ACCOUNTS, account .. '|' .. COLUMN.succeeded, account .. '|' .. COLUMN.failed,
+    account .. '|' .. COLUMN.unbooked, account .. '|' .. COLUMN.succeeded_again, account .. '|' .. COLUMN.failed_again,
+    account .. '|' .. COLUMN.recent)
 end

@@ -1,35 +1,94 @@
--- An execution ended: it leaves the running table and, only if it was in it, is counted. Runs in the
--- transaction in which RQ changes the job's state.
--- KEYS: running, series, exemplars, closed, log, RQ worker hash, job hash, RQ's intermediate queue, RQ's execution
--- ARGV: 'token' or 'free' (the start could not be written: the id itself is the token), execution id, label
---       set, state, end, duration, its le, wait, its le, detail family, detail value, trace, label set limit,
---       endings that RQ counts for its worker in this transaction, job id, log size, log fields ...
--- Returns 'counted', 'late' (it had been counted as abandoned), 'again' (reported before) or '' (it could not be
--- counted), and a fault or ''.
-local id, state, now = ARGV[2], ARGV[4], tonumber(ARGV[5])
-local token = call('HDEL', KEYS[1], id) -- also where it is not known whether the start was written
-if ARGV[1] == 'free' then
-  token = remember(KEYS[4], id, now)
-elseif token == 0 and call('EXISTS', KEYS[9]) == 1 and not call('ZSCORE', KEYS[4], id) then
-  token = 1 -- the running table was lost; RQ still has the execution and removes it in this transaction
+-- An execution ended: it leaves the running table and is counted, once. Runs in the transaction in which RQ changes the
+-- job's state, or, where nobody reported the end ('settle'), by itself.
+-- Of e, besides what count.lua takes: mode ('ended', 'settle', 'stuck'), id, job, account, booked (a column, how RQ
+-- counts it), again (the column if it was counted before), bookings (how often RQ counts it), log; for 'settle' what
+-- the decision was made from (status, exists) and whether a reconciler asked (abandoned).
+-- Returns {'counted', 'late' (settled before), 'again' (reported before), 'ended', 'changed' or '' (it could not be
+-- counted), a fault or '', generation, total}.
+local function remember(member)
+  call('ZADD', CLOSED, 'NX', now, member)
+  call('ZREMRANGEBYSCORE', CLOSED, '-inf', clock[1] - 86400)
+  call('ZREMRANGEBYRANK', CLOSED, 0, -10001)
+  call('HSET', META, SHARED.closed_until, clock[1] + 86400)
 end
-local verdict, written = 'counted', token ~= false
-if token == 1 then
-  written = count(KEYS[2], KEYS[3], {
-    labels = ARGV[3], state = state, now = ARGV[5], duration = ARGV[6], duration_le = ARGV[7], wait = ARGV[8],
-    wait_le = ARGV[9], family = ARGV[10], value = ARGV[11], trace = ARGV[12], limit = tonumber(ARGV[13]),
-  })
-  if state == 'failure' or state == 'discard' or state == 'stopped' then
-    expect_stuck(KEYS[8], KEYS[4], ARGV[15], now)
+-- A job that is still in RQ's intermediate queue is given up by RQ a second time, later: that is no execution.
+local function expect_stuck()
+  local waiting, expected = 0, 0
+  for _, id in ipairs(call('LRANGE', INTERMEDIATE, 0, 999) or {}) do
+    if id == e.job then waiting = waiting + 1 end
   end
-  log(KEYS[5], ARGV[16], 17)
-  if state == 'completed' or state == 'cancelled' then call('HDEL', KEYS[7], 'jobtelemetry_attempt') end
-elseif ARGV[1] ~= 'free' and call('ZREM', KEYS[4], id) == 1 then
-  call('HINCRBY', KEYS[2], 'late', 1)
-  verdict = 'late'
-else
-  verdict = 'again'
+  while waiting > expected and call('ZSCORE', CLOSED, 'job|' .. e.job .. '|' .. expected + 1) do expected = expected + 1 end
+  if waiting > expected then remember('job|' .. e.job .. '|' .. expected + 1) end
 end
--- What could not be counted must show as unrecorded.
-if written and ARGV[14] ~= '0' then call('HINCRBY', KEYS[6], 'jobtelemetry_recorded', ARGV[14]) end
-return {written and verdict or '', fault or ''}
+local function was_expected()
+  local expected = 0
+  while call('ZSCORE', CLOSED, 'job|' .. e.job .. '|' .. expected + 1) do expected = expected + 1 end
+  return expected > 0 and call('ZREM', CLOSED, 'job|' .. e.job .. '|' .. expected) == 1
+end
+local function closed_is_lost()
+  local till = tonumber(call('HGET', META, SHARED.closed_until) or 0) or 0
+  return till > tonumber(clock[1]) and call('EXISTS', CLOSED) == 0
+end
+local id, total = generation()
+if not id then return {'', fault, '', 0} end
+local function answer(verdict)
+  return {verdict, fault or '', id, total}
+end
+-- RQ's hash of this worker came anew under it (it had expired, or was lost), and with it RQ's counts.
+if e.marked and not call('HGET', RQ_WORKER, 'jobtelemetry')
+  and (e.bookings > 0 or call('EXISTS', RQ_WORKER) == 1) then
+  fold(e.account)
+  call('HSET', RQ_WORKER, 'jobtelemetry', '{}')
+end
+local verdict = 'counted'
+if e.mode == 'settle' then
+  if not call('HGET', RUNNING, e.id) then return answer('ended') end
+  if (call('HGET', JOB, 'status') or '') ~= e.status or (call('EXISTS', EXECUTION) == 1) ~= e.exists then
+    return answer('changed')
+  end
+  call('HDEL', RUNNING, e.id)
+elseif e.mode == 'stuck' then
+  if was_expected() then
+    verdict = 'again'
+  else
+    -- Its worker died before, while, or right after creating an execution: if one is in the table, this is its end.
+    local running = call('HGETALL', RUNNING) or {}
+    for i = 1, #running, 2 do
+      local ok, start = pcall(cjson.decode, running[i + 1])
+      if ok and type(start) == 'table' and start.job == e.job then
+        call('HDEL', RUNNING, running[i])
+        break
+      end
+    end
+  end
+elseif call('HDEL', RUNNING, e.id) ~= 1 then
+  if is_among(e.id, recent()) then
+    verdict = 'again' -- the reply to the first try was lost on its way, or RQ ends it twice
+  elseif call('ZSCORE', CLOSED, e.id) then
+    verdict = 'late'
+  elseif call('EXISTS', EXECUTION) == 0 and closed_is_lost() then
+    note_loss(0, 'the key of closed executions was gone')
+    verdict = 'late'
+  end -- else the start could not be written, or the running table was lost
+end
+if verdict == 'counted' then
+  if not count() then return answer('') end
+  total = call('HINCRBY', META, SHARED.counted, 1) or total
+  enter(e.booked, 1)
+  if e.bookings > 1 then enter(e.again, e.bookings - 1) end
+  if e.mode == 'settle' then
+    remember(e.id)
+    if e.abandoned then call('HINCRBY', META, SHARED.reconciled, 1) end
+  end
+  if e.state == 'failure' or e.state == 'discard' or e.state == 'stopped' then
+    if e.mode ~= 'stuck' then expect_stuck() end
+  elseif e.state == 'completed' or e.state == 'cancelled' then
+    call('HDEL', JOB, 'jobtelemetry_attempt')
+  end
+  if e.log then call('XADD', LOG, 'MAXLEN', '~', e.log_size, '*', 'ended', now, unpack(e.log)) end
+else
+  if e.bookings > 0 then enter(e.again, e.bookings) end
+  if verdict == 'late' then call('HINCRBY', META, SHARED.late, 1) end
+end
+if e.mode ~= 'settle' and verdict ~= 'again' then remember_recent(recent()) end
+return answer(verdict)

@@ -1,4 +1,4 @@
--- Errors of our own hooks that happened since this process last reached Redis.
--- KEYS: series · ARGV: pairs of hook and number
-for i = 1, #ARGV, 2 do call('HINCRBY', KEYS[1], 'handler_errors|' .. ARGV[i], ARGV[i + 1]) end
+-- Errors of our own hooks that happened since this process last reached Redis. Of e: errors (hook -> number).
+if not generation() then return fault end
+for hook, number in pairs(e.errors) do call('HINCRBY', META, SHARED.handler_errors .. '|' .. hook, number) end
 return fault or 'counted'

@@ -1,14 +1,26 @@
 -- An execution starts: it enters the running table. Runs in the transaction in which RQ creates the execution.
--- KEYS: running, series, job hash
--- ARGV: execution id, label set, start of an entry, label set limit, entry as JSON without its attempt
--- Returns attempt (0 if the job is gone) and a fault or ''.
-local written = call('HGET', KEYS[1], ARGV[1])
--- Sent again: the reply to the first try was lost on its way.
-if written then return {cjson.decode(written).attempt, ''} end
+-- Of e: id, labels, limit, ready (when it could run, Unix time), entry (what the table holds).
+-- Returns {attempt (0 if the job is gone), a fault or '', start and wait in microseconds, generation, total}.
+local id, total = generation()
+if not id then return {0, fault, '', '', '', 0} end
+local written = call('HGET', RUNNING, e.id)
+if written then -- sent again: the reply to the first try was lost on its way
+  local ok, entry = pcall(cjson.decode, written)
+  if ok and type(entry) == 'table' then return {entry.attempt or 0, '', entry.start or '', entry.wait or '', id, total} end
+end
 local attempt = 0
-if call('EXISTS', KEYS[3]) == 1 then attempt = call('HINCRBY', KEYS[3], 'jobtelemetry_attempt', 1) or 0 end
-admit(KEYS[2], 'executions', ARGV[2], ARGV[3], tonumber(ARGV[4]))
-local entry = cjson.decode(ARGV[5])
-entry.attempt = attempt
-call('HSET', KEYS[1], ARGV[1], cjson.encode(entry))
-return {attempt, fault or ''}
+if call('EXISTS', JOB) == 1 then attempt = call('HINCRBY', JOB, 'jobtelemetry_attempt', 1) or 0 end
+local set, labels, is_new = admit()
+if is_new then touch(set, labels) end
+local entry, wait = e.entry, ''
+if e.ready then
+  local waited = now_micros - e.ready * 1000000
+  -- Ahead of Redis: the clock of who enqueued it is wrong. More than a year behind: nobody's moment.
+  if waited < -1000000 and -waited / 1000000 > (tonumber(call('HGET', META, SHARED.skew) or 0) or 0) then
+    call('HSET', META, SHARED.skew, string.format('%.3f', -waited / 1000000))
+  end
+  if waited < 31622400000000 then wait = string.format('%.0f', math.max(0, waited)) end
+end
+entry.attempt, entry.start, entry.wait = attempt, string.format('%.0f', now_micros), wait
+call('HSET', RUNNING, e.id, cjson.encode(entry))
+return {attempt, fault or '', entry.start, wait, id, total}

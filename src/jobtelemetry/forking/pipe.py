@@ -30,6 +30,8 @@ class HorsePipe:
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
+        #: After :meth:`receive`: whether another process could still have said something.
+        self.held = False
         self._identity = _identity(self._writer)
         for end in (self._reader, self._writer):  # before anything can go wrong: nobody must ever wait here
             os.set_blocking(end, False)
@@ -44,7 +46,7 @@ class HorsePipe:
     def of_spawned(cls, writer: int) -> HorsePipe:
         """The horse's end in a process that was spawned and not forked."""
         pipe = cls.__new__(cls)
-        pipe._reader, pipe._writer, pipe._identity = -1, writer, _identity(writer)
+        pipe._reader, pipe._writer, pipe._identity, pipe.held = -1, writer, _identity(writer), False
         os.set_inheritable(writer, False)
         return pipe
 
@@ -56,10 +58,10 @@ class HorsePipe:
         """Keep only the reading end."""
         self._writer = self._close(self._writer)
 
-    def tell_attribute(self, key: str, value: Any) -> int:
-        """Tell an attribute at once, for the horse may be killed. Returns its bytes; the pipe is not endless."""
+    def tell(self, **message: Any) -> int:
+        """Say something at once, for the horse may be killed, to a parent that need not hear it. Returns its bytes."""
         with suppress(OSError):
-            return self.send(attributes={key: value})
+            return self.send(**message)
         return 0
 
     def send(self, **message: Any) -> int:
@@ -81,6 +83,7 @@ class HorsePipe:
         """Everything the horse said, later messages over earlier ones (attributes are added up), and close."""
         said: dict[str, Any] = {}
         attributes: dict[str, Any] = {}
+        self.in_parent()  # where RQ's own way was not taken
         for line in self._read().splitlines():
             with suppress(ValueError):  # cut off by the horse's death
                 message = json.loads(line)
@@ -96,9 +99,13 @@ class HorsePipe:
 
     def _read(self) -> bytes:
         chunks = []
-        with suppress(BlockingIOError):
+        if self._identity is not None and _identity(self._reader) != self._identity:
+            return b""
+        try:
             while chunk := os.read(self._reader, MOST_BYTES):
                 chunks.append(chunk)
+        except BlockingIOError:
+            self.held = True
         return b"".join(chunks)
 
     def _close(self, descriptor: int) -> int:

@@ -1,0 +1,165 @@
+"""Attaching hooks to classes that are not ours, looking whether they find what they need, and taking them off."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from importlib import import_module
+from typing import Any
+
+#: What a handler calls to let RQ do its part.
+Call = Callable[[], Any]
+#: A parameter that stands for all further positional arguments.
+REST = "*"
+
+
+class Duty(str, Enum):
+    """What a hook is there for, and so what is off where RQ does not have its method."""
+
+    COUNT = "count"  # without it numbers would be wrong: nothing is counted
+    LABEL = "label"
+    SPAN = "span"
+    CARE = "care"  # of what others left behind
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Hook:
+    """One row of the table in :mod:`jobtelemetry.rq.hooks`.
+
+    Args:
+        owner: Where RQ has it: ``module:Class``, or ``module`` for a function.
+        method: Its name there.
+        room: The class that has our handler, one instance per process.
+        handler: The handler's name. It gets what calls RQ's part, the object whose method it is (a function's first
+            argument), and the values of ``needs`` and ``wants``.
+        needs: Parameters that the method must have.
+        wants: Parameters that not every supported RQ has; ``None`` where it does not.
+        duty: What it is there for.
+        without: What goes wrong without it, for the message.
+        since: The first version of RQ that has it.
+        until: The first version that no longer has it.
+        optional: It is attached where it is, and not missed where it is not.
+    """
+
+    owner: str
+    method: str
+    room: str
+    handler: str
+    needs: tuple[str, ...] = ()
+    wants: tuple[str, ...] = ()
+    duty: Duty = Duty.COUNT
+    without: str = ""
+    since: tuple[int, ...] = (0,)
+    until: tuple[int, ...] = (99,)
+    optional: bool = False
+
+    @property
+    def name(self) -> str:
+        """As people write it: ``Worker.fork_work_horse``."""
+        module, _, owner = self.owner.partition(":")
+        return f"{owner or module.rpartition('.')[2]}.{self.method}"
+
+    def found(self) -> tuple[Any, Any] | None:
+        """The owner and what it defines under that name itself; ``None`` if RQ does not have it."""
+        module, _, owner = self.owner.partition(":")
+        try:
+            holder = import_module(module)
+            holder = getattr(holder, owner) if owner else holder
+            return holder, vars(holder)[self.method]
+        except (ImportError, AttributeError, KeyError):
+            return None
+
+    def expected_of(self, version: tuple[int, ...]) -> bool:
+        """Whether an RQ of this version has it."""
+        return not self.optional and self.since <= version < self.until
+
+    def problem(self) -> str:
+        """What this RQ lacks of it; empty for nothing."""
+        found = self.found()
+        if found is None:
+            return f"{self.name} is not there"
+        names = _parameters(_function(found[1]))
+        lacking = [name for name in self.needs if name != REST and name not in names]
+        return f"{self.name} has no parameter {', '.join(lacking)}" if lacking else ""
+
+
+class Attachments:
+    """The hooks that are in place."""
+
+    def __init__(self) -> None:
+        self._undo: list[tuple[Any, str, Any, Any]] = []
+        self._active = [True]
+
+    def attach(self, hook: Hook, handler: Callable[..., Any]) -> bool:
+        """Put a handler around what a hook names. Returns whether it is there."""
+        found = hook.found()
+        if found is None:
+            return False
+        owner, original = found
+        if isinstance(original, property):
+            wrapped: Any = property(self._wrapper(hook, original.fget, handler), original.fset, original.fdel)
+        elif isinstance(original, classmethod):
+            wrapped = classmethod(self._wrapper(hook, original.__func__, handler))
+        else:
+            wrapped = self._wrapper(hook, original, handler)
+        self.replace(owner, hook.method, wrapped)
+        return True
+
+    def replace(self, owner: Any, name: str, value: Any) -> None:
+        """Replace an attribute."""
+        self._undo.append((owner, name, vars(owner)[name], value))
+        setattr(owner, name, value)
+
+    def detach(self) -> None:
+        """Put everything back, last first. What somebody has put on top of ours stays, and ours below it is inert."""
+        self._active[0] = False
+        while self._undo:
+            owner, name, original, ours = self._undo.pop()
+            if vars(owner).get(name) is ours:
+                setattr(owner, name, original)
+
+    def _wrapper(self, hook: Hook, original: Any, handler: Callable[..., Any]) -> Any:
+        plan, active = _plan(hook, original), self._active
+
+        @functools.wraps(original)
+        def wrapper(owner: Any, *args: Any, **kwargs: Any) -> Any:
+            if not active[0]:
+                return original(owner, *args, **kwargs)
+            values = []
+            for name, place in plan:
+                if name in kwargs:
+                    values.append(kwargs[name])
+                elif place is None:
+                    values.append(args[len(values) :] if name == REST else None)
+                else:
+                    values.append(args[place] if place < len(args) else None)
+            return handler(lambda: original(owner, *args, **kwargs), owner, *values)
+
+        return wrapper
+
+
+def _plan(hook: Hook, original: Any) -> tuple[tuple[str, int | None], ...]:
+    """Where a call has each value, found once: by name, or at this place among the positional arguments."""
+    names = _parameters(original)[1:]
+    wanted = (*hook.needs, *hook.wants)
+    return tuple((name, names.index(name) if name in names else None) for name in wanted)
+
+
+def _parameters(function: Any) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+def _function(value: Any) -> Any:
+    return value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+
+
+def missing(hooks: tuple[Hook, ...], version: tuple[int, ...]) -> Mapping[Hook, str]:
+    """The hooks that an RQ of this version should have and does not, with what it lacks."""
+    problems = {hook: hook.problem() for hook in hooks if hook.expected_of(version)}
+    return {hook: problem for hook, problem in problems.items() if problem}

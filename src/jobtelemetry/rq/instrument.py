@@ -1,0 +1,123 @@
+"""Switching it on and off: every hook of the table is attached, or it is said what this RQ does not have."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from rq.version import VERSION
+from rq.worker import worker_classes
+
+from jobtelemetry.config import Config
+from jobtelemetry.rq.attach import Attachments, Duty, Hook, missing
+from jobtelemetry.rq.ending import EndingHooks
+from jobtelemetry.rq.hooks import HOOKS, NEWEST, OLDEST
+from jobtelemetry.rq.job import JobHooks
+from jobtelemetry.rq.lifecycle import LifecycleHooks
+from jobtelemetry.rq.parent import ParentHooks
+from jobtelemetry.rq.producer import ProducerHooks
+from jobtelemetry.rq.queue import EnqueueHooks, SynchronousHooks
+from jobtelemetry.rq.recording import RecordingHooks
+from jobtelemetry.rq.runtime import Runtime
+from jobtelemetry.rq.spawn import InstrumentingOs
+from jobtelemetry.rq.start import StartHooks
+from jobtelemetry.sinks import reporting_sinks, sentry
+
+log = logging.getLogger("jobtelemetry")
+
+_ROOMS = (
+    *(JobHooks, ProducerHooks, EnqueueHooks, SynchronousHooks, StartHooks),
+    *(EndingHooks, RecordingHooks, ParentHooks, LifecycleHooks),
+)
+
+_attached: tuple[Attachments, Runtime] | None = None
+
+
+def instrument(config: Config | None = None) -> None:
+    """Record every execution of every RQ worker and queue of this process, and of its children.
+
+    Covers worker classes defined before or after, here or elsewhere. Calling it again changes nothing; call
+    :func:`uninstrument` first to change the settings.
+
+    What this version of RQ does not have is said in the log. Where something is missing without which numbers would be
+    wrong, nothing is counted, and its RQ workers show as uninstrumented.
+
+    Args:
+        config: The settings; from the environment by default.
+
+    Raises:
+        ConfigError: A setting has no usable value.
+    """
+    global _attached
+    if _attached is not None:
+        return
+    runtime = Runtime(config or Config.from_env(), reporting_sinks(config or Config.from_env()))
+    version = rq_version()
+    runtime.off = _say_what_is_missing(version)
+    attachments = Attachments()
+    rooms = {room.__name__: room(runtime) for room in _ROOMS}
+    for hook in HOOKS:
+        if hook.since <= version < hook.until and (not runtime.off or hook.duty is Duty.CARE or _opens(hook)):
+            attachments.attach(hook, getattr(rooms[hook.room], hook.handler))
+    if not runtime.off:
+        attachments.replace(worker_classes, "os", InstrumentingOs(os))
+        sentry.decide(True)
+    _attached = attachments, runtime
+
+
+def uninstrument() -> None:
+    """Take every hook off again. Executions under way are counted by a reconciler.
+
+    What somebody has put on top of a hook since stays, and the hook below it does nothing any more.
+    """
+    global _attached
+    if _attached is not None:
+        _attached[0].detach()
+        sentry.decide(False)
+        _attached = None
+
+
+def is_instrumented() -> bool:
+    """Whether this process is instrumented, and can count: every hook that counting needs was found."""
+    return _attached is not None and not _attached[1].off
+
+
+def rq_version() -> tuple[int, ...]:
+    """RQ's version, as far as it is numbers."""
+    numbers = []
+    for part in VERSION.split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)
+
+
+def _opens(hook: Hook) -> bool:
+    """Without counting, an RQ worker still says why it is not counted."""
+    return hook.handler == "register"
+
+
+def _say_what_is_missing(version: tuple[int, ...]) -> str:
+    """One line for what counting cannot do without, one for the rest. Returns why nothing can be counted, if so."""
+    facts = {"rq": VERSION}
+    if version < OLDEST:
+        reason = f"RQ {VERSION} is older than {'.'.join(map(str, OLDEST))}, the oldest that can be recorded"
+        log.error("jobtelemetry counts nothing in this process: %s", reason, extra=facts)
+        return reason
+    lost = missing(HOOKS, version)
+    if version[:2] > NEWEST:
+        log.warning(
+            "RQ %s is newer than %s, the newest that jobtelemetry was tested with",
+            VERSION,
+            ".".join(map(str, NEWEST)),
+            extra=facts,
+        )
+    counting = [f"{what} ({hook.without})" for hook, what in lost.items() if hook.duty is Duty.COUNT]
+    others = [f"{what} ({hook.without})" for hook, what in lost.items() if hook.duty is not Duty.COUNT]
+    if others:
+        log.warning("RQ %s lacks what jobtelemetry hooks: %s", VERSION, "; ".join(others), extra=facts)
+    if counting:
+        reason = f"RQ {VERSION} lacks what counting needs: {'; '.join(counting)}"
+        log.error("jobtelemetry counts nothing in this process: %s", reason, extra=facts)
+        return reason
+    return ""

@@ -1,0 +1,69 @@
+-- A generation of numbers lasts as long as nothing of it is lost. Whoever counts sends the generation that he knows
+-- and the highest total that he has seen: if Redis knows another one, none, or less, something was lost.
+local function sum_of_accounts()
+  local total, rows = 0, call('HGETALL', ACCOUNTS) or {}
+  for i = 1, #rows, 2 do
+    local column = string.match(rows[i], '|([^|]*)$')
+    if column == COLUMN.succeeded or column == COLUMN.failed or column == COLUMN.unbooked then
+      total = total + (tonumber(rows[i + 1]) or 0)
+    end
+  end
+  return total
+end
+local function note_loss(number, why)
+  call('HSETNX', META, SHARED.lost_at, now)
+  call('HSET', META, SHARED.why, why)
+  if number > 0 then call('HINCRBY', META, SHARED.lost, string.format('%.0f', number)) end
+end
+local function begin_generation(total, previous)
+  local id = string.format('%.0f', now_micros)
+  call('HSET', META, SHARED.layout, LAYOUT, SHARED.generation, id, SHARED.since, now,
+    SHARED.start, string.format('%.0f', total), SHARED.counted, string.format('%.0f', total))
+  if previous and previous ~= '' then
+    local kept = call('HGET', META, SHARED.previous) or ''
+    call('HSET', META, SHARED.previous, string.sub(previous .. ' ' .. kept, 1, 400))
+  end
+  local before = tonumber(call('HGET', META, SHARED.lost) or 0) or 0
+  if before > 0 then
+    call('HINCRBY', META, SHARED.lost_before, string.format('%.0f', before))
+    call('HSET', META, SHARED.lost, '0')
+  end
+  return id, total
+end
+local function is_among(id, list)
+  return string.find(' ' .. (list or '') .. ' ', ' ' .. id .. ' ', 1, true) ~= nil
+end
+-- Returns the present generation and its total, or nothing if this store has another layout.
+local function generation()
+  local m = call('HMGET', META, SHARED.layout, SHARED.generation, SHARED.counted, SHARED.previous, SHARED.start) or {}
+  local id, total, mine, seen = m[2], tonumber(m[3] or 0) or 0, e.generation or '', tonumber(e.counted or 0) or 0
+  if m[1] and m[1] ~= LAYOUT then
+    fault = fault or ('the layout of ' .. META .. ' is ' .. m[1] .. ' where this jobtelemetry writes ' .. LAYOUT)
+    return nil
+  end
+  if not id then
+    local left = call('EXISTS', ACCOUNTS) == 1 or call('EXISTS', SETS) == 1
+    -- Changes go on after the last one that the index knows, or readers would take the next ones for old.
+    local last = call('ZREVRANGE', SETS, 0, 0, 'WITHSCORES') or {}
+    call('HSET', META, SHARED.change, last[2] or '0')
+    id, total = begin_generation(sum_of_accounts(), mine)
+    if mine ~= '' or left then note_loss(math.max(0, seen - total), 'the generation was gone') end
+  elseif mine == '' then
+    return id, total
+  elseif mine ~= id then
+    local began = tonumber(m[5] or 0) or 0
+    if not is_among(mine, m[4]) then
+      note_loss(math.max(0, seen - began), 'the numbers were replaced by others')
+      call('HSET', META, SHARED.previous, string.sub(mine .. ' ' .. (m[4] or ''), 1, 400))
+    elseif seen > began and string.find(m[4], mine, 1, true) == 1 then
+      -- The newest of the earlier ones; somebody may have seen more of it than who noticed its end.
+      local known = tonumber(call('HGET', META, SHARED.lost) or 0) or 0
+      if known > 0 and seen - began > known then note_loss(seen - began - known, 'an older state came back') end
+    end
+  elseif seen > total then
+    local missing = seen - total
+    id, total = begin_generation(total, mine)
+    note_loss(missing, 'an older state came back')
+  end
+  return id, total
+end

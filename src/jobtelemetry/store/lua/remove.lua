@@ -1,0 +1,32 @@
+-- One label set leaves the books: forgotten on purpose, or folded into another that keeps its sums ('into').
+-- Returns {fields removed, executions they had counted, a fault or ''}.
+local rows, executions = call('HGETALL', SET) or {}, 0
+for i = 1, #rows, 2 do
+  local family, rest = string.match(rows[i], '^([^|]*)|?(.*)$')
+  local number = tonumber(rows[i + 1])
+  if family == FIELD.executions then executions = executions + (number or 0) end
+  if family == FIELD.created then call('HINCRBY', META, SHARED.distinct .. '|' .. string.match(rest, '^[^|]*'), -1) end
+  if e.into and number then
+    if family == FIELD.cancellations or family == FIELD.errors then
+      if call('HSETNX', INTO, FIELD.created .. '|' .. family .. '|' .. e.value, now) == 1 then
+        call('HINCRBY', META, SHARED.distinct .. '|' .. family, 1)
+      end
+      call('HINCRBY', INTO, family .. '|' .. e.value, rows[i + 1])
+    elseif family == FIELD.executions or family == FIELD.duration or family == FIELD.wait or family == FIELD.enqueued
+      or family == FIELD.unstarted or family == FIELD.limited then
+      call('HINCRBY', INTO, rows[i], rows[i + 1])
+    end
+  end
+end
+if e.into then
+  call('HSETNX', INTO, FIELD.seen, now)
+  call('HSET', INTO, FIELD.changed, now)
+  call('ZADD', SETS, call('HINCRBY', META, SHARED.change, 1) or 0, e.into)
+else
+  call('HINCRBY', META, SHARED.forgotten, executions)
+end
+call('DEL', SET, TRACES)
+call('ZREM', SETS, e.labels)
+call('HINCRBY', META, SHARED.removed, 1)
+call('HINCRBY', META, SHARED.change, 1)
+return {#rows / 2, executions, fault or ''}

@@ -1,0 +1,194 @@
+"""What RQ itself holds: queues, registries, its workers and what it counted for them. Read-only, in bounded pieces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from jobtelemetry.store.decode import count_of
+from jobtelemetry.store.keys import (
+    FAILED,
+    FAILED_AGAIN,
+    SUCCEEDED,
+    SUCCEEDED_AGAIN,
+    WORKER_MARK_FIELD,
+    Keys,
+    encode,
+)
+from jobtelemetry.store.record import text
+from jobtelemetry.store.snapshot import QueueState, RQWorkerState
+from jobtelemetry.text import label_text
+
+_WORKER_FIELDS = ("state", "queues", "birth", "death", "successful_job_count", "failed_job_count", WORKER_MARK_FIELD)
+_COLUMNS = (SUCCEEDED, SUCCEEDED_AGAIN, FAILED, FAILED_AGAIN)
+_ZSETS = ("started", "scheduled", "deferred", "ready_to_enqueue", "finished", "failed", "canceled")
+#: Commands that are sent at once, and RQ workers whose two counts are read at one moment.
+_PIECE = 500
+_WORKERS_AT_ONCE = 100
+
+
+def read_queues(connection: Any, keys: Keys, now: float) -> tuple[tuple[QueueState, ...], int]:
+    """What RQ holds per queue, and how many jobs wait for a rate limit, all queues together.
+
+    Args:
+        now: The server's clock, Unix time in seconds.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer or refuses.
+    """
+    pipe = connection.pipeline(transaction=False)
+    pipe.smembers(keys.queues)
+    pipe.smembers(keys.rate_limits)
+    found, limits = pipe.execute()
+    names = sorted(keys.queue_name(text(key)) for key in found)
+    rows: list[list[Any]] = []
+    width = 5 + len(_ZSETS)
+    for piece in _pieces(names, _PIECE // width):
+        pipe = connection.pipeline(transaction=False)
+        for queue in piece:
+            pipe.llen(keys.queue(queue))
+            pipe.llen(keys.intermediate(queue))
+            pipe.lindex(keys.queue(queue), 0)
+            pipe.exists(keys.scheduler_lock(queue))
+            pipe.zcount(keys.registry("scheduled", queue), "-inf", now - 1)
+            for status in _ZSETS:
+                pipe.zcard(keys.registry(status, queue))
+        replies = pipe.execute()
+        rows += [replies[first : first + width] for first in range(0, len(replies), width)]
+    heads = _heads(connection, keys, [text(row[2]) if row[2] else None for row in rows])
+    limited = 0
+    for piece in _pieces(sorted(map(text, limits)), _PIECE):
+        pipe = connection.pipeline(transaction=False)
+        for limit in piece:
+            pipe.zcard(keys.rate_limited(limit))
+        limited += sum(map(int, pipe.execute()))
+    return tuple(map(_queue_state, names, rows, heads)), limited
+
+
+def _heads(connection: Any, keys: Keys, job_ids: list[str | None]) -> list[float | None]:
+    """When the jobs at the heads of the queues were enqueued."""
+    known = [job_id for job_id in job_ids if job_id is not None]
+    moments: list[float | None] = []
+    for piece in _pieces(known, _PIECE):
+        pipe = connection.pipeline(transaction=False)
+        for job_id in piece:
+            pipe.hget(keys.job(job_id), "enqueued_at")
+        moments += map(rq_time, pipe.execute())
+    found = iter(moments)
+    return [None if job_id is None else next(found) for job_id in job_ids]
+
+
+def _queue_state(name: str, row: list[Any], oldest: float | None) -> QueueState:
+    queued, intermediate, _, lock, overdue, *registries = row
+    jobs = {"queued": int(queued), "intermediate": int(intermediate)}
+    jobs.update(zip(_ZSETS, map(int, registries), strict=True))
+    return QueueState(name, jobs, oldest, int(overdue), bool(lock))
+
+
+class Discovery:
+    """RQ workers whose class has a key prefix of its own: RQ lists them by queue, and those lists have to be found.
+
+    Redis is asked for a few pieces of its key space at every look, more at the first, so the cost of a look does not
+    depend on how many keys there are.
+    """
+
+    _FIRST, _LATER, _KEYS = 20, 2, 1000
+
+    def __init__(self) -> None:
+        self._cursor = 0
+        self._steps = self._FIRST
+        self._lists: set[str] = set()
+
+    def lists(self, connection: Any, keys: Keys) -> set[str]:
+        """The sets in which RQ lists its workers by queue, as far as they have been found."""
+        pattern = keys.workers_by_queue("*").replace("[", "\\[")
+        steps, self._steps = self._steps, self._LATER
+        for _ in range(steps):
+            try:
+                self._cursor, found = connection.scan(self._cursor, match=pattern, count=self._KEYS, _type="set")
+            except ResponseError:  # this user may not look for keys; then only RQ's own list is known
+                break
+            self._lists.update(map(text, found))
+            if not self._cursor:
+                break
+        return self._lists
+
+
+def read_rq_workers(connection: Any, keys: Keys, discovery: Discovery) -> tuple[RQWorkerState, ...]:
+    """Every live RQ worker, with RQ's counts and those of its account, both of one moment.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer or refuses.
+    """
+    pipe = connection.pipeline(transaction=False)
+    pipe.smembers(keys.rq_workers)
+    for listed in sorted(discovery.lists(connection, keys)):
+        pipe.smembers(listed)
+    accounts = sorted({keys.account(text(key)) for members in pipe.execute() for key in members})
+    states = []
+    for piece in _pieces(accounts, _WORKERS_AT_ONCE):
+        pipe = connection.pipeline()
+        for account in piece:
+            pipe.hmget(keys.rq_worker(account), _WORKER_FIELDS)
+            pipe.hmget(keys.accounts, [encode([account, column]) for column in _COLUMNS])
+        replies = pipe.execute()
+        for account, row, columns in zip(piece, replies[::2], replies[1::2], strict=True):
+            state = _worker_state(account, row, columns)
+            if state is not None:
+                states.append(state)
+    return tuple(states)
+
+
+def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> RQWorkerState | None:
+    state, queues, birth, death, succeeded, failed, mark = ("" if value is None else text(value) for value in row)
+    if death or not (state or birth):
+        # Gone, or expired and not yet forgotten by RQ: an orphaned work-horse that counts its ending on the hash of a
+        # dead worker brings it back with nothing but that.
+        return None
+    # Without a mark, an account of that name belongs to an earlier RQ worker.
+    booked = [count_of(text(value)) or 0 if value is not None and mark else 0 for value in columns]
+    said = _mark(mark)
+    missing = said.pop("missing", "")
+    return RQWorkerState(
+        name=account,
+        queues=tuple(queues.split(",")) if queues else (),
+        status=label_text(state) or "started",
+        instrumented=bool(mark) and not missing,
+        succeeded_by_rq=count_of(succeeded) or 0,
+        failed_by_rq=count_of(failed) or 0,
+        succeeded=booked[0] + booked[1],
+        failed=booked[2] + booked[3],
+        versions=said,
+        missing=tuple(missing.split()),
+    )
+
+
+def _mark(mark: str) -> dict[str, str]:
+    try:
+        said = json.loads(mark or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    return {str(name): label_text(value) for name, value in said.items() if isinstance(value, str)}
+
+
+def rq_time(value: Any) -> float | None:
+    """A moment in RQ's own format (``2026-01-31T12:00:00.000000Z``, UTC) as Unix time."""
+    if not value:
+        return None
+    try:
+        moment = datetime.fromisoformat(text(value).rstrip("Z")).replace(tzinfo=timezone.utc).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment >= 0 else None
+
+
+def _pieces(names: Iterable[str], size: int) -> Iterator[list[str]]:
+    listed = list(names)
+    for first in range(0, len(listed), size):
+        yield listed[first : first + size]
