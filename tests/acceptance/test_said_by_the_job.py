@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from rq import Callback, Retry
 
-from jobtelemetry.rq import job as perform_hooks
 from support import jobs
 from support.stage import Stage, Theatre
 from support.told import told
@@ -173,14 +172,7 @@ def test_a_returned_retry_too_many_is_a_discard(theatre: Theatre, kind: str) -> 
 
 
 MISTAKES = {"raised class": "unspecified", "returned class": "unspecified", "free text": "invalid_reason"}
-_SEEN = hasattr(perform_hooks, "verdict_in")
-every_mistake = pytest.mark.parametrize(
-    "how",
-    [
-        pytest.param(how, marks=[] if _SEEN or how != "returned class" else pytest.mark.xfail(reason="not seen yet"))
-        for how in MISTAKES
-    ],
-)
+every_mistake = pytest.mark.parametrize("how", MISTAKES)
 
 
 @pytest.mark.row(38)

@@ -20,7 +20,7 @@ from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import Outcome, State
 from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.record import Limits, append_finish
+from jobtelemetry.store.record import Booking, Limits, append_finish
 
 NUMBERS = count()
 SHOWTIME = "cinema.jobs.ShowtimeProcessJob"
@@ -74,10 +74,14 @@ def record(server: EmbeddedServer) -> Callable[..., str]:
             now = time.time()
             known = {"worker": SHOWTIME, "queue": "showtimes", "rq_worker": "pool-1", "attempt": 1} | facts
             known |= {"job_id": job, "execution_id": f"execution-{serial}"}
+            if source := known.pop("source", ""):
+                known["labels"] = {"source": source}
             event = ExecutionEvent(**{"outcome": outcome, "ended_at": now, "duration": 0.2, "wait": 1.5} | known)
             rq_worker_key, limits = keys.rq_worker("nobody"), Limits(1000, log_size)
             job_key = keys.job(job)
-            append_finish(pipe, keys, event, job_key=job_key, rq_worker_key=rq_worker_key, limits=limits, token=False)
+            append_finish(
+                pipe, keys, event, job_key=job_key, rq_worker_key=rq_worker_key, limits=limits, booking=Booking()
+            )
         pipe.execute()
         return job
 

@@ -124,7 +124,7 @@ def test_the_story_of_a_job(cli: Cli, record: Callable[..., str], server: Embedd
     record(State.FAILURE, job_id="film-7", error_type="KeyError", attempt=2)
     keys, connection = Keys(), server.connection()
     connection.hset(keys.job(job), mapping={"status": "started", "origin": "showtimes", "retries_left": 1})
-    start = Start("e3", job, "w", "showtimes", "pool-9", time.time())
+    start = Start("e3", job, "w", "showtimes", "pool-9", "pool-9")
     pipe = connection.pipeline()
     append_start(pipe, keys, start, job_key=keys.job(job), limits=Limits())
     pipe.execute()

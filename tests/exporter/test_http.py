@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -269,12 +268,13 @@ def test_a_failing_background_goes_on(eventually: Eventually, caplog: pytest.Log
 
 def test_two_exporters_show_the_same(redis_server: EmbeddedServer, serve: Serve, fetch: Fetch) -> None:
     """The numbers live in Redis: exporters can be many, and can be restarted."""
-    redis_server.connection().hset(
-        "rq:telemetry:series",
-        mapping={"seen|w|q|": "5", "executions|w|q||completed": "3", "executions|w|q||cancelled": "2"},
-    )
-    config = replace(Config(), source_label=False)
-    texts = [fetch(f"{serve(redis_server.url, config=config).url}/metrics").text for _ in range(2)]
+    redis = redis_server.connection()
+    rows = {"seen": "5", "changed": "5", "executions|completed": "3", "executions|cancelled": "2"}
+    redis.hset("rq:telemetry:set:w|q", mapping=rows)
+    redis.zadd("rq:telemetry:sets", {"w|q": 1})
+    redis.hset("rq:telemetry:meta", mapping={"layout": "2", "generation": "1", "change": "1", "counted": "5"})
+    redis.hset("rq:telemetry:accounts", "|unbooked", 5)
+    texts = [fetch(f"{serve(redis_server.url).url}/metrics").text for _ in range(2)]
     counts = [[line for line in text.splitlines() if line.startswith("jobtelemetry_job_")] for text in texts]
     assert counts[0] == counts[1]
     assert 'jobtelemetry_job_executions_total{queue="q",state="completed",worker="w"} 3.0' in counts[0]

@@ -171,7 +171,7 @@ def test_a_broken_sink_is_logged_once_counted_always_and_harms_nobody(scene: Sce
     assert scene.output.count("jobtelemetry hook failed") == 1
     assert {job.get_status() for job in done} == {"finished"}
     assert len([event for event in scene.sentry.events if "execution" in event["contexts"]]) == 1
-    counted = int(scene.connection.hget("rq:telemetry:series", "handler_errors|sink_logsink") or 0)
+    counted = int(scene.connection.hget("rq:telemetry:meta", "handler_errors|sink_logsink") or 0)
     assert counted >= 4
 
 

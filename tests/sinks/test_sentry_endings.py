@@ -98,7 +98,7 @@ def reconcile(scene: Scene) -> None:
     """Run an exporter until it has found one abandoned execution, and end it."""
     listen = ("--redis-url", scene.redis.url, "--listen", "127.0.0.1:0")
     exporter = scene.command("exporter", *listen, "--reconcile-interval", "0.05")
-    scene.until(lambda: scene.connection.hget("rq:telemetry:series", "reconciled") == b"1", "it is reconciled")
+    scene.until(lambda: scene.connection.hget("rq:telemetry:meta", "reconciled") == b"1", "it is reconciled")
     exporter.send_signal(signal.SIGTERM)
     scene.finish(exporter)
 

@@ -115,7 +115,7 @@ def test_a_setting_that_makes_no_sense_is_named(scene: Scene) -> None:
 
 def test_a_worker_that_cannot_record_leaves_the_choice_to_sentry(scene: Scene) -> None:
     """Where jobtelemetry is off, Sentry's own integration reports what it would without us."""
-    scene.connection.set("rq:telemetry:series", "of another program")
+    scene.connection.set("rq:telemetry:meta", "of another program")
     scene.queue.enqueue(jobs.fails)
     scene.finish(scene.program(WORKER, "before"))
     (event,) = [event for event in scene.sentry.events if "exception" in event]

@@ -205,7 +205,7 @@ def test_a_cold_shutdown_leaves_one_span(traced: Traced, collector: Collector) -
 @pytest.mark.parametrize("kind", WORKERS)
 def test_spans_without_counting(traced: Traced, collector: Collector, kind: str) -> None:
     """Where jobtelemetry may not write to Redis, executions still have their spans, with RQ's idea of the ending."""
-    traced.stage.connection.set("rq:telemetry:series", "of another program")
+    traced.stage.connection.set("rq:telemetry:meta", "of another program")
     traced.stage.enqueue(jobs.complete)
     traced.stage.enqueue(jobs.fail)
     traced.run(kind)

@@ -9,12 +9,12 @@ from rq.registry import CanceledJobRegistry
 from rq.utils import now, utcformat
 from rq.worker.base import BaseWorker
 
-from jobtelemetry.outcomes import Cancel
+from jobtelemetry.outcomes import Cancel, reason_of
 from jobtelemetry.rq.piggyback import piggyback
 from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.store.keys import JOB_CANCEL_DETAIL_FIELD, JOB_CANCEL_REASON_FIELD
 from jobtelemetry.store.record import append_cancelled
-from jobtelemetry.text import label_text, text_of
+from jobtelemetry.text import text_of
 
 
 def end_execution(worker: BaseWorker, job: Job, execution: Any, verdict: Cancel, runtime: Runtime) -> bool:
@@ -62,7 +62,7 @@ def write_cancelled(
     if ttl != 0:
         facts = {
             "ended_at": utcformat(job.ended_at),
-            JOB_CANCEL_REASON_FIELD: label_text(text_of(verdict.reason)).encode(),
+            JOB_CANCEL_REASON_FIELD: reason_of(verdict).encode(),
             JOB_CANCEL_DETAIL_FIELD: text_of(verdict.detail)[:500].encode(),
         }
         pipeline.hset(job.key, mapping=facts)

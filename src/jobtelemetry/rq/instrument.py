@@ -9,6 +9,7 @@ from rq.version import VERSION
 from rq.worker import worker_classes
 
 from jobtelemetry.config import Config
+from jobtelemetry.outcomes import strict_reasons
 from jobtelemetry.rq.attach import Attachments, Duty, Hook, missing
 from jobtelemetry.rq.ending import EndingHooks
 from jobtelemetry.rq.hooks import HOOKS, NEWEST, OLDEST
@@ -51,7 +52,10 @@ def instrument(config: Config | None = None) -> None:
     global _attached
     if _attached is not None:
         return
-    runtime = Runtime(config or Config.from_env(), reporting_sinks(config or Config.from_env()))
+    settings = config or Config.from_env()
+    if settings.strict_reasons:
+        strict_reasons()
+    runtime = Runtime(settings, reporting_sinks(settings))
     version = rq_version()
     runtime.off = _say_what_is_missing(version)
     attachments = Attachments()

@@ -9,6 +9,7 @@ from typing import Any
 from rq.version import VERSION
 from rq.worker.base import BaseWorker
 
+from jobtelemetry import otel
 from jobtelemetry._version import __version__
 from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
@@ -30,6 +31,8 @@ class LifecycleHooks:
         """A worker starts; find out whether it can be recorded before it runs a job."""
         with self._runtime.fence("probe"):
             self._probe(rq_worker)
+        with self._runtime.fence("trace"):
+            otel.warn_without_provider()
         return call()
 
     def _probe(self, rq_worker: BaseWorker) -> None:
