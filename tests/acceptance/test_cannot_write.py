@@ -21,7 +21,12 @@ def unprivileged(tcp: TcpServer) -> Iterator[str]:
     """A Redis user who may do everything but run scripts that the server does not have."""
     client = tcp.client()
     client.acl_setuser(
-        "worker", enabled=True, passwords=["+secret"], keys=["*"], channels=["*"], commands=["+@all", "-eval"]
+        "worker",
+        enabled=True,
+        passwords=["+secret"],
+        keys=["*"],
+        channels=["*"],
+        commands=["+@all", "-eval", "-evalsha"],
     )
     yield f"redis://worker:secret@127.0.0.1:{tcp.port}"
     client.acl_deluser("worker")
@@ -64,11 +69,11 @@ def test_permission_lost_on_the_way_costs_no_job(theatre: Theatre, kind: str, un
 
     def scene(stage: Stage) -> None:
         acl = stage.server.client()
-        acl.execute_command("ACL", "SETUSER", "worker", "+eval")
+        acl.execute_command("ACL", "SETUSER", "worker", "+eval", "+evalsha")
         stage.enqueue(jobs.meet, repeat=Repeat(times=1))
         stage.worker(kind, url=unprivileged)
         stage.meet()
-        acl.execute_command("ACL", "SETUSER", "worker", "-eval")
+        acl.execute_command("ACL", "SETUSER", "worker", "-eval", "-evalsha")
         stage.go()
         stage.settle()
         stage.enqueue(jobs.fail_until, 2, retry=Retry(max=1))

@@ -46,7 +46,7 @@ def permissions(connection: Any, keys: Keys) -> Finding:
     pipe = connection.pipeline(transaction=False)
     append_probe(pipe, keys)
     try:
-        answer = pipe.execute()[0]
+        answer = next(filter(None, pipe.execute()), "")
     except (RedisConnectionError, RedisTimeoutError):
         raise
     except RedisError as error:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
+from redis.exceptions import RedisError
 from rq.version import VERSION
 from rq.worker.base import BaseWorker
 
@@ -19,6 +21,7 @@ from jobtelemetry.sinks import sentry
 from jobtelemetry.sinks.tracing import provider
 from jobtelemetry.store.books import append_fold, append_register, registered, retire_idle
 from jobtelemetry.store.reconcile import reconcile, tidy
+from jobtelemetry.store.scripts import load
 
 
 class LifecycleHooks:
@@ -55,6 +58,8 @@ class LifecycleHooks:
             sentry.decide(False)
             return
         self._runtime.resume()
+        with suppress(RedisError):  # this user may not; then each is sent when it is needed
+            load(rq_worker.connection)
         if rq_worker.__dict__.pop(OFF, None):
             sentry.decide(True)
             log.warning("jobtelemetry can record the jobs of this RQ worker again", extra={"rq_worker": rq_worker.name})

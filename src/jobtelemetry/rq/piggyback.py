@@ -13,11 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import ResponseError, WatchError
+from redis.exceptions import NoScriptError, RedisError, ResponseError, WatchError
 
 from jobtelemetry.rq.probe import probe
 from jobtelemetry.rq.runtime import Runtime
 from jobtelemetry.store.record import append_own_errors
+from jobtelemetry.store.scripts import execute, run_again
 
 _COMMAND_NUMBER = re.compile(r"Command # (\d+) ")
 #: Worker, queue and the extra labels.
@@ -74,7 +75,7 @@ class Piggyback:
         if self._runtime.suspended or (self._runtime.refused and not self._permitted()):
             return False
         if not self.buffers:  # what RQ writes is written at once, and so is ours
-            reply = command(self._pipeline)
+            reply = self._at_once(command)
             if on_reply is not None:
                 on_reply(reply)
             return True
@@ -120,6 +121,11 @@ class Piggyback:
                 stack[place] = made
                 if mine is not None:
                     self._ours.append((made, *mine[1:]))
+
+    def _at_once(self, command: Callable[[Any], Any]) -> Any:
+        pipe = Redis(connection_pool=self._pipeline.connection_pool).pipeline(transaction=False)
+        command(pipe)
+        return execute(pipe)[0]
 
     def _permitted(self) -> bool:
         """Try again what Redis has refused, by ourselves: RQ's transaction is not for trying."""
@@ -179,9 +185,12 @@ class Piggyback:
         """Deliver the replies to our commands; return the others, or raise the first error among them."""
         for command, reply in zip(stack, replies, strict=True):
             on_reply = mine.get(id(command))
-            if on_reply is not None:
+            if id(command) in mine:
                 with self._runtime.fence("record"):
-                    on_reply(reply)
+                    if isinstance(reply, NoScriptError):
+                        reply = self._again(command[0])  # noqa: PLW2901 - this is the reply
+                    if on_reply is not None:
+                        on_reply(reply)
         theirs = []
         for number, (command, reply) in enumerate(zip(stack, replies, strict=True), 1):
             if id(command) in mine:
@@ -191,6 +200,13 @@ class Piggyback:
                 raise reply
             theirs.append(reply)
         return theirs
+
+    def _again(self, command: Any) -> Any:
+        """Redis did not know one of our scripts; RQ's part of the transaction is done."""
+        try:
+            return run_again(Redis(connection_pool=self._pipeline.connection_pool), command)
+        except RedisError as error:
+            return error
 
     def _flush_tally(self) -> None:
         tally, self._tally = self._tally, []
@@ -221,7 +237,7 @@ def write_own_errors(connection: Any, runtime: Runtime) -> None:
     if errors := runtime.own_errors:
         pipe = connection.pipeline(transaction=False)
         append_own_errors(pipe, runtime.keys, errors)
-        pipe.execute()
+        execute(pipe)
         runtime.written(errors)
 
 

@@ -21,7 +21,7 @@ def probe(connection: Any, keys: Keys) -> str:
     pipe = connection.pipeline(transaction=False)
     append_probe(pipe, keys)
     try:
-        answer = pipe.execute()[0]
+        answer = next(filter(None, pipe.execute()), "")
     except (RedisConnectionError, RedisTimeoutError):
         raise
     except RedisError as error:
@@ -33,7 +33,7 @@ def remedy(problem: str) -> str:
     """What an operator does about a problem that :func:`probe` found."""
     word = problem.upper()
     if "NOPERM" in word or "PERMISSION" in word or "UNKNOWN COMMAND" in word:
-        return "allow EVAL and the keys of jobtelemetry to this Redis user (ACL: +eval ~rq:telemetry:*)"
+        return "allow EVAL, EVALSHA and our keys to this Redis user (ACL: +eval +evalsha ~rq:telemetry:*)"
     if "READONLY" in word or "READ ONLY" in word:
         return "connect the worker to the primary; RQ cannot run jobs on a read-only replica either"
     if "OOM" in word or "MAXMEMORY" in word:

@@ -53,7 +53,7 @@ def witness(connection: Any, keys: Keys, known: Known) -> Known:
         StoreError: It could not be written.
         redis.exceptions.RedisError: Redis does not answer or refuses.
     """
-    now, fault = registered(_WITNESS.append(connection, _keys(keys), known.packed() or {"generation": ""}))
+    now, fault = registered(_WITNESS.run(connection, _keys(keys), known.packed() or {"generation": ""}))
     if fault:
         raise StoreError(fault)
     return now
@@ -74,7 +74,7 @@ def reindex(connection: Any, keys: Keys) -> int:
     for found in connection.scan_iter(match=pattern, count=1000, _type="hash"):
         labels = text(found).removeprefix(prefix)
         if connection.zscore(keys.sets, labels) is None:
-            _REINDEX.append(connection, (*_keys(keys), keys.label_set(labels)), {"labels": labels})
+            _REINDEX.run(connection, (*_keys(keys), keys.label_set(labels)), {"labels": labels})
             indexed += 1
     return indexed
 
@@ -98,7 +98,7 @@ def repair(connection: Any, keys: Keys, *, change: int, executions: int, rq_work
     accounts = list(rq_workers)
     where = (*_keys(keys), *map(keys.rq_worker, accounts))
     facts = {"change": str(change), "sets": executions, "accounts": [encode([account]) for account in accounts]}
-    answer, fault = map(text, _REPAIR.append(connection, where, facts))
+    answer, fault = map(text, _REPAIR.run(connection, where, facts))
     if fault:
         raise StoreError(fault)
     return answer == "repaired"
@@ -124,7 +124,7 @@ def fold_departed(connection: Any, keys: Keys, accounts: Iterable[str], present:
     alive = set(present) | {DEPARTED}
     gone = sorted(set(accounts) - alive)
     if gone:
-        _FOLD.append(connection, _keys(keys), {"accounts": [encode([account]) for account in gone]})
+        _FOLD.run(connection, _keys(keys), {"accounts": [encode([account]) for account in gone]})
     return len(gone)
 
 
@@ -147,7 +147,7 @@ def remove_set(connection: Any, keys: Keys, labels: str, *, into: str = "") -> t
     facts: dict[str, object] = {"labels": labels}
     if into:
         facts.update(into=into, value=RETIRED)
-    reply = _REMOVE.append(connection, where, facts)
+    reply = _REMOVE.run(connection, where, facts)
     if not isinstance(reply, list) or reply[2]:
         raise StoreError(f"the label set {labels!r} cannot be removed: {reply!r}")
     return int(reply[0]), int(reply[1])

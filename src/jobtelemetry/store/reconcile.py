@@ -31,10 +31,11 @@ from jobtelemetry.store.record import (
     Limits,
     Settling,
     append_cancelled,
-    append_finish,
+    finish_command,
     finished,
     text,
 )
+from jobtelemetry.store.scripts import execute, run
 from jobtelemetry.store.snapshot import RunningExecution
 
 _JOB_FIELDS = (
@@ -136,8 +137,7 @@ def _write(
     account: str,
 ) -> Finished:
     booking = Booking.of(event.outcome.state) if concluded.counted_by_rq else Booking()
-    reply = append_finish(
-        connection,
+    command = finish_command(
         keys,
         event,
         job_key=keys.job(event.job_id),
@@ -146,7 +146,7 @@ def _write(
         booking=booking,
         settling=Settling(found.status, found.exists, abandoned=found.asked == "abandoned"),
     )
-    return finished(reply)
+    return finished(run(connection, command))
 
 
 def _found(
@@ -200,7 +200,7 @@ def tidy(connection: Any, keys: Keys) -> None:
     pipe = connection.pipeline(transaction=False)
     for queue in queues:
         append_cancelled(pipe, keys, keys.queue_name(text(queue)))
-    pipe.execute()
+    execute(pipe)
 
 
 def _running(connection: Any, keys: Keys) -> tuple[float, list[RunningExecution]]:

@@ -14,7 +14,7 @@ from jobtelemetry.contract import DURATION_BUCKETS, WAIT_BUCKETS, le
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import State
 from jobtelemetry.store.keys import FAILED, FAILED_AGAIN, SUCCEEDED, SUCCEEDED_AGAIN, UNBOOKED, Keys, encode
-from jobtelemetry.store.scripts import Script
+from jobtelemetry.store.scripts import Script, by_text
 from jobtelemetry.text import label_text
 
 #: What became of an ending. Empty: it could not be counted, and shows as unrecorded.
@@ -266,7 +266,6 @@ def append_finish(
     rq_worker_key: str,
     limits: Limits,
     booking: Booking,
-    settling: Settling | None = None,
     stuck: bool = False,
     known: Known = Known(),
 ) -> Any:
@@ -274,7 +273,6 @@ def append_finish(
 
     Args:
         booking: How RQ counts it.
-        settling: What it was concluded from, where nobody reported the ending.
         stuck: RQ gave up on a job in its intermediate queue, and names no execution.
     """
     return pipeline.execute_command(
@@ -285,7 +283,6 @@ def append_finish(
             rq_worker_key=rq_worker_key,
             limits=limits,
             booking=booking,
-            settling=settling,
             stuck=stuck,
             known=known,
         )
@@ -304,7 +301,11 @@ def finish_command(
     stuck: bool = False,
     known: Known = Known(),
 ) -> tuple[Any, ...]:
-    """The command of :func:`append_finish`."""
+    """The command of :func:`append_finish`.
+
+    Args:
+        settling: What it was concluded from, where nobody reported the ending.
+    """
     outcome = event.outcome
     labels = labels_of(event.worker, event.queue, tuple(event.labels.items()))
     account = encode([keys.account(rq_worker_key)])
@@ -394,7 +395,9 @@ def append_own_errors(pipeline: Any, keys: Keys, errors: Mapping[str, int]) -> A
     return _OWN_ERRORS.append(pipeline, where, {"errors": {encode([hook]): number for hook, number in errors.items()}})
 
 
-def append_probe(pipeline: Any, keys: Keys, *, log: bool = True) -> Any:
-    """Append the command that tries what the others do and answers ``""`` or what is wrong."""
+def append_probe(pipeline: Any, keys: Keys, *, log: bool = True) -> None:
+    """Append the commands that try what the others do, by text and by digest: each answers ``""`` or what is wrong."""
     where = (keys.meta, keys.accounts, keys.sets, keys.running, keys.closed, keys.log, keys.probe)
-    return _PROBE.append(pipeline, where, {"log": log})
+    command = _PROBE.command(where, {"log": log})
+    pipeline.execute_command(*by_text(command))
+    pipeline.execute_command(*command)

@@ -6,11 +6,15 @@ account's columns (``COLUMN.recent``); :class:`Script` puts in what :mod:`jobtel
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
+
+from redis import Redis
+from redis.exceptions import NoScriptError
 
 from jobtelemetry.store import keys as names
 from jobtelemetry.text import writable
@@ -31,8 +35,16 @@ _NAMED: dict[str, Mapping[str, object]] = {
 _NAME = re.compile(r"\b(FIELD|SHARED|COLUMN)\.(\w+)")
 
 
+#: The text of every script by its digest, as the ``EVALSHA`` of a command names it.
+_TEXTS: dict[bytes, bytes] = {}
+
+
 class Script:
-    """One script, sent with ``EVAL`` (never ``EVALSHA``: a ``NOSCRIPT`` inside RQ's transaction would lose a record).
+    """One script. It is sent by its digest; where Redis does not know it, :func:`run_again` sends the text.
+
+    Inside RQ's transaction Redis then applies RQ's commands and not ours. Sent again right after it, ours does what it
+    would have done: the entry in the running table is still there. Until then it is as if the process had died, and the
+    parent or a reconciler concludes what is left.
 
     Args:
         sources: The names of its Lua files, in order.
@@ -44,16 +56,73 @@ class Script:
         declared = "\n".join(f"local {name} = KEYS[{number}]" for number, name in enumerate(keys, 1))
         text = "\n".join((declared, *map(_source, sources))).replace("LAYOUT", f"'{names.LAYOUT}'")
         self.text = _NAME.sub(_put_in, text).encode()
+        self._digest = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+        _TEXTS[self._digest] = self.text
 
     def append(self, pipeline: Any, keys: tuple[str, ...], packed: Mapping[str, object]) -> Any:
-        """Append it to a pipeline, or execute it on a connection."""
+        """Append it to a pipeline."""
         return pipeline.execute_command(*self.command(keys, packed))
+
+    def run(self, connection: Any, keys: tuple[str, ...], packed: Mapping[str, object]) -> Any:
+        """Execute it on a connection.
+
+        Raises:
+            redis.exceptions.RedisError: Redis does not answer or refuses.
+        """
+        return run(connection, self.command(keys, packed))
 
     def command(self, keys: tuple[str, ...], packed: Mapping[str, object]) -> tuple[Any, ...]:
         """The command. All text is bytes: redis-py would encode it while RQ's transaction is sent, too late to fail."""
         if len(keys) < len(self.keys):
             raise ValueError(f"the script takes the keys {', '.join(self.keys)}; got {len(keys)}")
-        return ("EVAL", self.text, len(keys), *[key.encode("utf-8", "backslashreplace") for key in keys], pack(packed))
+        named = [key.encode("utf-8", "backslashreplace") for key in keys]
+        return ("EVALSHA", self._digest, len(keys), *named, pack(packed))
+
+
+def run(connection: Any, command: tuple[Any, ...]) -> Any:
+    """Execute a script's command on a connection, which must not be a pipeline that waits."""
+    try:
+        return connection.execute_command(*command)
+    except NoScriptError:
+        return run_again(connection, command)
+
+
+def run_again(connection: Any, command: tuple[Any, ...]) -> Any:
+    """Execute a script's command that Redis did not know, with its text; from then on Redis knows it."""
+    return connection.execute_command(*by_text(command))
+
+
+def load(connection: Any) -> None:
+    """Make every script known to Redis, so that none has to be sent twice.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer, or does not let this user; then each is sent when needed.
+    """
+    pipe = connection.pipeline(transaction=False)
+    for text in _TEXTS.values():
+        pipe.script_load(text)
+    pipe.execute()
+
+
+def execute(pipeline: Any) -> list[Any]:
+    """Execute a pipeline without a transaction that has scripts in it; those that Redis did not know, once more.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer or refuses.
+    """
+    commands = [command for command, *_ in pipeline.command_stack]
+    replies = list(pipeline.execute(raise_on_error=False))
+    for number, (command, reply) in enumerate(zip(commands, replies, strict=True)):
+        if isinstance(reply, NoScriptError):
+            replies[number] = run_again(Redis(connection_pool=pipeline.connection_pool), command)
+        elif isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+def by_text(command: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same command with its text, for where it must be tried whether scripts may be sent."""
+    return ("EVAL", _TEXTS[command[1]], *command[2:])
 
 
 def pack(facts: Mapping[str, object]) -> bytes:
