@@ -18,6 +18,7 @@ from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import read_snapshot
 from jobtelemetry.store.reconcile import reconcile, settle
 from jobtelemetry.store.record import Booking, Limits, Start, append_finish, append_start
+from jobtelemetry.store.scripts import load
 
 KEYS = Keys()
 LIMITS = Limits(label_sets=50, log_size=1000)
@@ -39,6 +40,7 @@ EXECUTIONS = st.integers(0, 5)
 def redis() -> Iterator[Redis]:
     """A real server, for this module."""
     with EmbeddedServer() as server:
+        load(server.connection())
         yield server.connection()
 
 
