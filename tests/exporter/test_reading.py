@@ -79,7 +79,7 @@ def test_an_answer_never_began_before_the_question(eventually: Callable[..., Non
         first = pool.submit(limited)
         eventually(lambda: calls)
         others = [pool.submit(limited) for _ in range(4)]
-        eventually(lambda: limited._next is not None and len(limited._next._waiters) == len(others))
+        eventually(lambda: limited._next is not None and len(limited._next.begun._cond._waiters) == len(others))
         gate.set()
         assert first.result() == 1
         assert {future.result() for future in others} == {2}

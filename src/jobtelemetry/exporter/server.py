@@ -10,11 +10,9 @@ from types import TracebackType
 import redis
 
 from jobtelemetry.config import Config
-from jobtelemetry.exporter.app import App
-from jobtelemetry.exporter.collector import Collector
-from jobtelemetry.exporter.connection import connect, with_time_limits
+from jobtelemetry.exporter.connection import connection_of
 from jobtelemetry.exporter.listener import Listener
-from jobtelemetry.exporter.reading import TIME_LIMIT, TimeLimited
+from jobtelemetry.exporter.mounted import wsgi_app
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound
 _POLL = 0.1  # seconds within which serving notices that it shall end
@@ -50,13 +48,12 @@ class ExporterServer:
         background: Callable[[threading.Event], None] | None = None,
     ) -> None:
         config = config or Config.from_env()
-        target = config.redis_url if connection is None else connection
-        client = connect(target) if isinstance(target, str) else with_time_limits(target)
+        client = connection_of(connection, config)
         self._own_pool = None if client is connection else client.connection_pool
         self._listener = Listener(
             config.listen_host if host is None else host,
             config.listen_port if port is None else port,
-            App(Collector(client, config), TimeLimited(client.ping, TIME_LIMIT)),
+            wsgi_app(client, config),
         )
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._serve, name="jobtelemetry-http", daemon=True)]
