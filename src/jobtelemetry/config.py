@@ -13,6 +13,7 @@ from jobtelemetry.options import REPORTS
 DEFAULT_PORT = 10427
 _REDIS_URL_VARIABLES = ("JOBTELEMETRY_REDIS_URL", "RQ_REDIS_URL", "REDIS_URL")
 _PREFIX = re.compile(r"[A-Za-z0-9_.:{}-]+")
+_ROUTE = re.compile(r"/|(/[A-Za-z0-9._~-]+)+/?")
 _RELATIONS = ("parent", "link")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
@@ -26,6 +27,10 @@ class Config:
         redis_url: Where RQ's Redis is. ``JOBTELEMETRY_REDIS_URL``, else ``RQ_REDIS_URL``, else ``REDIS_URL``.
         listen_host: Address that the exporter binds. ``JOBTELEMETRY_LISTEN=HOST:PORT``.
         listen_port: Port that the exporter binds; 0 takes a free one.
+        web_config_file: Path of a file in the format of Prometheus' exporter-toolkit, with TLS and passwords for the
+            exporter; empty for none. ``JOBTELEMETRY_WEB_CONFIG_FILE``.
+        route_prefix: What stands before every path that the exporter serves: ``/telemetry``; empty for nothing.
+            ``JOBTELEMETRY_ROUTE_PREFIX``.
         key_prefix: RQ's key prefix, ``RQ_KEY_PREFIX``; RQ honours it from 3.0 on, and so does this.
         max_label_sets: Label sets that one family may have. ``JOBTELEMETRY_MAX_LABEL_SETS``.
         source_label: Whether ``job.meta["source"]`` becomes a label. ``JOBTELEMETRY_SOURCE_LABEL``.
@@ -46,6 +51,8 @@ class Config:
     redis_url: str = "redis://localhost:6379/0"
     listen_host: str = "0.0.0.0"  # noqa: S104 - an exporter is there to be scraped
     listen_port: int = DEFAULT_PORT
+    web_config_file: str = ""
+    route_prefix: str = ""
     key_prefix: str = "rq"
     max_label_sets: int = 1000
     source_label: bool = False
@@ -77,6 +84,11 @@ class Config:
         if listen := env.get("JOBTELEMETRY_LISTEN"):
             host, port = parse_listen(listen, option="JOBTELEMETRY_LISTEN")
             config = replace(config, listen_host=host, listen_port=port)
+        if path := env.get("JOBTELEMETRY_WEB_CONFIG_FILE"):
+            config = replace(config, web_config_file=path)
+        if text := env.get("JOBTELEMETRY_ROUTE_PREFIX"):
+            prefix = parse_route_prefix(text, option="JOBTELEMETRY_ROUTE_PREFIX")
+            config = replace(config, route_prefix=prefix)
         if text := env.get("JOBTELEMETRY_MAX_LABEL_SETS"):
             most = int(_number("JOBTELEMETRY_MAX_LABEL_SETS", text, whole=True, least=1))
             config = replace(config, max_label_sets=most)
@@ -101,7 +113,7 @@ class Config:
 
 
 def parse_listen(text: str, *, option: str) -> tuple[str, int]:
-    """Split ``[HOST:]PORT`` (``[::1]:10427`` for IPv6) into host and port.
+    """Split ``[HOST:]PORT`` (``[::1]:10427`` for IPv6) into host and port; ``unix:/path`` stays and gets port 0.
 
     Args:
         text: What the user gave.
@@ -110,10 +122,29 @@ def parse_listen(text: str, *, option: str) -> tuple[str, int]:
     Raises:
         ConfigError: It is not of that form, or the port is not between 0 and 65535.
     """
+    if text.startswith("unix:"):
+        if not text[5:].startswith("/"):
+            raise ConfigError(f"{option} must be unix:/path with the whole path of the socket, got {text!r}")
+        return text, 0
     host, _, port = text.rpartition(":")
     if not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not host.startswith("[")):
-        raise ConfigError(f"{option} must be [HOST:]PORT with a port from 0 to 65535, got {text!r}")
+        raise ConfigError(f"{option} must be [HOST:]PORT with a port from 0 to 65535, or unix:/path, got {text!r}")
     return host.strip("[]") or Config.listen_host, int(port)
+
+
+def parse_route_prefix(text: str, *, option: str) -> str:
+    """``/telemetry/`` as ``/telemetry``, and ``/`` as nothing.
+
+    Args:
+        text: What the user gave.
+        option: The option or variable it came from, for the message.
+
+    Raises:
+        ConfigError: It does not begin with a slash, or has characters that a path needs to escape.
+    """
+    if not _ROUTE.fullmatch(text):
+        raise ConfigError(f"{option} must be a path such as /telemetry, got {text!r}")
+    return text.rstrip("/")
 
 
 def _key_prefix(env: Mapping[str, str]) -> str:

@@ -29,7 +29,11 @@ def running(url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
-        found = re.search(r"Serving metrics on (http://127\.0\.0\.1:\d+)/metrics$", line)
+        found = re.search(
+            r"Serving metrics on (http://127\.0\.0\.1:\d+)/metrics "
+            r"\(open to this machine, not encrypted, without a password\)$",
+            line,
+        )
         assert found, line
         yield process, found[1]
     finally:

@@ -21,6 +21,7 @@ from jobtelemetry.config import Config
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.exporter.background import every
+from jobtelemetry.exporter.clients import LIMITS, Phase
 from jobtelemetry.exporter.server import ExporterServer
 from support.needed import needed
 
@@ -138,13 +139,16 @@ def test_silent_clients_block_nobody(nobody: str, serve: Serve, fetch: Fetch) ->
 
 def test_a_silent_client_is_dropped(nobody: str, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who connects and says nothing is disconnected after a while, without a word in the log."""
-    monkeypatch.setattr("jobtelemetry.exporter.listener._Handler.timeout", 0.1)
+    monkeypatch.setitem(LIMITS, Phase.NEW, 0.1)
     with socket.create_connection(serve(nobody).address, timeout=10) as client:
         assert client.recv(1) == b""
 
 
-def test_garbage_is_refused_quietly(nobody: str, serve: Serve, fetch: Fetch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_garbage_is_refused_quietly(
+    nobody: str, serve: Serve, fetch: Fetch, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is no HTTP gets an error or is dropped, and nothing is printed."""
+    monkeypatch.setitem(LIMITS, Phase.NEW, 0.5)
     server = serve(nobody)
     for garbage in (
         b"\x16\x03\x01\x02\x00\r\n\r\n",

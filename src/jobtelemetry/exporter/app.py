@@ -70,11 +70,7 @@ class App:
 
     def respond(self, request: Request) -> Response:
         """The answer; takes as long as Redis takes, within the time limits, and never raises."""
-        status, headers, body = self._answer(request)
-        if len(body) >= _LEAST_PACKED and negotiation.gzip_is_welcome(request.headers.get("accept-encoding", "")):
-            body, headers = gzip.compress(body, _LEVEL, mtime=0), [*headers, ("Content-Encoding", "gzip")]
-        common = [("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
-        return Response(status, [*headers, *common, ("X-Content-Type-Options", "nosniff")], body)
+        return complete(self._answer(request), request)
 
     @staticmethod
     def is_quick(request: Request) -> bool:
@@ -144,3 +140,12 @@ class _OneScrape:
 def text(status: HTTPStatus, body: str, *headers: tuple[str, str]) -> Response:
     """One line for people, as an answer."""
     return Response(status, [("Content-Type", "text/plain; charset=utf-8"), *headers], f"{body}\n".encode())
+
+
+def complete(response: Response, request: Request) -> Response:
+    """The answer as it goes out: packed where that is welcome and worth it, with the headers that all have."""
+    status, headers, body = response
+    if len(body) >= _LEAST_PACKED and negotiation.gzip_is_welcome(request.headers.get("accept-encoding", "")):
+        body, headers = gzip.compress(body, _LEVEL, mtime=0), [*headers, ("Content-Encoding", "gzip")]
+    common = [("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+    return Response(status, [*headers, *common, ("X-Content-Type-Options", "nosniff")], body)
