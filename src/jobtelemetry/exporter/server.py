@@ -24,7 +24,8 @@ from jobtelemetry.exporter.doorkeeper import Doorkeeper
 from jobtelemetry.exporter.listener import Listener
 from jobtelemetry.exporter.mounted import make_app
 
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound
+#: Addresses that mean every one of this machine, and one that opens from here.
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
 _JOIN = 3.0  # seconds that a thread may take to end
 _THREADS = 16
@@ -94,7 +95,7 @@ class ExporterServer:
     def url(self) -> str:
         """The address to open from this machine, without a path below the prefix."""
         host, port = self._place
-        return self._url(_WILDCARDS.get(host, host), port)
+        return self._url(WILDCARDS.get(host, host), port)
 
     def start(self) -> None:
         """Answer requests in the background; returns at once."""
