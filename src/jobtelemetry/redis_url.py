@@ -22,7 +22,7 @@ _PLACE = re.compile(r"([A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.%]+\])(:[0-9]{1,5})?")
 _BARE_PLACE = re.compile(r"[A-Za-z0-9_.-]+:[0-9]{1,5}")
 _DATABASE = re.compile(r"/*[0-9]*/*")
 _FILE = re.compile(r"[\w./+-]*")
-_HARMLESS = re.compile(r"(db|protocol|ssl_cert_reqs|socket_timeout|socket_connect_timeout|max_connections)=[\w.]*")
+_HARMLESS = re.compile(r"(db|protocol)=[0-9]|ssl_cert_reqs=(none|optional|required)")
 _IN_TEXT = re.compile(r"\b(?:rediss?|unix)://[^\s'\"<>]+", re.IGNORECASE)
 _LOGIN = re.compile(r"://[^/\s'\"<>]*@")
 _SHORTEST = 4  # letters; what is shorter would make holes into every message, and is no password
@@ -49,7 +49,7 @@ def scrub(text: str) -> str:
     """Any text without passwords: those of URLs in it, and those of the URLs that this process connects to."""
     text = _IN_TEXT.sub(lambda found: shown(found[0]), text)
     text = _LOGIN.sub(f"://{HIDDEN}@", text)
-    for secret in _remembered:
+    for secret in sorted(_remembered, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
 
@@ -74,8 +74,7 @@ def remember(url: str) -> None:
     for secret in _secrets(url):
         if len(secret) >= _SHORTEST and secret not in _remembered:
             _remembered.append(secret)
-    _remembered.sort(key=len, reverse=True)
-    del _remembered[_MOST:]
+    del _remembered[:-_MOST]
 
 
 def _problem(url: str) -> str:
@@ -102,7 +101,7 @@ def _parts(scheme: str, rest: str) -> tuple[str, ...] | None:
     head, mark, query = rest.partition("?")
     authority, slash, path = head.partition("/")
     _, at, place = authority.rpartition("@")
-    if "#" in rest or "@" in path or ("@" in query and not at):
+    if "#" in rest or "@" in path or "@" in query:
         return None
     form = _FILE if scheme == "unix" else _DATABASE
     if not _PLACE.fullmatch(place) or not form.fullmatch(path):

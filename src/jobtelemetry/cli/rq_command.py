@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from jobtelemetry import otel
+from jobtelemetry import otel, redis_url
 from jobtelemetry.cli import metrics_process
 from jobtelemetry.cli.metrics_process import CONNECTION_OPTIONS
 from jobtelemetry.config import Config, parse_listen
@@ -60,7 +60,8 @@ def _instrumenting(original: click.Command) -> Callable[..., Any]:
             log_to_stderr("json" if log_json else "text", logging.WARNING if options.get("quiet") else logging.INFO)
             sentry.start_from_environment()
             otel.configure(exit_timeout=Config.from_env().flush_timeout)
-            metrics_process.connection_of(options)  # connects to nobody, and says what is wrong with the URL
+            if url := options.get("url") or (not options.get("config") and Config.from_env().redis_url):
+                redis_url.check(url)  # redis-py's own error would have a piece of the password in it
             instrument()
         except (ConfigError, MissingExtraError) as error:
             raise click.UsageError(str(error)) from error
