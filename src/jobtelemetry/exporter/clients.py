@@ -6,7 +6,8 @@ import asyncio
 import enum
 import resource
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,10 +19,11 @@ _RESERVE = 24
 _LEAST_CLIENTS = 8
 #: Seconds that who takes an answer is left alone, however many others wait.
 _GRACE = 2.0
+_SLOW = 1.0  # seconds that a request may take to come in, likewise
 
 
 class Phase(enum.IntEnum):
-    """What a client is doing, in the order in which it is hung up on where there are too many."""
+    """What a client is doing."""
 
     NEW = 0  # it has never said a whole request
     SPEAKING = 1  # it has, and is saying the next one
@@ -39,11 +41,15 @@ class Client:
 
     Args:
         hang_up: Closes it at once.
+        host: Where it comes from.
     """
 
-    def __init__(self, hang_up: Callable[[], None]) -> None:
+    def __init__(self, hang_up: Callable[[], None], host: str) -> None:
         self._hang_up = hang_up
+        self.host = host
         self._timer: asyncio.TimerHandle | None = None
+        #: How many of its requests were answered.
+        self.answered = 0
         #: Bytes of an answer that it has not taken, at most.
         self.unsent = 0
         self.enter(Phase.NEW)
@@ -106,32 +112,50 @@ class Clients:
         self._all.pop(client, None)
 
     def hang_up_on_one(self, first: Phase = Phase.NEW) -> bool:
-        """Make room for another: whoever has least of a reason to be here goes, the longest there first.
+        """Make room for another: whoever has least of a reason to be here goes.
+
+        Among equals somebody from the host with the most connections goes; there, who was answered least often, as a
+        Prometheus that has been scraping for an hour was not; and of these, who has been at it for longest.
 
         Args:
-            first: Only from this phase on.
+            first: ``NEW`` for anybody, ``TAKING`` for those only who take an answer.
 
         Returns:
             Whether there was anybody who could go.
         """
-        patient = time.monotonic() - _GRACE
-        candidates = [
-            client
-            for client in self._all
-            if first <= client.phase < Phase.ANSWERED and (client.phase < Phase.TAKING or client.since < patient)
-        ]
-        if not candidates:
+        group = next(filter(None, self._who_may_go(first)), None)
+        if group is None:
             return False
-        chosen = min(candidates, key=lambda client: (client.phase, client.since))
+        many = Counter(client.host for client in self._all)
+        chosen = min(group, key=lambda client: (-many[client.host], client.answered, client.since))
         self.remove(chosen)
         chosen.hang_up()
         return True
+
+    def _who_may_go(self, first: Phase) -> Iterator[list[Client]]:
+        """Groups of clients; the first that is not empty has the one to go."""
+        in_phase = {phase: [client for client in self._all if client.phase is phase] for phase in Phase}
+        new = in_phase[Phase.NEW]
+        if first is Phase.NEW:
+            if len(new) > self.most // 2:  # strangers do not push out who is known
+                yield new
+            yield _for(_SLOW, new)
+            yield in_phase[Phase.SPEAKING] + in_phase[Phase.IDLE]
+        yield _for(_GRACE, in_phase[Phase.TAKING])
+        if first is Phase.NEW:
+            yield new
 
     def hang_up_on_all(self) -> None:
         """The end."""
         for client in list(self._all):
             self.remove(client)
             client.hang_up()
+
+
+def _for(seconds: float, clients: list[Client]) -> list[Client]:
+    """Those who have been at it for longer than that."""
+    begun = time.monotonic() - seconds
+    return [client for client in clients if client.since < begun]
 
 
 def affordable() -> int:

@@ -133,7 +133,7 @@ class Listener(httputil.HTTPServerConnectionDelegate):
         else:
             wrapped = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
             stream = _TLSStream(wrapped, ssl_options=tls, max_buffer_size=_MOST_READ)
-        client = Client(stream.close)
+        client = Client(stream.close, str(address[0]) if isinstance(address, tuple) else "")
         stream.client = client  # type: ignore[attr-defined]
         self.clients.add(client)
         HTTP1ServerConnection(stream, self._parameters, str(address)).start_serving(self)
@@ -169,6 +169,7 @@ class Listener(httputil.HTTPServerConnectionDelegate):
         for name, value in [*response.headers, ("Date", formatdate(usegmt=True)), ("Server", "jobtelemetry")]:
             headers.add(name, value)
         body = b"" if message.method == "HEAD" else response.body
+        client.answered += 1
         client.enter(Phase.TAKING, len(body))
         start = httputil.ResponseStartLine("HTTP/1.1", response.status.value, response.status.phrase)
         try:

@@ -102,10 +102,11 @@ class ExporterServer:
         if self._started:
             return
         self._started = True
-        for thread in self._threads:
-            thread.start()
+        self._threads[0].start()
         self._listening.wait(_JOIN)
         logger.info("Serving metrics on %s/metrics (open to %s)", self._url(*self._place), self.open_to)
+        for thread in self._threads[1:]:
+            thread.start()
 
     @property
     def open_to(self) -> str:
@@ -136,7 +137,8 @@ class ExporterServer:
         self._end()
         if self._started:
             for thread in self._threads:
-                thread.join(_JOIN)
+                if thread.is_alive():
+                    thread.join(_JOIN)
         binding.unbind(self._socket)
         self._answering.shutdown(wait=False, cancel_futures=True)
         self._doorkeeper.close()
