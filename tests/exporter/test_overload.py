@@ -10,11 +10,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.exporter import clients, server
@@ -23,6 +25,7 @@ from support.waiting import eventually
 
 Serve = Callable[..., ExporterServer]
 FILES = 64
+_RUNNING: dict[str, ExporterServer] = {}  # one for all examples of a property
 
 
 @contextmanager
@@ -58,7 +61,7 @@ def ask(connection: http.client.HTTPConnection, path: str) -> int:
 
 @pytest.mark.parametrize("said", [b"G", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nG"], ids=["slow", "idle"])
 def test_a_crowd_shuts_nobody_out(redis_server: EmbeddedServer, said: bytes) -> None:
-    """With three times as many clients as files Prometheus' connection goes on, newcomers are served, one line tells."""
+    """With three times as many clients as files Prometheus' connection goes on, newcomers are served, a line tells."""
     with with_few_files(redis_server.url) as (process, port, lines), ExitStack() as stack:
         prometheus = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         stack.callback(prometheus.close)
@@ -159,29 +162,40 @@ def test_raw_bytes(nobody: str, serve: Serve, fetch: Any) -> None:
     """Odd requests get their answer: the absolute form, pipelining, bodies, traversal, broken framing."""
     running = serve(nobody)
 
-    def raw(request: bytes) -> list[bytes]:
+    def raw(*requests: bytes) -> list[bytes]:
+        said = b"".join(request.replace(b"\r\n", b"\r\nHost: x\r\n", 1) for request in requests)
         with socket.create_connection(running.address, 10) as client:
-            client.sendall(request)
-            client.shutdown(socket.SHUT_WR)
+            client.sendall(said)
             told = b"".join(iter(lambda: client.recv(65536), b""))
         return re.findall(rb"^HTTP/1\.1 (\d+)", told, re.MULTILINE)
 
-    host = b"Host: x\r\n"
-    assert raw(b"GET http://example.com/healthz HTTP/1.1\r\n" + host + b"\r\n") == [b"200"]
-    assert raw(b"GET /healthz HTTP/1.1\r\n" + host + b"\r\n" + b"GET /healthz HTTP/1.1\r\n" + host + b"\r\n") == [
-        b"200",
-        b"200",
-    ]
-    assert raw(b"POST /healthz HTTP/1.1\r\n" + host + b"Content-Length: 2\r\n\r\nab") == [b"405"]
-    assert raw(b"OPTIONS * HTTP/1.1\r\n" + host + b"\r\n") == [b"404"]
-    assert raw(b"GET /../../etc/passwd HTTP/1.1\r\n" + host + b"\r\n") == [b"404"]
-    assert raw(b"GET /%2e%2e/metrics HTTP/1.1\r\n" + host + b"\r\n") == [b"404"]
-    for framing in (
-        b"Content-Length: 99999999\r\n",
-        b"Content-Length: -1\r\n",
-        b"Content-Length: 1\r\n" * 2 + b"x: y\r\n",
-    ):
-        assert raw(b"POST / HTTP/1.1\r\n" + host + framing + b"\r\nx") in ([b"400"], [b"405"])
-    smuggled = b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-    assert raw(b"POST / HTTP/1.1\r\n" + host + smuggled) == [b"400"]
+    end = b"Connection: close\r\n\r\n"
+    assert raw(b"GET http://example.com/healthz HTTP/1.1\r\n" + end) == [b"200"]
+    assert raw(b"GET /healthz HTTP/1.1\r\n\r\n", b"GET /metrics HTTP/1.1\r\n" + end) == [b"200", b"200"]
+    assert raw(b"POST /healthz HTTP/1.1\r\nContent-Length: 2\r\n" + end + b"ab") == [b"405"]
+    assert raw(b"OPTIONS * HTTP/1.1\r\n" + end) == [b"404"]
+    assert raw(b"GET /../../etc/passwd HTTP/1.1\r\n" + end) == [b"404"]
+    assert raw(b"GET /%2e%2e/metrics HTTP/1.1\r\n" + end) == [b"404"]
+    assert raw(b"GET /healthz HTTP/1.0\r\n\r\n") == [b"200"]
+    for framing in (b"Content-Length: 99999999", b"Content-Length: -1", b"Content-Length: 1\r\nContent-Length: 2"):
+        assert raw(b"POST / HTTP/1.1\r\n" + framing + b"\r\n" + end + b"x") == [b"400"]
+    smuggled = b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"
+    assert raw(b"POST / HTTP/1.1\r\n" + smuggled + end + b"0\r\n\r\n") == [b"400"]
     assert fetch(f"{running.url}/healthz").status == 200
+
+
+@given(st.binary(max_size=200) | st.text(max_size=80).map(lambda text: f"GET /{text} HTTP/1.1\r\nHost: x\r\n".encode()))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+def test_no_bytes_take_it_down(nobody: str, serve: Serve, caplog: pytest.LogCaptureFixture, said: bytes) -> None:
+    """Whatever is said, the next one is answered and the log has nothing about it."""
+    running = _RUNNING.get("it") or _RUNNING.setdefault("it", serve(nobody))
+    with socket.create_connection(running.address, 10) as client:
+        client.sendall(said + b"\r\n\r\n")
+        client.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionError):
+            while client.recv(65536):
+                pass
+    other = http.client.HTTPConnection(*running.address, timeout=10)
+    assert ask(other, "/healthz") == 200
+    other.close()
+    assert not [record for record in caplog.records if "Redis" not in record.getMessage()]

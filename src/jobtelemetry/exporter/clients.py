@@ -19,6 +19,7 @@ _RESERVE = 24
 _LEAST_CLIENTS = 8
 #: Seconds that who takes an answer is left alone, however many others wait.
 _GRACE = 2.0
+_KNOWN = 3  # answers after which somebody is more than a passer-by
 _SLOW = 1.0  # seconds that a request may take to come in, likewise
 
 
@@ -140,10 +141,12 @@ class Clients:
             if len(new) > self.most // 2:  # strangers do not push out who is known
                 yield new
             yield _for(_SLOW, new)
-            yield in_phase[Phase.SPEAKING] + in_phase[Phase.IDLE]
+            between = in_phase[Phase.SPEAKING] + in_phase[Phase.IDLE]
+            yield [client for client in between if client.answered < _KNOWN]
+            yield new
         yield _for(_GRACE, in_phase[Phase.TAKING])
         if first is Phase.NEW:
-            yield new
+            yield between
 
     def hang_up_on_all(self) -> None:
         """The end."""

@@ -27,6 +27,7 @@ _MOST_HEADERS = 16 * 1024
 _MOST_BODY = 16 * 1024  # bytes; no request needs one
 _MOST_READ = 64 * 1024
 _AT_ONCE = 32  # connections accepted before others get a turn
+_FEW = 8  # connections that nobody would call a crowd
 _PAUSE = 0.2  # seconds without accepting where there is no room
 _QUIET = 60.0  # seconds between two log lines about the same
 _DRAIN = 100  # hundredths of a second that answers under way are given at the end
@@ -112,7 +113,8 @@ class Listener(httputil.HTTPServerConnectionDelegate):
                 return
             except OSError as error:  # no more files, or no memory: trying again at once would only burn a processor
                 self._say("exhausted", "Cannot accept connections for now: %s", error.strerror or error)
-                self.clients.hang_up_on_one()
+                if len(self.clients) > _FEW:  # else it is not they who have them
+                    self.clients.hang_up_on_one()
                 self._pause(_PAUSE)
                 return
             try:
