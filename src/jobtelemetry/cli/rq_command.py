@@ -69,8 +69,7 @@ def _instrumenting(original: click.Command) -> Callable[..., Any]:
             return context.invoke(original, **options)
         request = {"options": {name: options.get(name) for name in CONNECTION_OPTIONS}, "log": chosen()}
         try:
-            with serving_beside([sys.executable, "-m", metrics_process.__name__], request, *address) as said:
-                click.echo(said, err=True)
+            with serving_beside([sys.executable, "-m", metrics_process.__name__], request, *address):
                 return context.invoke(original, **options)
         except ConfigError as error:
             raise click.UsageError(str(error)) from error

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from jobtelemetry.config import Config
 from jobtelemetry.errors import ConfigError, JobTelemetryError
@@ -43,11 +43,11 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def serving_beside(program: Sequence[str], request: Mapping[str, Any], host: str, port: int) -> Iterator[str]:
+def serving_beside(program: Sequence[str], request: Mapping[str, Any], host: str, port: int) -> Iterator[None]:
     """While this lasts, a child process serves ``/metrics``. It ends with this process, however that ends.
 
     If it ends before, it is started again. If another process of jobtelemetry serves there already, its numbers are
-    the same, so this one only waits for its turn.
+    the same, so this one only waits for its turn. Who serves, and where, is logged.
 
     Args:
         program: What calls :func:`serve_for_parent`, as a command.
@@ -55,26 +55,17 @@ def serving_beside(program: Sequence[str], request: Mapping[str, Any], host: str
         host: Address to bind.
         port: Port to bind; 0 takes a free one.
 
-    Yields:
-        One sentence that says where metrics are served.
-
     Raises:
         ConfigError: Nobody can listen there, or somebody else does.
     """
     here = os.getpid()
     child = _Child(program, {**request, "host": host, "port": port, "parent": here})
     try:
-        yield child.start(host, port)
+        child.start(host, port)
+        yield
     finally:
         if os.getpid() == here:  # not in a forked work-horse
             child.end()
-
-
-class _Told(NamedTuple):
-    """What the process says of its start."""
-
-    problem: str
-    url: str
 
 
 class _Child:
@@ -88,7 +79,7 @@ class _Child:
         self._watching = threading.Thread(target=self._watch, name="jobtelemetry-metrics", daemon=True)
         self._place = ("", 0)
 
-    def start(self, host: str, port: int) -> str:
+    def start(self, host: str, port: int) -> None:
         self._place = (host, port)
         until = time.monotonic() + _ORPHAN
         while not (free := self._port_is_free()) and time.monotonic() < until:
@@ -96,18 +87,17 @@ class _Child:
                 break
             time.sleep(_PARENT)
         if free:
-            problem, url = self._attempt()
-            if problem:
+            if problem := self._attempt():
                 raise ConfigError(problem)
-            said = f"Serving metrics on {url}/metrics"
         elif _is_ours(host, port):
             where = host if host.startswith(binding.UNIX) else f"port {port} of {host}"
-            said = f"Metrics are served by another jobtelemetry on {where}; this one takes over when that ends"
+            logger.warning(
+                "Metrics are served by another jobtelemetry on %s; this one takes over when that ends", where
+            )
         else:
             binding.bind(host, port, OPTION).close()  # says what is wrong
             raise ConfigError(f"nobody can listen on port {port} of {host}; choose another with {OPTION}")
         self._watching.start()
-        return said
 
     def end(self) -> None:
         self._ended.set()
@@ -129,15 +119,13 @@ class _Child:
                 if not self._port_is_free():
                     self._ended.wait(_LOOK)
                     continue
-                problem, url = self._attempt()
-                if problem:
+                if problem := self._attempt():
                     if problem != told_of:
                         logger.warning("Nobody serves %s for now, trying again: %s", OPTION, problem)
                     told_of, pause = problem, min(2 * pause, _LONGEST_PAUSE)
                     self._ended.wait(pause)
                     continue
                 told_of = ""
-                logger.warning("Serving metrics on %s/metrics", url)
             began = time.monotonic()
             code = self._process.wait() if self._process is not None else 0
             self._process = None
@@ -160,7 +148,8 @@ class _Child:
             return True
         return True
 
-    def _attempt(self) -> _Told:
+    def _attempt(self) -> str:
+        """Start the process; what is wrong if it could not, else nothing."""
         process = subprocess.Popen(self._program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
         assert process.stdin is not None  # noqa: S101 - for the type checker
         assert process.stdout is not None  # noqa: S101
@@ -171,16 +160,16 @@ class _Child:
             readable, _, _ = select.select([process.stdout], [], [], _START)
             line = process.stdout.readline() if readable else b""
         try:
-            told = _Told(*json.loads(line))
-        except (ValueError, TypeError):
-            told = _Told("the exporter ended while it started; see the messages above", "")
-        if told.problem or self._ended.is_set():
+            problem = str(json.loads(line)["problem"])
+        except (ValueError, TypeError, KeyError):
+            problem = "the exporter ended while it started; see the messages above"
+        if problem or self._ended.is_set():
             with suppress(OSError):
                 process.kill()
             process.wait()
         else:
             self._process = process
-        return told
+        return problem
 
 
 def serve_for_parent(
@@ -201,17 +190,17 @@ def serve_for_parent(
         place = (request["host"], request["port"])
         server = ExporterServer(connection, config, *place, background=background, option=OPTION)
     except JobTelemetryError as error:
-        _say(tell, _Told(str(error), ""))
+        _say(tell, str(error))
         return
     signal.signal(signal.SIGTERM, lambda signum, frame: server.stop())
     server.start()
-    _say(tell, _Told("", server.url))
+    _say(tell, "")
     server.serve_forever()
 
 
-def _say(tell: Callable[[str], object], told: _Told) -> None:
+def _say(tell: Callable[[str], object], problem: str) -> None:
     with suppress(OSError):  # the worker may have gone meanwhile
-        tell(json.dumps(told) + "\n")
+        tell(json.dumps({"problem": problem}) + "\n")
         sys.stdout.flush()
 
 

@@ -178,8 +178,10 @@ def _users(given: object) -> dict[str, str]:
 
 def _headers(http: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     headers = _mapping("http_server_config.headers", http.get("headers"), tuple(_HEADERS))
-    for name, value in headers.items():
-        _text(f"http_server_config.headers.{name}", value)
+    # YAML makes a number of "1", which Go's reader gives as it was written.
+    numbers = {name: str(value) for name, value in headers.items() if isinstance(value, (int, float))}
+    for name, given in (headers | numbers).items():
+        headers[name] = value = _text(f"http_server_config.headers.{name}", given)
         if value and (allowed := _HEADERS[name]) and value not in allowed:
             raise _Wrong(f"http_server_config.headers.{name} must be {' or '.join(allowed)}, got {value!r}")
         if not value.isascii() or not value.isprintable():
