@@ -83,7 +83,7 @@ class _Child:
         self._place = (host, port)
         until = time.monotonic() + _ORPHAN
         while not (free := self._port_is_free()) and time.monotonic() < until:
-            if _is_ours(host, port) and until - time.monotonic() < _ORPHAN / 2:
+            if until - time.monotonic() < _ORPHAN / 2 and _is_ours(host, port):
                 break
             time.sleep(_PARENT)
         if free:
