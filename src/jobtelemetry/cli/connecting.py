@@ -12,6 +12,7 @@ import redis
 from jobtelemetry.config import Config
 from jobtelemetry.exporter.connection import connect
 from jobtelemetry.redis_url import shown
+from jobtelemetry.settings import otherwise
 from jobtelemetry.store.keys import Keys
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,8 +37,7 @@ def redis_option(function: F) -> F:
         "--redis-url",
         "-u",
         metavar="URL",
-        help="RQ's Redis: redis://, rediss:// or unix://. "
-        "Else JOBTELEMETRY_REDIS_URL, RQ_REDIS_URL, REDIS_URL, or redis://localhost:6379/0.",
+        help=f"RQ's Redis: redis://, rediss:// or unix://. {otherwise(Config, 'redis_url')}",
     )(function)
 
 

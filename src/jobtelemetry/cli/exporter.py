@@ -10,49 +10,45 @@ from types import FrameType
 import click
 
 from jobtelemetry import otel
-from jobtelemetry.config import Config, parse_listen, parse_route_prefix
+from jobtelemetry.cli.connecting import redis_option
+from jobtelemetry.config import Config, parse_listen
+from jobtelemetry.errors import ConfigError
 from jobtelemetry.exporter.connection import connect
 from jobtelemetry.exporter.doorkeeper import Doorkeeper
 from jobtelemetry.exporter.reconciling import reconciler
 from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.logformat import log_to_stderr
 from jobtelemetry.redis_url import shown
+from jobtelemetry.settings import otherwise
 from jobtelemetry.sinks import sentry
 
 
 @click.command()
-@click.option(
-    "--redis-url",
-    "-u",
-    metavar="URL",
-    help="RQ's Redis: redis://, rediss:// or unix://. "
-    "Else JOBTELEMETRY_REDIS_URL, RQ_REDIS_URL, REDIS_URL, or redis://localhost:6379/0.",
-)
+@redis_option
 @click.option(
     "--listen",
     metavar="[HOST:]PORT|unix:/PATH",
-    help="Where to serve; port 0 takes a free one. Else JOBTELEMETRY_LISTEN, or 0.0.0.0:10427: every machine that "
-    "reaches this one.",
+    help="Where to serve; port 0 takes a free one. "
+    f"Else JOBTELEMETRY_LISTEN, or {Config.listen_host}:{Config.listen_port}: every machine that reaches this one.",
 )
 @click.option(
     "--web-config-file",
     "--web.config.file",
     metavar="PATH",
     help="TLS, client certificates and passwords, in the format of Prometheus' exporters. "
-    "Else JOBTELEMETRY_WEB_CONFIG_FILE, or neither.",
+    "Else JOBTELEMETRY_WEB_CONFIG_FILE, or none of these.",
 )
 @click.option(
     "--route-prefix",
     metavar="/PATH",
-    help="What stands before every path, behind a reverse proxy that does not take it away. "
+    help="What stands before every path, behind a proxy that does not take it away. "
     "Else JOBTELEMETRY_ROUTE_PREFIX, or nothing.",
 )
 @click.option(
     "--reconcile-interval",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="How often to count executions whose RQ worker died; 0 never does. "
-    "Else JOBTELEMETRY_RECONCILE_INTERVAL, or 5.",
+    help="How often to count executions whose RQ worker died; 0 never does. " + otherwise(Config, "reconcile_interval"),
 )
 @click.option("--log-json", is_flag=True, help="Write the log as one line of JSON per record.")
 @click.option("--check", is_flag=True, help="Say whether the settings and the web configuration can be used, and end.")
@@ -78,8 +74,10 @@ def exporter(
     config = Config.from_env().with_overrides(
         redis_url=redis_url, reconcile_interval=reconcile_interval, web_config_file=web_config_file
     )
-    if route_prefix is not None:
-        config = config.with_overrides(route_prefix=parse_route_prefix(route_prefix, option="--route-prefix"))
+    try:
+        config = config.with_overrides(route_prefix=route_prefix)
+    except ConfigError:
+        raise click.BadParameter("expected a path such as /telemetry", param_hint="--route-prefix") from None
     if listen is not None:
         host, port = parse_listen(listen, option="--listen")
         config = config.with_overrides(listen_host=host, listen_port=port)
@@ -99,8 +97,7 @@ def exporter(
 def _checked(config: Config) -> str:
     """What the settings come to; connects to nobody and listens nowhere."""
     connect(config.redis_url)
-    path = config.web_config_file
-    doorkeeper = Doorkeeper(Path(path) if path else None)
+    doorkeeper = Doorkeeper(Path(config.web_config_file) if config.web_config_file else None)
     doorkeeper.close()
     encrypted = "TLS" if doorkeeper.encrypts else "no TLS"
     demands = doorkeeper.demands or "no password"
