@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import bcrypt
 import pytest
@@ -19,6 +20,8 @@ import yaml
 
 from jobtelemetry.config import Config
 from jobtelemetry.demo.server import EmbeddedServer
+from jobtelemetry.diagnosis.endpoints import check_exporter
+from jobtelemetry.diagnosis.findings import Level
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.exporter import doorkeeper
 from jobtelemetry.exporter.doorkeeper import Doorkeeper
@@ -309,3 +312,18 @@ def test_a_missing_file(tmp_path: Path) -> None:
     """It is named."""
     with pytest.raises(ConfigError, match=r"cannot read .*web\.yml: No such file"):
         Doorkeeper(tmp_path / "web.yml")
+
+
+def test_the_doctor_brings_the_password(site: Site, serving: Any) -> None:
+    """A login in the URL of ``--exporter`` is used, and is in no message, right or wrong."""
+    server = serving(site.write(users={"prom": HASH}))
+    place = server.url.removeprefix("http://")
+    for login, level in ((f"prom:{quote(PASSWORD)}", Level.OK), ("prom:s3cret", Level.PROBLEM)):
+        (finding, *_) = check_exporter(f"http://{login}@{place}", None, 0.0)
+        assert finding.level is level
+        assert f"http://***@{place}/metrics" in finding.summary
+        assert login not in str(finding)
+    for odd in ("http://prom:s3/cret@h", "http://prom:s3#cret@h", "http://prom:s3cret", "http://[s3cret"):
+        (finding, *_) = check_exporter(odd, None, 0.0)
+        assert finding.level is Level.PROBLEM
+        assert not any(piece in str(finding) for piece in ("s3", "cret"))

@@ -27,6 +27,10 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
+class HurriedError(TimeoutError):
+    """Who asked had less time than the limit, which says nothing about what was called."""
+
+
 class TimeLimited(Generic[T]):
     """Calls a function that may hang, and waits for it no longer than a limit.
 
@@ -59,6 +63,7 @@ class TimeLimited(Generic[T]):
             within: Seconds from now after which nobody waits for it any more; without it only the limit counts.
 
         Raises:
+            HurriedError: It may return in time, but not for this caller.
             TimeoutError: It did not return in time; it may still be running.
             Exception: What the function raised.
         """
@@ -72,10 +77,14 @@ class TimeLimited(Generic[T]):
                 self._working = True
                 threading.Thread(target=self._work, name="jobtelemetry-read", daemon=True).start()
         # The call before this one has its limit too: if it takes longer, there is no hope for this one either.
-        begun = call.begun.wait(_until(min(asked + self._limit, given_up)))
-        if not begun or not wait([call.answer], _until(min(call.since + self._limit, given_up))).done:
-            raise TimeoutError(f"no answer within {min(self._limit, given_up - asked):.3g} s")
-        return call.answer.result()
+        ours = asked + self._limit
+        if call.begun.wait(_until(min(ours, given_up))):
+            ours = call.since + self._limit
+            if wait([call.answer], _until(min(ours, given_up))).done:
+                return call.answer.result()
+        if given_up < ours:
+            raise HurriedError(f"no answer within {within:.3g} s")
+        raise TimeoutError(f"no answer within {self._limit:g} s")
 
     def _work(self) -> None:
         while True:
@@ -143,7 +152,8 @@ class SnapshotReader:
     """
 
     def __init__(self, read: Callable[[], Snapshot], time_limit: float = TIME_LIMIT) -> None:
-        self._read = TimeLimited(read, time_limit)
+        self._function = read
+        self._read = TimeLimited(self._read_and_note, time_limit)
         self._down_since: float | None = None
         self._renew_lock()
         renew_in_forks(self._renew_lock)
@@ -163,10 +173,20 @@ class SnapshotReader:
         try:
             snapshot = self._read(within)
         except Exception as error:  # noqa: BLE001 - whatever it was, the scrape must be answered
-            self._note_failure(error)
+            if isinstance(error, TimeoutError) and not isinstance(error, HurriedError):
+                self._note_failure(error)  # it has not ended, so nobody else does
             return Reading(None, explain(error), time.monotonic() - begin)
-        self._note_success(snapshot)
         return Reading(snapshot, "", time.monotonic() - begin)
+
+    def _read_and_note(self) -> Snapshot:
+        """One read, and what it says about Redis, whether or not anybody still waits for it."""
+        try:
+            snapshot = self._function()
+        except Exception as error:
+            self._note_failure(error)
+            raise
+        self._note_success(snapshot)
+        return snapshot
 
     def _note_failure(self, error: Exception) -> None:
         with self._lock:
