@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from redis.exceptions import RedisError
 
@@ -48,10 +48,11 @@ class TimeLimited(Generic[T]):
     def __init__(self, function: Callable[[], T], limit: float) -> None:
         self._function = function
         self._limit = limit
-        self._begin_anew()
-        renew_in_forks(self._begin_anew)
+        self.begin_anew()
+        _renewed.add(self)
 
-    def _begin_anew(self) -> None:
+    def begin_anew(self) -> None:
+        """Forget calls that run or are waited for; in a child they are nobody's."""
         self._lock = threading.Lock()
         self._next: _Call[T] | None = None
         self._working = False
@@ -114,18 +115,20 @@ def _until(moment: float) -> float:
     return max(0.0, moment - time.monotonic())
 
 
-def renew_in_forks(renew: Callable[[], None]) -> None:
-    """Call a bound method in every process that is forked from now on, for as long as its object lives.
+class _Renewable(Protocol):
+    def begin_anew(self) -> None: ...
 
-    A lock that another thread held when the process was forked is held for ever in the child.
-    """
-    reference = weakref.WeakMethod(renew)
 
-    def in_child() -> None:
-        if (found := reference()) is not None:
-            found()
+#: What has a lock. One that another thread held when the process was forked is held for ever in the child.
+_renewed: weakref.WeakSet[_Renewable] = weakref.WeakSet()
 
-    os.register_at_fork(after_in_child=in_child)
+
+def _renew_in_child() -> None:
+    for one in list(_renewed):
+        one.begin_anew()
+
+
+os.register_at_fork(after_in_child=_renew_in_child)
 
 
 @dataclass(frozen=True)
@@ -155,12 +158,13 @@ class SnapshotReader:
         self._function = read
         self._read = TimeLimited(self._read_and_note, time_limit)
         self._down_since: float | None = None
-        self._renew_lock()
-        renew_in_forks(self._renew_lock)
+        self.begin_anew()
+        _renewed.add(self)
         #: The newest snapshot that was read; kept through an outage.
         self.last: Snapshot | None = None
 
-    def _renew_lock(self) -> None:
+    def begin_anew(self) -> None:
+        """Nobody has the lock in a child."""
         self._lock = threading.Lock()
 
     def read(self, within: float | None = None) -> Reading:
