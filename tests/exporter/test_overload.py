@@ -160,6 +160,24 @@ def test_answers_that_nobody_takes_do_not_fill_the_memory(
         assert fetch(f"{running.url}/healthz").status == 200
 
 
+def test_a_crowd_of_requests_leaves_room_for_prometheus(nobody: str, serve: Serve, monkeypatch: Any) -> None:
+    """While strangers fill the queue for Redis, who has been scraping still has a place; a stranger more is sent away."""
+    monkeypatch.setattr(server, "_MOST_WAITING", 4)
+    release, running = threading.Event(), serve(nobody)
+    prometheus, stranger = (http.client.HTTPConnection(*running.address, timeout=20) for _ in range(2))
+    assert [ask(prometheus, "/metrics") for _ in range(3)] == [200, 200, 200]
+    monkeypatch.setattr("jobtelemetry.exporter.page.render", lambda *_, **__: str(release.wait(20)))
+    with ExitStack() as stack:
+        for _ in range(4):
+            client = stack.enter_context(socket.create_connection(running.address, 10))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually(lambda: running._waiting == 4, "all places are taken")
+        assert (ask(stranger, "/metrics"), ask(prometheus, "/metrics")) == (503, 200)
+        release.set()
+    prometheus.close()
+    stranger.close()
+
+
 def test_raw_bytes(nobody: str, serve: Serve, fetch: Any) -> None:
     """Odd requests get their answer: the absolute form, pipelining, bodies, traversal, broken framing."""
     running = serve(nobody)

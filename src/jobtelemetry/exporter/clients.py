@@ -55,6 +55,11 @@ class Client:
         self.unsent = 0
         self.enter(Phase.NEW)
 
+    @property
+    def known(self) -> bool:
+        """Whether it has been here for some time, as a Prometheus that scrapes."""
+        return self.answered >= _KNOWN
+
     def enter(self, phase: Phase, unsent: int = 0) -> None:
         """It does something else from now on, and has that phase's time for it."""
         self.phase, self.since, self.unsent = phase, time.monotonic(), unsent
@@ -142,7 +147,7 @@ class Clients:
                 yield new
             yield _for(_SLOW, new)
             between = in_phase[Phase.SPEAKING] + in_phase[Phase.IDLE]
-            yield [client for client in between if client.answered < _KNOWN]
+            yield [client for client in between if not client.known]
             yield new
         yield _for(_GRACE, in_phase[Phase.TAKING])
         if first is Phase.NEW:

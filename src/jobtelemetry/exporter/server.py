@@ -173,7 +173,11 @@ class ExporterServer:
     async def _answer(self, asked: Request, stream: Any) -> Response:
         response = await self._doorkeeper.refusal(asked, stream)
         if response is None and (request := self._below_prefix(asked)) is not None:
-            response = self._app.respond(request) if self._app.is_quick(request) else await self._in_thread(request)
+            response = (
+                self._app.respond(request)
+                if self._app.is_quick(request)
+                else await self._in_thread(request, known=stream.client.known)
+            )
         elif response is None:
             response = complete(text(HTTPStatus.NOT_FOUND, f"nothing here; look below {self._prefix}/"), asked)
         else:
@@ -188,11 +192,11 @@ class ExporterServer:
             return None
         return replace(request, path=path[len(self._prefix) :], root=self._prefix)
 
-    async def _in_thread(self, request: Request) -> Response:
-        """Answers wait for Redis and take memory, so there is a bound on both."""
+    async def _in_thread(self, request: Request, *, known: bool) -> Response:
+        """Answers wait for Redis and take memory, so there is a bound on both, which is for strangers first."""
         clients = self._listener.clients
         full = clients.unsent > _MOST_UNSENT and not clients.hang_up_on_one(Phase.TAKING)
-        if full or self._waiting >= _MOST_WAITING:
+        if full or self._waiting >= (2 if known else 1) * _MOST_WAITING:
             busy = text(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests at once", ("Retry-After", "1"))
             return complete(busy, request)
         self._waiting += 1
