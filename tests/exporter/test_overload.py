@@ -161,7 +161,7 @@ def test_answers_that_nobody_takes_do_not_fill_the_memory(
 
 
 def test_a_crowd_of_requests_leaves_room_for_prometheus(nobody: str, serve: Serve, monkeypatch: Any) -> None:
-    """While strangers fill the queue for Redis, who has been scraping still has a place; a stranger more is sent away."""
+    """While strangers fill the queue for Redis, who has been scraping still has a place; a stranger has none."""
     monkeypatch.setattr(server, "_MOST_WAITING", 4)
     release, running = threading.Event(), serve(nobody)
     prometheus, stranger = (http.client.HTTPConnection(*running.address, timeout=20) for _ in range(2))
