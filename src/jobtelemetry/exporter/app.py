@@ -75,7 +75,7 @@ class App:
     @staticmethod
     def is_quick(request: Request) -> bool:
         """Whether the answer waits for nobody, so that it needs no thread."""
-        return request.method not in ("GET", "HEAD") or request.path.rstrip("/") not in ("", "/metrics", "/readyz")
+        return request.method not in ("GET", "HEAD") or request.path.rstrip("/") == "/healthz"
 
     def _answer(self, request: Request) -> Response:
         route = self._routes.get(request.path.rstrip("/") or "/")
