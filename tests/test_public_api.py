@@ -22,6 +22,7 @@ NAMES = [
     "State",
     "StoreError",
     "__version__",
+    "asgi_app",
     "instrument",
     "is_instrumented",
     "job",
@@ -30,6 +31,7 @@ NAMES = [
     "set_attribute",
     "strict_reasons",
     "uninstrument",
+    "wsgi_app",
 ]
 
 

@@ -21,6 +21,7 @@ from jobtelemetry.ratelimit import RateLimited, register_rate_limit
 
 if TYPE_CHECKING:
     from jobtelemetry.exporter.collector import Collector
+    from jobtelemetry.exporter.mounted import asgi_app, wsgi_app
     from jobtelemetry.rq.instrument import instrument, is_instrumented, uninstrument
     from jobtelemetry.sinks.callbacks import on_execution
 
@@ -39,6 +40,7 @@ __all__ = [
     "State",
     "StoreError",
     "__version__",
+    "asgi_app",
     "instrument",
     "is_instrumented",
     "job",
@@ -47,6 +49,7 @@ __all__ = [
     "set_attribute",
     "strict_reasons",
     "uninstrument",
+    "wsgi_app",
 ]
 
 strict_reasons(strict_reasons_asked_for())
@@ -54,10 +57,12 @@ strict_reasons(strict_reasons_asked_for())
 #: What needs RQ, prometheus_client or OpenTelemetry is loaded when it is first asked for.
 _LAZY = {
     "Collector": "jobtelemetry.exporter.collector",
+    "asgi_app": "jobtelemetry.exporter.mounted",
     "instrument": "jobtelemetry.rq.instrument",
     "is_instrumented": "jobtelemetry.rq.instrument",
     "on_execution": "jobtelemetry.sinks.callbacks",
     "uninstrument": "jobtelemetry.rq.instrument",
+    "wsgi_app": "jobtelemetry.exporter.mounted",
 }
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of ours

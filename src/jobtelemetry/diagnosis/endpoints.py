@@ -11,11 +11,12 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from jobtelemetry._version import __version__
 from jobtelemetry.contract import BUILD_INFO, JOB_EXECUTIONS, UP
 from jobtelemetry.diagnosis.findings import Finding, Level, many
+from jobtelemetry.redis_url import scrub, shown
 
 _TIME_LIMIT = 5.0
 _MOST_BYTES = 64_000_000
@@ -39,10 +40,13 @@ def check_exporter(url: str, recorded: int | None, now: float) -> Iterator[Findi
         recorded: Executions that Redis holds, read just before; ``None`` if unknown.
         now: Redis' clock, Unix time.
     """
-    asked = url if _path(url).rstrip("/") else f"{url.rstrip('/')}/metrics"
-    address = _without_login(asked)
     try:
-        body, date = _get(asked)
+        whole = url if urlsplit(url).path.rstrip("/") else f"{url.rstrip('/')}/metrics"
+    except ValueError:
+        whole = url
+    address = shown(whole)
+    try:
+        body, date = _get(whole)
     except _Unreachable as error:
         advice = "Start it (jobtelemetry exporter), or correct --exporter."
         yield Finding("exporter", Level.PROBLEM, f"{address} does not answer: {error}", advice)
@@ -81,13 +85,13 @@ def check_prometheus(url: str, now: float, expected: frozenset[str] = frozenset(
         now: Redis' clock, Unix time.
         expected: Names of the alerts that belong to this version.
     """
-    base = url.rstrip("/")
+    whole, base = url.rstrip("/"), shown(url.rstrip("/"))
     try:
-        rules = _api(f"{base}/api/v1/rules")
-        samples = _samples(_api(f"{base}/api/v1/query?query={quote(f'timestamp({UP.name})')}"))
-        values = _samples(_api(f"{base}/api/v1/query?query={UP.name}"))
+        rules = _api(f"{whole}/api/v1/rules")
+        samples = _samples(_api(f"{whole}/api/v1/query?query={quote(f'timestamp({UP.name})')}"))
+        values = _samples(_api(f"{whole}/api/v1/query?query={UP.name}"))
     except _Unreachable as error:
-        summary = f"{_without_login(base)} does not answer: {error}"
+        summary = f"{base} does not answer: {error}"
         yield Finding("prometheus", Level.PROBLEM, summary, "Correct --prometheus.")
         return
     yield _scraped(samples, values, now)
@@ -166,47 +170,38 @@ def _api(url: str) -> Mapping[str, Any]:
     return data
 
 
-def _path(url: str) -> str:
-    try:
-        return urlsplit(url).path
-    except ValueError:  # of a bracket too many; asking will say so
-        return ""
-
-
-def _without_login(url: str) -> str:
-    """The address as it may be shown."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _request(url: str) -> urllib.request.Request:
-    """What asks for a URL; a login in it goes into the header that it is meant for."""
-    login = urlsplit(url).netloc.rpartition("@")[0]
-    request = urllib.request.Request(_without_login(url))  # noqa: S310 - the scheme is checked
-    if login:
-        request.add_header("Authorization", f"Basic {base64.b64encode(unquote(login).encode()).decode()}")
-    return request
-
-
 def _get(url: str) -> tuple[str, float | None]:
     """The body and the time in the ``Date`` header."""
-    if not url.startswith(("http://", "https://")):
-        raise _Unreachable("a URL with http:// or https:// is needed")
     try:
-        with urllib.request.urlopen(_request(url), timeout=_TIME_LIMIT) as answer:  # noqa: S310 - the scheme is checked
+        request = _request(url)
+        with urllib.request.urlopen(request, timeout=_TIME_LIMIT) as answer:  # noqa: S310 - the scheme is checked
             body = answer.read(_MOST_BYTES).decode("utf-8", "replace")
             date = answer.headers.get("Date")
     except urllib.error.HTTPError as error:
         raise _Unreachable(f"status {error.code}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _Unreachable(str(getattr(error, "reason", error)) or type(error).__name__) from None
+        raise _Unreachable(scrub(str(getattr(error, "reason", error))) or type(error).__name__) from None
     try:
         return body, parsedate_to_datetime(date).timestamp() if date else None
     except (TypeError, ValueError):
         return body, None
+
+
+def _request(url: str) -> urllib.request.Request:
+    """A request whose user name and password are where they belong, and not in the name of the host."""
+    try:
+        parts = urlsplit(url)
+        place = parts.netloc.rpartition("@")[2]
+        urlsplit(f"//{place}").port  # noqa: B018 - whether it is a number is the question
+    except ValueError:
+        raise _Unreachable("it is no URL with a host and a port") from None
+    if parts.scheme not in ("http", "https") or "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise _Unreachable("a URL with http:// or https:// is needed, with a password that is percent-encoded")
+    request = urllib.request.Request(parts._replace(netloc=place).geturl())  # noqa: S310 - the scheme is checked
+    if parts.username is not None:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+    return request
 
 
 def _values(body: str) -> dict[str, float]:
