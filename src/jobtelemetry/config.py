@@ -13,6 +13,7 @@ from jobtelemetry.options import REPORTS
 DEFAULT_PORT = 10427
 _REDIS_URL_VARIABLES = ("JOBTELEMETRY_REDIS_URL", "RQ_REDIS_URL", "REDIS_URL")
 _PREFIX = re.compile(r"[A-Za-z0-9_.:{}-]+")
+_TRACE_URL = re.compile(r"https?://[^\s]*\{trace_id\}[^\s]*")
 _RELATIONS = ("parent", "link")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
@@ -39,6 +40,8 @@ class Config:
         trace_relation: ``parent`` makes an execution's span a child of the span that enqueued the job; ``link``
             starts a trace of its own that links to it. ``JOBTELEMETRY_TRACE_RELATION``.
         trace_arguments: Whether spans carry the job's call with its arguments. ``JOBTELEMETRY_TRACE_ARGUMENTS``.
+        trace_url: Where the page shows a trace, an ``http(s)://`` address with ``{trace_id}`` in it; empty for nowhere.
+            ``JOBTELEMETRY_TRACE_URL``.
         flush_timeout: Seconds that a work-horse which made spans, or a worker that ends, waits for the exporter at
             most. ``JOBTELEMETRY_FLUSH_TIMEOUT``.
     """
@@ -56,6 +59,7 @@ class Config:
 
     trace_relation: str = "parent"
     trace_arguments: bool = False
+    trace_url: str = ""
     flush_timeout: float = 2.0
 
     @classmethod
@@ -145,6 +149,13 @@ def _with_tracing(config: Config, env: Mapping[str, str]) -> Config:
         config = replace(config, trace_relation=text)
     if text := env.get("JOBTELEMETRY_TRACE_ARGUMENTS"):
         config = replace(config, trace_arguments=_flag("JOBTELEMETRY_TRACE_ARGUMENTS", text))
+    if text := env.get("JOBTELEMETRY_TRACE_URL"):
+        if not _TRACE_URL.fullmatch(text):
+            raise ConfigError(
+                "JOBTELEMETRY_TRACE_URL must be an http:// or https:// address with {trace_id} where the id belongs, "
+                f"got {text!r}"
+            )
+        config = replace(config, trace_url=text)
     if text := env.get("JOBTELEMETRY_FLUSH_TIMEOUT"):
         config = replace(config, flush_timeout=_number("JOBTELEMETRY_FLUSH_TIMEOUT", text, least=0))
     return config

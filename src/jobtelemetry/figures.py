@@ -60,8 +60,12 @@ def success_ratio(counts: Mapping[State, int]) -> float | None:
 
 
 def match_ratio(counts: Mapping[State, int]) -> float | None:
-    """Completed / (completed + cancelled): how many found what they worked on. ``None`` if there were none."""
-    return _ratio(counts.get(State.COMPLETED, 0), counts.get(State.CANCELLED, 0))
+    """Completed / (completed + cancelled): how many found what they worked on.
+
+    ``None`` where none was cancelled: a worker that never cancels has nothing to match, and no ratio of it.
+    """
+    cancelled = counts.get(State.CANCELLED, 0)
+    return _ratio(counts.get(State.COMPLETED, 0), cancelled) if cancelled else None
 
 
 def _ratio(good: int, other: int) -> float | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from jobtelemetry.exporter import page
 from jobtelemetry.exporter.collector import Collector
+from jobtelemetry.exporter.pages.frame import CONTENT_SECURITY_POLICY
 from jobtelemetry.exporter.reading import explain
+from jobtelemetry.exporter.site import HTML, Answer, Site
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -28,21 +28,20 @@ class Response(NamedTuple):
 
 
 class App:
-    """Routes ``/metrics``, ``/``, ``/healthz`` and ``/readyz``; anything else is 404, other methods 405.
+    """Routes ``/metrics``, ``/healthz``, ``/readyz`` and what the site has; else 404, for other methods 405.
 
     Args:
         collector: Where the numbers come from.
         ping: Returns if Redis answers, raises if not; must be bounded in time.
+        site: The pages for people and the JSON beside them.
     """
 
-    def __init__(self, collector: Collector, ping: Callable[[], object]) -> None:
+    def __init__(self, collector: Collector, ping: Callable[[], object], site: Site) -> None:
         registry = CollectorRegistry()
         registry.register(collector)
         self._prometheus = make_wsgi_app(registry)
-        self._reader = collector.reader
-        self._ping = ping
+        self._ping, self._site = ping, site
         self._routes: dict[str, Callable[[WSGIEnvironment], Response]] = {
-            "/": self._page,
             "/metrics": self._metrics,
             "/healthz": lambda environ: _text("200 OK", "ok"),
             "/readyz": self._ready,
@@ -56,9 +55,12 @@ class App:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
     def _respond(self, environ: WSGIEnvironment) -> Response:
-        route = self._routes.get(environ.get("PATH_INFO", "").rstrip("/") or "/")
+        path = environ.get("PATH_INFO", "")
+        route = self._routes.get(path.rstrip("/"))
+        if route is None and (shown := self._site.route(path, environ.get("QUERY_STRING", ""))) is not None:
+            route = lambda environ: _shown(shown())  # noqa: E731 - a route like the others
         if route is None:
-            return _text("404 Not Found", f"nothing here; there is {', '.join(self._routes)}")
+            return _text("404 Not Found", f"nothing here; there is {', '.join((*self._site.places, *self._routes))}")
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return _text("405 Method Not Allowed", "only GET and HEAD", ("Allow", "GET, HEAD"))
         try:
@@ -77,17 +79,6 @@ class App:
         status, headers = started[0]
         return Response(status, [*headers, ("Vary", "Accept, Accept-Encoding")], body)
 
-    def _page(self, environ: WSGIEnvironment) -> Response:
-        reading = self._reader.read()
-        now = reading.snapshot.taken_at if reading.snapshot else time.time()
-        text = page.render(reading.snapshot or self._reader.last, error=reading.error or None, now=now)
-        headers = [
-            ("Content-Type", "text/html; charset=utf-8"),
-            ("Content-Security-Policy", page.CONTENT_SECURITY_POLICY),
-            ("Referrer-Policy", "no-referrer"),
-        ]
-        return Response("200 OK", headers, text.encode())
-
     def _ready(self, environ: WSGIEnvironment) -> Response:
         try:
             self._ping()
@@ -98,3 +89,10 @@ class App:
 
 def _text(status: str, body: str, *headers: tuple[str, str]) -> Response:
     return Response(status, [("Content-Type", "text/plain; charset=utf-8"), *headers], f"{body}\n".encode())
+
+
+def _shown(answer: Answer) -> Response:
+    headers = [("Content-Type", answer.kind), ("Referrer-Policy", "no-referrer")]
+    if answer.kind == HTML:
+        headers.append(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+    return Response(answer.status, headers, answer.text.encode("utf-8", "replace"))

@@ -10,11 +10,31 @@ from jobtelemetry.contract import OTHER
 
 #: Stands where there is nothing to show.
 NOTHING = "–"  # noqa: RUF001 - an en dash is meant
+#: Characters that are shown of a text of other people's making.
+LONGEST = 200
 
 
 def number(value: int) -> str:
     """``1274`` as ``1,274``."""
     return f"{value:,}"
+
+
+def short_number(value: float) -> str:
+    """At most three digits that matter: ``0.4``, ``12``, ``1,274``, ``3.2 M``."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e5, "k")):
+        if value >= size:
+            return f"{value / (1e3 if unit == 'k' else size):.{0 if unit == 'k' else 1}f} {unit}"
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+
+
+def per_minute(rate: float | None) -> str:
+    """Events per second as ``12 / min``."""
+    return NOTHING if rate is None else f"{short_number(rate * 60)} / min" if rate else "0"
+
+
+def cut(text: str, most: int = LONGEST) -> str:
+    """The text, its end left out where it is too long."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def percent(ratio: float | None) -> str:

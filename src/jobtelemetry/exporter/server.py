@@ -15,6 +15,7 @@ from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.exporter.connection import connect, with_time_limits
 from jobtelemetry.exporter.listener import Listener
 from jobtelemetry.exporter.reading import TIME_LIMIT, TimeLimited
+from jobtelemetry.exporter.site import Site
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound
 _POLL = 0.1  # seconds within which serving notices that it shall end
@@ -53,13 +54,18 @@ class ExporterServer:
         target = config.redis_url if connection is None else connection
         client = connect(target) if isinstance(target, str) else with_time_limits(target)
         self._own_pool = None if client is connection else client.connection_pool
+        collector = Collector(client, config)
+        site = Site(client, config, collector.reader)
         self._listener = Listener(
             config.listen_host if host is None else host,
             config.listen_port if port is None else port,
-            App(Collector(client, config), TimeLimited(client.ping, TIME_LIMIT)),
+            App(collector, TimeLimited(client.ping, TIME_LIMIT), site),
         )
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._serve, name="jobtelemetry-http", daemon=True)]
+        self._threads = [
+            threading.Thread(target=self._serve, name="jobtelemetry-http", daemon=True),
+            threading.Thread(target=site.background, args=(self._stop,), name="jobtelemetry-trends", daemon=True),
+        ]
         if background is not None:
             self._threads.append(
                 threading.Thread(target=background, args=(self._stop,), name="jobtelemetry-background", daemon=True)
