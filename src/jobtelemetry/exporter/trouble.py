@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from jobtelemetry.exporter.formats import duration, iso, number, percent, short_names
+from jobtelemetry.exporter.formats import cut, duration, iso, number, percent, short_names
 from jobtelemetry.exporter.trends import Lately
 from jobtelemetry.exporter.verdict import Level
 from jobtelemetry.figures import WorkerFigures, success_ratio, summarise
 from jobtelemetry.outcomes import State
-from jobtelemetry.store.snapshot import Snapshot
+from jobtelemetry.store.snapshot import QueueState, Snapshot
 
 #: Lost jobs of a worker, as a share of those that completed or were lost, from which on it is not a detail.
 _MANY_LOST = 0.01
@@ -23,7 +23,10 @@ _FEW = 5
 #: Seconds that are "lately", and that a job may wait where RQ workers listen.
 LATELY = 3600.0
 _LONG_WAIT = 600.0
+#: Seconds by which the last hour may be too short or too long, since it is read once a minute.
+_SLACK = 120.0
 _MOST = 8
+_LONGEST_NAME = 60
 _ORDER = (Level.BAD, Level.WARNING, Level.NEUTRAL, Level.GOOD)
 
 
@@ -50,7 +53,7 @@ class Trouble:
 
     Args:
         level: That of the worst.
-        headline: The answer in one line.
+        headline: The answer in one line; the worst of the findings where there is one.
         detail: What stands behind a good one.
         findings: What is wrong, the worst first.
     """
@@ -69,26 +72,21 @@ def jobs(snapshot: Snapshot, lately: Lately) -> Trouble:
         lately: What ended in the last hour, as far as it is known.
     """
     figures = summarise(snapshot)
-    names = short_names(line.worker for line in figures)
+    short = short_names(line.worker for line in figures)
+    names = {worker: cut(name, _LONGEST_NAME) for worker, name in short.items()}
     found = [*_lost(snapshot, figures, lately, names), *_failing(lately, names), *_queues(snapshot)]
     found.sort(key=lambda finding: (_ORDER.index(finding.level), -finding.lost, finding.text))
     if found:
         more = len(found) - _MOST
         rest = (Finding(found[_MOST].level, f"and {number(more)} more"),) if more > 0 else ()
-        return Trouble(found[0].level, _headline(found), "", (*found[:_MOST], *rest))
+        return Trouble(found[0].level, found[0].text, "", (*found[:_MOST], *rest))
     if not any(line.ended for line in figures):
         return Trouble(Level.NEUTRAL, "No job has ended yet")
     return _fine(snapshot, figures, lately)
 
 
-def _headline(found: list[Finding]) -> str:
-    worst = found[0]
-    others = len(found) - 1
-    return f"{worst.text}{f', and {number(others)} more to look at' if others else ''}"
-
-
 def _fine(snapshot: Snapshot, figures: tuple[WorkerFigures, ...], lately: Lately) -> Trouble:
-    known = lately.seconds >= LATELY - 120
+    known = lately.seconds >= LATELY - _SLACK
     lost = sum(line.counts[State.DISCARD] for line in figures)
     completed = sum(line.counts[State.COMPLETED] for line in figures)
     since = f"since {iso(snapshot.created)[:16].replace('T', ' ')} UTC" if snapshot.created else "so far"
@@ -96,18 +94,18 @@ def _fine(snapshot: Snapshot, figures: tuple[WorkerFigures, ...], lately: Lately
     if not known:
         return Trouble(Level.GOOD, f"No job was lost {since}", f"{number(completed)} completed.")
     ended = sum(sum(states.values()) for states in lately.counts.values())
-    headline = f"No job was lost in the last {duration(lately.seconds)}"
+    headline = f"No job was lost in the last {_last(lately)}"
     if not ended:
-        headline = f"No job has ended in the last {duration(lately.seconds)}, and none was lost"
+        headline = f"No job has ended in the last {_last(lately)}, and none was lost"
     return Trouble(Level.NEUTRAL if lost else Level.GOOD, headline, f"All in all {all_time}")
 
 
 def _lost(
     snapshot: Snapshot, figures: tuple[WorkerFigures, ...], lately: Lately, names: Mapping[str, str]
 ) -> Iterator[Finding]:
-    short = lately.seconds < LATELY - 120
+    short = lately.seconds < LATELY - _SLACK
     since = f"since {iso(snapshot.created)[:16].replace('T', ' ')} UTC" if snapshot.created else "so far"
-    window = f"in the last {duration(lately.seconds)}"
+    window = f"in the last {_last(lately)}"
     for line in figures:
         counts, when = (line.counts, since) if short else (lately.counts.get(line.worker, {}), window)
         lost = counts.get(State.DISCARD, 0)
@@ -133,40 +131,50 @@ def _failing(lately: Lately, names: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(
                 Level.WARNING,
                 f"{names.get(worker, worker)} failed in {number(failed)} of {number(ended)} attempts in the last "
-                f"{duration(lately.seconds)}; they are tried again",
+                f"{_last(lately)}; they are tried again",
                 worker,
             )
 
 
 def _queues(snapshot: Snapshot) -> Iterator[Finding]:
     heard = {queue for worker in snapshot.rq_workers for queue in worker.queues}
-    for queue in snapshot.queues:
-        waiting, oldest = queue.jobs.get("queued", 0), queue.oldest_enqueued_at
-        age = snapshot.taken_at - oldest if oldest is not None else 0.0
-        if waiting and queue.name not in heard:
-            since = f", the oldest for {duration(age)}" if age >= 1 else ""
-            yield Finding(
-                Level.BAD,
-                f"{_jobs(waiting)} on queue {queue.name}{since}, and no RQ worker listens there",
-                lost=waiting,
-            )
-        elif waiting and age >= _LONG_WAIT:
-            yield Finding(
-                Level.WARNING, f"A job has waited for {duration(age)} on queue {queue.name}, before {_others(waiting)}"
-            )
-        if queue.overdue_scheduled:
-            yield Finding(
-                Level.WARNING,
-                f"{number(queue.overdue_scheduled)} scheduled job{'s' if queue.overdue_scheduled > 1 else ''} overdue "
-                f"on queue {queue.name}: no scheduler moves them; start a worker with --with-scheduler",
-            )
+    waiting = [queue for queue in snapshot.queues if queue.jobs.get("queued", 0)]
+    unheard = [queue for queue in waiting if queue.name not in heard]
+    slow = [queue for queue in waiting if queue.name in heard and _age(snapshot, queue) >= _LONG_WAIT]
+    overdue = [queue for queue in snapshot.queues if queue.overdue_scheduled]
+    if unheard:
+        jobs, age = sum(queue.jobs["queued"] for queue in unheard), max(_age(snapshot, queue) for queue in unheard)
+        since = f", the oldest for {duration(age)}" if age >= 1 else ""
+        text = f"{_jobs(jobs)} on {_named(unheard)}{since}, and no RQ worker listens there"
+        yield Finding(Level.BAD, text, lost=jobs)
+    if slow:
+        age = max(_age(snapshot, queue) for queue in slow)
+        yield Finding(Level.WARNING, f"A job has waited for {duration(age)} on {_named(slow)}")
+    if overdue:
+        count = sum(queue.overdue_scheduled for queue in overdue)
+        jobs_are = "1 scheduled job is" if count == 1 else f"{number(count)} scheduled jobs are"
+        text = f"{jobs_are} overdue on {_named(overdue)}: no scheduler moves them; start a worker with --with-scheduler"
+        yield Finding(Level.WARNING, text)
     if snapshot.rq_workers and all(worker.status == "suspended" for worker in snapshot.rq_workers):
-        yield Finding(Level.WARNING, "All RQ workers are suspended: no job starts until 'rq resume'")
+        yield Finding(Level.WARNING, "All RQ workers are suspended: no job starts until “rq resume”")
+
+
+def _age(snapshot: Snapshot, queue: QueueState) -> float:
+    oldest = queue.oldest_enqueued_at
+    return 0.0 if oldest is None else snapshot.taken_at - oldest
+
+
+def _named(queues: list[QueueState]) -> str:
+    """``queue mail``, ``queues mail and movies``, ``345 queues (mail, movies, …)``."""
+    names = [cut(queue.name, _LONGEST_NAME) for queue in queues]
+    if len(names) <= 2:
+        return f"queue{'s' if len(names) > 1 else ''} {' and '.join(names)}"
+    return f"{number(len(names))} queues ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+
+
+def _last(lately: Lately) -> str:
+    return "hour" if abs(lately.seconds - LATELY) <= _SLACK else duration(lately.seconds)
 
 
 def _jobs(count: int) -> str:
     return "1 job waits" if count == 1 else f"{number(count)} jobs wait"
-
-
-def _others(waiting: int) -> str:
-    return "no other" if waiting == 1 else f"{number(waiting - 1)} other{'s' if waiting > 2 else ''}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from jobtelemetry.exporter import formats
-from jobtelemetry.exporter.markup import Markup, element, join
+from jobtelemetry.exporter.markup import Markup, element
 from jobtelemetry.exporter.trends import BARS, Chart
 from jobtelemetry.outcomes import State
 
@@ -25,7 +25,9 @@ def ended(chart: Chart | None, title: str) -> Markup:
     told = ", ".join(f"{formats.number(round(sums[state]))} {state}" for state in shown) or "nothing ended"
     layers = {state.value: chart.bars[state.value] for state in _STACK if sums[state]}
     legend: list[str] = [
-        join(element("i", class_=f"{state.value} key"), f"{state.value} {formats.number(round(sums[state]))} ")
+        element(
+            "span", element("i", class_=f"{state.value} key"), f"{state.value} {formats.number(round(sums[state]))}"
+        )
         for state in shown
     ]
     return _figure(title, chart, layers, told, element("p", *legend or ["nothing ended"], class_="legend"))

@@ -122,9 +122,11 @@ def banner(verdict: Verdict, role: str, about: str = "") -> Markup:
 
 def trouble_banner(look: Look, trouble: Trouble) -> Markup:
     """The first thing to know: is anything wrong with the jobs?"""
-    said = [_said("Jobs", trouble.headline, trouble.detail)]
-    if len(trouble.findings) > 1 or any(finding.worker for finding in trouble.findings):
-        said.append(element("ul", *(_finding(look, finding) for finding in trouble.findings)))
+    worst, *others = trouble.findings or (None,)
+    headline = _finding(look, worst) if worst else trouble.headline
+    said = [_said("Jobs", headline, trouble.detail)]
+    if others:
+        said.append(element("ul", *(element("li", _finding(look, one)) for one in others if one)))
     return _banner(trouble.level, "status", *said)
 
 
@@ -164,7 +166,7 @@ def _said(about: str, headline: str, detail: str) -> Markup:
 
 def _finding(look: Look, finding: trouble.Finding) -> Markup:
     text = formats.cut(finding.text, 300)
-    return element("li", look.worker_link(finding.worker, text) if finding.worker else text)
+    return look.worker_link(finding.worker, text) if finding.worker else element("span", text)
 
 
 def _header(look: Look, place: str) -> Markup:

@@ -36,6 +36,9 @@ _SUSPECT_COLUMNS = ("RQ worker", "queues", "status", "instrumented", "counted by
 _FAILURE_COLUMNS = ("Worker", "error", "message", "failed", "for good", "first seen", "last seen", "example")
 _NEWEST_COLUMNS = ("Ended", "state", "attempt", "error", "message", "ran", "job", "trace", "RQ worker")
 _RUNNING_COLUMNS = ("Job", "queue", "attempt", "since", "RQ worker")
+#: Columns of words, set to the left as the first one is; the others are numbers.
+_WORDS = {"error", "message", "example", "state", "job", "trace", "RQ worker", "host", "queues", "current job", "queue",
+          "status", "why", "attributes", ""}  # fmt: skip
 _MOST_SUSPECTS = 20
 _MOST_REASONS = 3
 
@@ -148,7 +151,7 @@ def table(
     caption: str, columns: Sequence[str], rows: Iterable[Sequence[Markup]], foot: Iterable[Sequence[Markup]] = ()
 ) -> Markup:
     """A table that the style sheet turns into cards on a phone; the roles keep it a table for a screen reader."""
-    heads = (element("th", column, scope="col", role="columnheader") for column in columns)
+    heads = (element("th", column, scope="col", role="columnheader", **_side(column)) for column in columns)
     head = element("thead", element("tr", *heads, role="row"), role="rowgroup")
     parts = [element("caption", caption), head, _body("tbody", columns, rows), _body("tfoot", columns, foot)]
     return element(
@@ -245,7 +248,7 @@ def _rq_worker_row(look: Look, worker: RQWorker) -> Sequence[Markup]:
         name = worker.job_worker.rpartition(".")[2]
         under = [element("span", formats.cut(name, 60), class_="sub")] if name else []
         job = join(look.job_link(worker.job), *under)
-    python = [element("span", f"Python {formats.cut(worker.python_version, 20)}", class_="sub")]
+    python = [element("span", f"Python\u00a0{formats.cut(worker.python_version, 20)}", class_="sub")]
     return (
         _text(worker.name),
         element("span", formats.cut(worker.hostname, 60) or formats.NOTHING),
@@ -324,7 +327,12 @@ def _body(tag: str, columns: Sequence[str], rows: Iterable[Sequence[Markup]]) ->
     for name, *cells in rows:
         first = element("th", name, scope="row", role="rowheader")
         rest = (
-            element("td", cell, role="cell", data_label=column) for column, cell in zip(columns[1:], cells, strict=True)
+            element("td", cell, role="cell", data_label=column, **_side(column))
+            for column, cell in zip(columns[1:], cells, strict=True)
         )
         written.append(element("tr", first, *rest, role="row"))
     return element(tag, *written, role="rowgroup") if written else Markup("")
+
+
+def _side(column: str) -> dict[str, str]:
+    return {"class_": "words"} if column in _WORDS else {}
