@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import click
 from rich import box
@@ -24,13 +24,14 @@ Row = TypeVar("Row")
 NOTHING = "-"
 #: From this width on, columns have two spaces between them.
 _ROOMY = 100
+#: As on the page and the dashboards: cancelled is no failure and has none of their colours.
 STYLES = {
     State.COMPLETED: "green",
-    State.CANCELLED: "yellow",
-    State.FAILURE: "red",
+    State.CANCELLED: "blue",
+    State.FAILURE: "yellow",
     State.DISCARD: "bold red",
     State.SNOOZED: "cyan",
-    State.STOPPED: "magenta",
+    State.STOPPED: "bright_black",
 }
 
 
@@ -78,22 +79,29 @@ def console(*, stderr: bool = False) -> Console:
 def show_table(out: Console, columns: Sequence[Column[Row]], rows: Iterable[Row], total: Row | None = None) -> None:
     """A table for people; where the terminal is too narrow, columns that can be spared are left out."""
     shown = [*rows, *([] if total is None else [total])]
-    gap = 2 if out.width >= _ROOMY else 1
+    out.print(table_of(columns, shown, out.width, total, cut="ellipsis" if _is_unicode(out.encoding) else "crop"))
+
+
+def table_of(
+    columns: Sequence[Column[Row]],
+    rows: Sequence[Row],
+    width: int,
+    total: Row | None = None,
+    cut: Literal["ellipsis", "crop"] = "ellipsis",
+) -> Table:
+    """The table that :func:`show_table` shows; of the rows, ``total`` is set apart."""
+    gap = 2 if width >= _ROOMY else 1
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, gap - 1, 0, 0))
-    kept = _fitting([(column, _width(column, shown)) for column in columns], out.width, gap)
-    for column, width in kept:
+    kept = _fitting([(column, _width(column, rows)) for column in columns], width, gap)
+    for column, wide in kept:
         grid.add_column(
-            Text(column.title),
-            justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="ellipsis" if _is_unicode(out.encoding) else "crop",
-            width=width,
+            Text(column.title), justify="right" if column.right else "left", no_wrap=True, overflow=cut, width=wide
         )
-    for row in shown:
+    for row in rows:
         if row is total:
             grid.add_section()
         grid.add_row(*(_cell(column, row) for column, _ in kept), style="bold" if row is total else "")
-    out.print(grid)
+    return grid
 
 
 Sized = tuple[Column[Row], int]
