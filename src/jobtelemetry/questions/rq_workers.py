@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.snapshot import RQWorkerState, Snapshot
+from jobtelemetry.store.snapshot import RQWorkerState, RunningExecution, Snapshot
 
 _FIELDS = (
     "hostname",
@@ -90,39 +90,53 @@ def read_rq_workers(
         workers: Which of them, in this order; by default :func:`most_telling` says, and at most :data:`MOST`.
     """
     asked = list(most_telling(snapshot.rq_workers)[:MOST] if workers is None else workers)
+    running: dict[str, RunningExecution] = {}
+    for run in sorted(snapshot.running, key=lambda run: run.started_at):
+        running.setdefault(run.rq_worker, run)
     rows = list(_pipelined(connection, [("HMGET", keys.rq_worker(one.name), *_FIELDS) for one in asked]))
     found = [dict(zip(_FIELDS, map(_text, row), strict=True)) for row in rows]
-    running = {(run.rq_worker, run.job_id): run for run in snapshot.running}
-    unknown = sorted(
-        {facts["current_job"] for one, facts in zip(asked, found, strict=True) if _unseen(one, facts, running)}
-    )
+    # RQ 2 notes the job in the worker's hash, RQ 3 in a set of its own; what is recorded spares the question.
+    silent = [one.name for one, facts in zip(asked, found, strict=True) if _is_silent(one, facts, running)]
+    sets = _pipelined(connection, [("SRANDMEMBER", f"{keys.rq_worker(name)}:executions", "5") for name in silent])
+    executions = {name: min(map(_text, members), default="") for name, members in zip(silent, sets, strict=True)}
+    jobs = {
+        one.name: running[one.name].job_id
+        if one.name in running
+        else facts["current_job"] or executions.get(one.name, "").rpartition(":")[0]
+        for one, facts in zip(asked, found, strict=True)
+    }
+    unrecorded = sorted({job for name, job in jobs.items() if job and name not in running})
     starts = dict(
-        zip(unknown, _pipelined(connection, [("HGET", keys.job(job), "started_at") for job in unknown]), strict=True)
-    )
-    told = []
-    for one, facts in zip(asked, found, strict=True):
-        job = facts["current_job"]
-        run = running.get((one.name, job))
-        told.append(
-            RQWorker(
-                name=one.name,
-                queues=one.queues,
-                state=one.status,
-                instrumented=one.instrumented,
-                hostname=facts["hostname"],
-                pid=int(facts["pid"]) if facts["pid"].isdigit() else None,
-                job=job,
-                job_worker=run.series.worker if run else "",
-                job_since=run.started_at if run else rq_time(_text(starts.get(job))),
-                heartbeat=rq_time(facts["last_heartbeat"]),
-                born=rq_time(facts["birth"]),
-                rq_version=facts["version"],
-                python_version=facts["python_version"].partition(" ")[0],
-                succeeded=_count(facts["successful_job_count"]),
-                failed=_count(facts["failed_job_count"]),
-            )
+        zip(
+            unrecorded,
+            _pipelined(connection, [("HGET", keys.job(job), "started_at") for job in unrecorded]),
+            strict=True,
         )
-    return tuple(told)
+    )
+    return tuple(
+        _told(one, facts, jobs[one.name], running.get(one.name), _text(starts.get(jobs[one.name])))
+        for one, facts in zip(asked, found, strict=True)
+    )
+
+
+def _told(one: RQWorkerState, facts: dict[str, str], job: str, run: RunningExecution | None, started: str) -> RQWorker:
+    return RQWorker(
+        name=one.name,
+        queues=one.queues,
+        state=one.status,
+        instrumented=one.instrumented,
+        hostname=facts["hostname"],
+        pid=int(facts["pid"]) if facts["pid"].isdecimal() else None,
+        job=job,
+        job_worker=run.series.worker if run else "",
+        job_since=run.started_at if run else rq_time(started),
+        heartbeat=rq_time(facts["last_heartbeat"]),
+        born=rq_time(facts["birth"]),
+        rq_version=facts["version"],
+        python_version=facts["python_version"].partition(" ")[0],
+        succeeded=_count(facts["successful_job_count"]),
+        failed=_count(facts["failed_job_count"]),
+    )
 
 
 def rq_time(text: str) -> float | None:
@@ -133,8 +147,8 @@ def rq_time(text: str) -> float | None:
         return None
 
 
-def _unseen(one: RQWorkerState, facts: dict[str, str], running: dict[tuple[str, str], Any]) -> bool:
-    return bool(facts["current_job"]) and (one.name, facts["current_job"]) not in running
+def _is_silent(one: RQWorkerState, facts: dict[str, str], running: dict[str, RunningExecution]) -> bool:
+    return one.status == "busy" and not facts["current_job"] and one.name not in running
 
 
 def _pipelined(connection: Any, commands: Sequence[tuple[str, ...]]) -> Iterator[Any]:
@@ -146,7 +160,7 @@ def _pipelined(connection: Any, commands: Sequence[tuple[str, ...]]) -> Iterator
 
 
 def _count(text: str) -> int:
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdecimal() else 0
 
 
 def _text(value: Any) -> str:
