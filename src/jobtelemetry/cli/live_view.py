@@ -45,6 +45,26 @@ class Scene:
     failures: tuple[FailureGroup, ...]
     outage: str = ""
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; Unix times, seconds."""
+
+        def told(level: Level, headline: str) -> dict[str, Any]:
+            return {"level": level.value, "headline": headline}
+
+        return {
+            "taken_at": self.snapshot.taken_at,
+            "redis": self.outage or None,
+            "jobs": {
+                **told(self.trouble.level, self.trouble.headline),
+                "findings": [told(one.level, one.text) for one in self.trouble.findings],
+            },
+            "telemetry": told(self.telemetry.level, self.telemetry.headline),
+            "workers": [line.as_dict() for line in _worst_first(self.workers)],
+            "failures": [group.as_dict() for group in self.failures],
+            "queues": [line.as_dict() for line in self.queues],
+            "rq_workers": [worker.as_dict() for worker in self.rq_workers],
+        }
+
     def away(self, why: str) -> Scene:
         """The same, while Redis is away."""
         return replace(self, outage=why)

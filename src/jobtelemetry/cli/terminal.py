@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jobtelemetry.exporter.formats import strict
 from jobtelemetry.outcomes import State
 
 Row = TypeVar("Row")
@@ -139,10 +140,10 @@ def show_lines(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> None:
 
 
 def show_json(objects: Iterable[Any]) -> None:
-    """One object a line."""
+    """One object a line; a time beyond the last bucket, which JSON has no number for, is ``null``."""
     ascii_only = not _is_unicode(sys.stdout.encoding)
     for one in objects:
-        click.echo(json.dumps(one, ensure_ascii=ascii_only))
+        click.echo(json.dumps(strict(one), ensure_ascii=ascii_only, allow_nan=False))
 
 
 def note(text: str) -> None:

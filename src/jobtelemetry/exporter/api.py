@@ -7,11 +7,11 @@ Every answer has ``taken_at`` (Unix time in seconds, by Redis's clock), ``since`
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from jobtelemetry.exporter.formats import strict
 from jobtelemetry.exporter.logbook import Failed
 from jobtelemetry.exporter.pages.frame import Look
 from jobtelemetry.exporter.pages.tables import worst_first
@@ -92,15 +92,7 @@ def answer(sources: Sources, path: str, wanted: Mapping[str, str]) -> tuple[str,
 
 def dumps(body: Any) -> str:
     """Strict JSON: what is no number is ``null``."""
-    return f"{json.dumps(_strict(body), allow_nan=False)}\n"
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _strict(one) for key, one in value.items()}
-    return [_strict(one) for one in value] if isinstance(value, (list, tuple)) else value
+    return f"{json.dumps(strict(body), allow_nan=False)}\n"
 
 
 def _body(snapshot: Snapshot, data: Any, **more: Any) -> Body:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
+from typing import Any
 
 from jobtelemetry.contract import OTHER
 
@@ -70,6 +72,15 @@ def ago(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit} ago"
     return f"{int(seconds)} s ago"
+
+
+def strict(value: Any) -> Any:
+    """The same for JSON, which has no infinity and no not-a-number: ``None`` in their place, however deep."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): strict(one) for key, one in value.items()}
+    return [strict(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def iso(moment: float) -> str:

@@ -28,6 +28,7 @@ HTML, JSON = "text/html; charset=utf-8", "application/json"
 #: Entries of the execution log that the story of a job is looked for in, and jobs whose story is asked for at a time.
 _STORY_REACH = 2000
 _LONGEST_NAME = 1000
+_PATIENCE = 1.0  # seconds until the first sample
 
 
 class Answer(NamedTuple):
@@ -68,7 +69,8 @@ class Site:
         return (*self._pages, "/worker/NAME", "/job/ID", "/api/v1")
 
     def background(self, stop: threading.Event) -> None:
-        """Sample the trends once a minute until told to stop."""
+        """Sample the trends once a minute until told to stop; whoever asks first is answered first."""
+        stop.wait(_PATIENCE)
         every(INTERVAL, self._sample, name="sampling of trends")(stop)
 
     def route(self, path: str, query: str = "") -> Callable[[], Answer] | None:
