@@ -225,5 +225,5 @@ def test_colours_are_those_of_the_page(terminal: Callable[..., str], record: Rec
     record(State.CANCELLED, reason="movie_not_matched")
     record(State.DISCARD, error_type="KeyError")
     shown = terminal("jobs")
-    assert f"{ESCAPE}[34mcancelled" in shown
+    assert f"{ESCAPE}[94mcancelled" in shown
     assert f"{ESCAPE}[1;31mdiscard" in shown

@@ -25,15 +25,7 @@ Row = TypeVar("Row")
 NOTHING = "-"
 #: From this width on, columns have two spaces between them.
 _ROOMY = 100
-#: As on the page and the dashboards: cancelled is no failure and has none of their colours.
-STYLES = {
-    State.COMPLETED: "green",
-    State.CANCELLED: "blue",
-    State.FAILURE: "yellow",
-    State.DISCARD: "bold red",
-    State.SNOOZED: "cyan",
-    State.STOPPED: "bright_black",
-}
+STYLES = {state: state.row.hue.value.terminal for state in State}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from jobtelemetry.exporter.trends import BARS, Chart
 from jobtelemetry.outcomes import State
 
 #: From the bottom of a bar to its top: what went well below, what was lost on top, where it is seen.
-_STACK = (State.COMPLETED, State.CANCELLED, State.SNOOZED, State.STOPPED, State.FAILURE, State.DISCARD)
+STACK = sorted(State, key=lambda state: (state.failed, state.failed and state.terminal))
 _HEIGHT = 100
 _WIDTH = 10  # of a bar, in the chart's own units
 _YET = "The trend begins with the exporter's second reading, a minute after its start."
@@ -20,10 +20,10 @@ def ended(chart: Chart | None, title: str) -> Markup:
     """Executions that ended, by state."""
     if chart is None:
         return _nothing_yet(title)
-    sums = {state: sum(value or 0 for value in chart.bars[state.value]) for state in _STACK}
-    shown = [state for state in _STACK if round(sums[state])]
+    sums = {state: sum(value or 0 for value in chart.bars[state.value]) for state in STACK}
+    shown = [state for state in STACK if round(sums[state])]
     told = ", ".join(f"{formats.number(round(sums[state]))} {state}" for state in shown) or "nothing ended"
-    layers = {state.value: chart.bars[state.value] for state in _STACK if sums[state]}
+    layers = {state.value: chart.bars[state.value] for state in STACK if sums[state]}
     legend: list[str] = [
         element(
             "span", element("i", class_=f"{state.value} key"), f"{state.value} {formats.number(round(sums[state]))}"

@@ -12,6 +12,8 @@ from jobtelemetry.exporter.markup import Markup, element, join
 from jobtelemetry.exporter.trends import Lately, Trends
 from jobtelemetry.exporter.trouble import Trouble
 from jobtelemetry.exporter.verdict import Level, Verdict
+from jobtelemetry.hues import Hue
+from jobtelemetry.outcomes import State
 from jobtelemetry.questions.queues import QueueLine, queue_lines
 from jobtelemetry.store.snapshot import Snapshot
 
@@ -24,7 +26,6 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 
-_STYLE = Markup(resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8"))
 _MARKS = {Level.GOOD: "✓", Level.NEUTRAL: "i", Level.WARNING: "!", Level.BAD: "!"}
 _PLACES = (
     ("", "Overview"),
@@ -33,6 +34,18 @@ _PLACES = (
     ("queues", "Queues"),
     ("rq-workers", "RQ workers"),
 )
+
+
+def _style() -> Markup:
+    """The style sheet, with a variable for every hue and a class for every state."""
+    light = " ".join(f"--{hue}: {hue.value.light};" for hue in Hue)
+    dark = " ".join(f"--{hue}: {hue.value.dark};" for hue in Hue)
+    states = "\n".join(f".{state} {{ color: var(--{state.row.hue}); }}" for state in State)
+    colours = f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n{states}\n"
+    return Markup(colours + resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8"))
+
+
+_STYLE = _style()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from jobtelemetry.exporter.pages import charts, tables
 from jobtelemetry.exporter.pages.frame import Look, banner, document, problem, trouble_banner
 from jobtelemetry.exporter.verdict import audit, remarks
 from jobtelemetry.figures import summarise
+from jobtelemetry.outcomes import RATIOS, State
 from jobtelemetry.questions.failures import FailureGroup
 from jobtelemetry.questions.rq_workers import RQWorker, most_telling
 from jobtelemetry.store.snapshot import RQWorkerState, Snapshot
@@ -21,11 +22,8 @@ MOST_RQ_WORKERS = 25
 MOST_FAILURES = 5
 
 _GLOSSARY = {
-    "cancelled": "ended on purpose; neither a success nor a failure",
-    "failure": "failed, and RQ will run it again",
-    "discard": "failed for good: the job is lost",
-    "success": "completed / (completed + discard)",
-    "match": "completed / (completed + cancelled), of workers that cancel",
+    **{state.value: state.row.meaning for state in State},
+    **{ratio.name: ratio.formula for ratio in RATIOS},
     "p50, p95": "run time of all ended executions, estimated from the histogram",
     "in, out": "jobs put on the queue, as far as instrumented producers tell, and executions ended; lately",
     "empty in": "waiting jobs / how many fewer there are per second",

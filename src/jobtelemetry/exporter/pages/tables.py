@@ -10,7 +10,7 @@ from jobtelemetry.exporter.markup import Markup, element, join
 from jobtelemetry.exporter.pages.frame import Look
 from jobtelemetry.exporter.reasons import Reasons, reasons
 from jobtelemetry.figures import WorkerFigures, summarise, total
-from jobtelemetry.outcomes import State
+from jobtelemetry.outcomes import RATIOS, Ratio, State
 from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.failures import FailureGroup
 from jobtelemetry.questions.queues import QueueLine
@@ -20,8 +20,7 @@ from jobtelemetry.store.snapshot import RQWorkerState, RunningExecution, Snapsho
 _WORKER_COLUMNS = (
     "Worker",
     *(state.value for state in State),
-    "success",
-    "match",
+    *(ratio.name for ratio in RATIOS),
     "p50",
     "p95",
     "running",
@@ -171,8 +170,7 @@ def _worker_row(line: WorkerFigures, name: Markup, now: float) -> Sequence[Marku
     return (
         name,
         *(_count(line.counts[state], kind=state.value) for state in State),
-        _ratio(line.success, bad=line.counts[State.DISCARD] > 0),
-        _ratio(line.match),
+        *(_ratio(line, ratio) for ratio in RATIOS),
         _run_time(line, 0.5),
         _run_time(line, 0.95),
         _count(line.running),
@@ -187,7 +185,7 @@ def _worker_name(look: Look, line: WorkerFigures, short: str, why: Reasons) -> M
         if counts:
             told = ", ".join(f"{formats.cut(name, 60)} {formats.number(count)}" for name, count in _first(counts))
             more = len(counts) - _MOST_REASONS
-            said.append(element("span", f"{told}{f', {more} more' if more > 0 else ''}", class_=f"sub {kind}"))
+            said.append(element("span", f"{told}{f', {more} more' if more > 0 else ''}", class_=f"why {kind}"))
     return join(*said, _bar(line))
 
 
@@ -314,8 +312,9 @@ def _text(text: str) -> Markup:
     return element("span", formats.cut(text), class_="name")
 
 
-def _ratio(ratio: float | None, *, bad: bool = False) -> Markup:
-    return element("span", formats.percent(ratio), **({"class_": "discard"} if bad else {}))
+def _ratio(line: WorkerFigures, ratio: Ratio) -> Markup:
+    lost = ratio.beside.failed and line.counts[ratio.beside]
+    return element("span", formats.percent(ratio.of(line.counts)), **({"class_": ratio.beside.value} if lost else {}))
 
 
 def _count(value: int, kind: str = "") -> Markup:
