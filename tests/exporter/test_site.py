@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -19,8 +20,11 @@ from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.exporter.api import PLACES
 from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.outcomes import Outcome, State
+from jobtelemetry.questions.queues import QueueLine
+from jobtelemetry.questions.rq_workers import RQWorker
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.record import Limits, append_finish
+from jobtelemetry.store.snapshot import QueueState
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 WORKER = "cinema.jobs.MovieDetailJob"
@@ -127,6 +131,18 @@ def test_everything_is_there_as_json(url: str, record: Record, fetch: Callable[.
     (failure,) = strictly(fetch(f"{url}/api/v1/failures?worker={WORKER}").text)["data"]
     assert (failure["count"], failure["example"]["job"]) == (1, job)
     assert strictly(fetch(f"{url}/api/v1/failures/newest?worker=other").text)["data"] == []
+
+
+def test_the_json_is_documented(url: str, record: Record, fetch: Callable[..., Any]) -> None:
+    """Every place, and every field of what the tables show, stands in docs/page.md."""
+    record(State.DISCARD, error_type="KeyError")
+    page = (Path(__file__).parents[2] / "docs" / "page.md").read_text("utf-8")
+    assert all(f"`/api/v1/{place}`" in page for place in PLACES)
+    for place in ("workers", "failures"):
+        (row,) = strictly(fetch(f"{url}/api/v1/{place}").text)["data"]
+        assert [name for name in row if f"`{name}`" not in page] in ([], ["worker", "queues"]), place
+    fields = {*RQWorker("").as_dict(), *QueueLine(QueueState("")).as_dict()} - {"name", "queue"}
+    assert [name for name in sorted(fields) if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from jobtelemetry.errors import ConfigError, JobTelemetryError
 #: Subcommand -> what ``--help`` says about it. ``worker-pool`` is ``worker_pool`` in ``cli/worker_pool.py``.
 COMMANDS = {
     "demo": "Run a whole RQ worker pool on an embedded server and watch it.",
-    "exporter": "Serve /metrics and a summary page from what Redis holds.",
+    "exporter": "Serve /metrics and pages for people from what Redis holds.",
     "mixin": "Make Grafana dashboards and Prometheus rules for your labels and thresholds.",
     "worker": "RQ's worker command, instrumented.",
     "worker-pool": "RQ's worker-pool command, instrumented.",

@@ -35,7 +35,7 @@ from jobtelemetry.sinks import sentry
 )
 @click.option("--log-json", is_flag=True, help="Write the log as one line of JSON per record.")
 def exporter(redis_url: str | None, listen: str | None, reconcile_interval: float | None, log_json: bool) -> None:
-    """Serve /metrics for Prometheus and a summary page at /.
+    """Serve /metrics for Prometheus, pages for people at / and the same as JSON at /api/v1.
 
     It needs nothing but Redis, may be restarted at any time, and may run more than once: the numbers live in Redis.
     Also served: /healthz (this process) and /readyz (Redis answers).

@@ -2,7 +2,7 @@
 
 Once a minute the differences of the counters and the depths of the queues are noted, for a day: 4 bytes for each state
 of a worker and for each queue. What did nothing in all that time has no line and costs nothing; at most
-:data:`MOST_WORKERS` workers and :data:`MOST_QUEUES` queues have one, which is 15 MB when all of them are busy all day.
+:data:`MOST_WORKERS` workers and :data:`MOST_QUEUES` queues have one, which is 18 MB when all of them are busy all day.
 """
 
 from __future__ import annotations
