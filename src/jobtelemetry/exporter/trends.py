@@ -232,12 +232,16 @@ def _spread(times: Sequence[float], line: Sequence[int], begin: float, width: fl
 
 
 def _held(times: Sequence[float], line: Sequence[int], begin: float, width: float) -> list[float | None]:
-    """The largest of what was read within a bar; between two readings the earlier one holds."""
+    """The largest of what was read within a bar; one without a reading of its own has the earlier one, for a while."""
     bars: list[float | None] = [None] * BARS
-    for i, at in enumerate(times):
-        until = times[i + 1] if i + 1 < len(times) else at
-        until = min(until, at + _GAP)
-        for bar in range(max(0, int((at - begin) / width)), min(BARS - 1, int((until - begin) / width)) + 1):
-            if until >= begin:
-                bars[bar] = max(bars[bar] or 0.0, float(line[i]))
+    for at, value in zip(times, line, strict=True):
+        bar = int((at - begin) // width)
+        if 0 <= bar < BARS or at == begin + BARS * width:
+            bar = min(bar, BARS - 1)
+            bars[bar] = max(bars[bar] or 0.0, float(value))
+    for at, value in zip(times, line, strict=True):
+        for bar in range(max(0, int((at - begin) // width) + 1), min(BARS, int((at + _GAP - begin) // width) + 1)):
+            if begin + bar * width > times[-1] or bars[bar] is not None:
+                break
+            bars[bar] = float(value)
     return bars

@@ -90,14 +90,16 @@ def _fine(snapshot: Snapshot, figures: tuple[WorkerFigures, ...], lately: Lately
     lost = sum(line.counts[State.DISCARD] for line in figures)
     completed = sum(line.counts[State.COMPLETED] for line in figures)
     since = f"since {iso(snapshot.created)[:16].replace('T', ' ')} UTC" if snapshot.created else "so far"
-    all_time = f"{number(completed)} completed and {number(lost)} lost {since}."
+    cancelled = sum(line.counts[State.CANCELLED] for line in figures)
+    on_purpose = f", {number(cancelled)} cancelled on purpose" if cancelled else ""
     if not known:
-        return Trouble(Level.GOOD, f"No job was lost {since}", f"{number(completed)} completed.")
+        return Trouble(Level.GOOD, f"No job was lost {since}", f"{number(completed)} completed{on_purpose}.")
     ended = sum(sum(states.values()) for states in lately.counts.values())
     headline = f"No job was lost in the last {_last(lately)}"
     if not ended:
         headline = f"No job has ended in the last {_last(lately)}, and none was lost"
-    return Trouble(Level.NEUTRAL if lost else Level.GOOD, headline, f"All in all {all_time}")
+    detail = f"All in all {number(completed)} completed{on_purpose} and {number(lost)} lost {since}."
+    return Trouble(Level.NEUTRAL if lost else Level.GOOD, headline, detail)
 
 
 def _lost(

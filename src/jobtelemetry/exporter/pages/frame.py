@@ -91,14 +91,15 @@ class Look:
         """A link to the page of a job."""
         return element("a", formats.cut(job, 60), href=f"{self.root}job/{quote(job, safe='')}", title=formats.cut(job))
 
-    def trace_link(self, trace: str) -> Markup:
-        """A link to a trace where it is known who shows them; else its id."""
+    def trace_link(self, trace: str, *, whole: bool = False) -> Markup:
+        """A link to a trace where it is known who shows them; else its id, or the beginning of it."""
         if not trace:
             return element("span", formats.NOTHING)
+        shown = formats.cut(trace, 64) if whole else f"{trace[:8]}…"
         if not self.trace_url:
-            return element("span", formats.cut(trace, 32), class_="id")
+            return element("span", shown, class_="id", title=formats.cut(trace, 64))
         target = self.trace_url.replace("{trace_id}", quote(trace, safe=""))
-        return element("a", f"{trace[:8]}…", href=target, rel="noreferrer", title=f"trace {formats.cut(trace, 64)}")
+        return element("a", shown, href=target, rel="noreferrer", class_="id", title=f"trace {formats.cut(trace, 64)}")
 
 
 def document(look: Look, title: str, place: str, *body: str, refresh: int = REFRESH) -> str:

@@ -89,7 +89,7 @@ def _attempt(look: Look, entry: LogEntry) -> tuple[Markup, ...]:
         element("span", formats.duration(entry.duration)),
         element("span", formats.cut(entry.why, 500) or formats.NOTHING, class_="said-by"),
         element("span", formats.cut(entry.rq_worker, 40) or formats.NOTHING, class_="id"),
-        look.trace_link(entry.trace),
+        look.trace_link(entry.trace, whole=True),
         element("span", formats.cut(attributes, 500) or formats.NOTHING, class_="said-by"),
     )
 
