@@ -77,10 +77,10 @@ class Site:
         """What answers for a path; ``None`` if nothing is there.
 
         Args:
-            path: As WSGI has it, unquoted.
+            path: Unquoted, as WSGI has it or as text.
             query: What stands behind the question mark.
         """
-        path = path.encode("latin-1", "replace").decode("utf-8", "replace")
+        path = _as_text(path)
         if page := self._pages.get(path.rstrip("/") or "/"):
             return page
         for prefix, answer in (("/worker/", self._worker), ("/job/", self._job)):
@@ -102,6 +102,8 @@ class Site:
         reading = self._reader.read()
         now = reading.snapshot.taken_at if reading.snapshot else time.time()
         snapshot = reading.snapshot or self._reader.last
+        if reading.snapshot is not None and self._trends.is_due(now):  # where no thread samples, those who look do
+            self._trends.add(reading.snapshot)
         return Look(snapshot, now, reading.error, self._trends, root, self._config.trace_url)
 
     def _overview(self) -> Answer:
@@ -155,6 +157,14 @@ class Site:
         except Exception as error:  # noqa: BLE001 - Redis went away in between, or refuses
             status, body = "503 Service Unavailable", {"error": f"Redis cannot be read: {explain(error)}"}
         return Answer(status, JSON, api.dumps(body))
+
+
+def _as_text(path: str) -> str:
+    """WSGI has the bytes of a path as characters of Latin-1; who has text already keeps it."""
+    try:
+        return path.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return path
 
 
 def _page(text: str) -> Answer:

@@ -27,6 +27,7 @@ MOST_QUEUES = 1000
 
 #: Readings further apart than this many seconds leave a time of which nobody knows what happened when.
 _GAP = 2.5 * INTERVAL
+_SLACK = 10.0
 #: Seconds that a rate is measured over, at most and at least.
 _RATE_OVER = 300.0
 _RATE_AT_LEAST = 5.0
@@ -103,6 +104,11 @@ class Trends:
                 for line in self._lines():
                     del line[0]
             self._sweep()
+
+    def is_due(self, now: float) -> bool:
+        """Whether the last sample is older than a minute; the thread that samples is never later than that."""
+        with self._lock:
+            return not self._times or now - self._times[-1] > INTERVAL + _SLACK
 
     def before(self, snapshot: Snapshot) -> Tallies | None:
         """An earlier reading of the queues, to measure rates against; ``None`` if there is none yet."""
