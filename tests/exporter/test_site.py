@@ -100,6 +100,16 @@ def test_names_of_any_kind_have_a_page(url: str, record: Record, fetch: Callable
     assert set(links) == {f"worker/{quote(EVIL, safe='')}"}
 
 
+@pytest.mark.parametrize("ended", [1e18, -5.0, 0.0, 1_770_000_000_000.0])
+def test_a_clock_that_is_wrong_takes_no_page_down(
+    url: str, record: Record, fetch: Callable[..., Any], ended: float
+) -> None:
+    """Whatever a worker's clock said, every page answers."""
+    job = record(State.DISCARD, error_type="E", ended_at=ended)
+    for path in ("", "failures", f"worker/{WORKER}", f"job/{job}", "api/v1/failures", f"api/v1/jobs/{job}"):
+        assert fetch(f"{url}/{path}").status == 200, path
+
+
 def test_long_texts_are_bounded(url: str, record: Record, fetch: Callable[..., Any]) -> None:
     """Whatever a job says, the page does not grow with it."""
     record(State.DISCARD, error_type="E", message="ä" * 100_000, attributes={"a": "b" * 100_000})

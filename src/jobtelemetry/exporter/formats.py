@@ -50,7 +50,7 @@ def percent(ratio: float | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """Seconds as people say them: ``12 ms``, ``1.4 s``, ``2 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         return NOTHING
     if seconds < 0.9995:
         return f"{seconds * 1000:.{1 if seconds < 0.00995 else 0}f} ms"
@@ -66,6 +66,8 @@ def duration(seconds: float | None) -> str:
 
 def ago(seconds: float) -> str:
     """Time since a moment: ``just now``, ``3 s ago``, ``2 h ago``; only the largest unit matters."""
+    if not math.isfinite(seconds):
+        return NOTHING
     if seconds < 1:
         return "just now"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
@@ -84,8 +86,11 @@ def strict(value: Any) -> Any:
 
 
 def iso(moment: float) -> str:
-    """Unix time as ``2026-01-31T12:00:00Z``."""
-    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Unix time as ``2026-01-31T12:00:00Z``; a dash where no calendar has such a moment."""
+    try:
+        return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return NOTHING
 
 
 def short_names(workers: Iterable[str]) -> dict[str, str]:

@@ -28,6 +28,7 @@ _FIELDS = (
 _PIPELINE = 250
 #: RQ workers that are looked at when nobody says which.
 MOST = 1000
+_MOST_DIGITS = 19  # of a count; more is none
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _told(one: RQWorkerState, facts: dict[str, str], job: str, run: RunningExecu
         state=one.status,
         instrumented=one.instrumented,
         hostname=facts["hostname"],
-        pid=int(facts["pid"]) if facts["pid"].isdecimal() else None,
+        pid=_count(facts["pid"]) or None,
         job=job,
         job_worker=run.series.worker if run else "",
         job_since=run.started_at if run else rq_time(started),
@@ -160,7 +161,7 @@ def _pipelined(connection: Any, commands: Sequence[tuple[str, ...]]) -> Iterator
 
 
 def _count(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else 0
 
 
 def _text(value: Any) -> str:

@@ -38,7 +38,10 @@ def _up_to(seconds: float | None, buckets: tuple[float, ...]) -> str:
 
 
 def _hour(moment: float) -> str:
-    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%d %H:00Z")
+    try:
+        return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%d %H:00Z")
+    except (ValueError, OverflowError, OSError):  # no moment that a calendar has
+        return ""
 
 
 @dataclass

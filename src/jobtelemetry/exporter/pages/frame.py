@@ -138,7 +138,9 @@ def trouble_banner(look: Look, trouble: Trouble) -> Markup:
     """The first thing to know: is anything wrong with the jobs?"""
     worst, *others = trouble.findings or (None,)
     headline = _finding(look, worst) if worst else trouble.headline
-    said = [_said("Jobs", headline, trouble.detail)]
+    said = [element("p", "Jobs", class_="about"), element("h2", headline)]
+    if trouble.detail:
+        said.append(element("p", trouble.detail))
     if others:
         said.append(element("ul", *(element("li", _finding(look, one)) for one in others if one)))
     return _banner(trouble.level, "status", *said)
