@@ -83,5 +83,5 @@ def test_texts_and_numbers_are_short() -> None:
     assert (formats.cut("abc", 3), formats.cut("abcd", 3)) == ("abc", "ab…")
     shown = [formats.short_number(value) for value in (0, 0.44, 9.5, 1274, 123_456, 3_200_000)]
     assert shown == ["0", "0.4", "9.5", "1,274", "123 k", "3.2 M"]
-    assert (formats.per_minute(0.2), formats.per_minute(0), formats.per_minute(None)) == ("12 / min", "0", formats.NOTHING)
+    assert [formats.per_minute(rate) for rate in (0.2, 0, None)] == ["12 / min", "0", formats.NOTHING]
     assert formats.strict({"a": [float("inf"), 1.5, {"b": float("nan")}]}) == {"a": [None, 1.5, {"b": None}]}
