@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Any
 
 from jobtelemetry.exporter.formats import strict
@@ -25,8 +26,8 @@ from jobtelemetry.questions.rq_workers import RQWorker
 from jobtelemetry.questions.story import Story
 from jobtelemetry.store.snapshot import Snapshot
 
-OK, NOT_FOUND, AWAY = "200 OK", "404 Not Found", "503 Service Unavailable"
-BAD = "400 Bad Request"
+OK, NOT_FOUND, AWAY = HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE
+BAD = HTTPStatus.BAD_REQUEST
 _MOST_FAILURES = 2000
 
 #: Path below ``/api/v1`` -> what it answers.
@@ -62,8 +63,8 @@ class Sources:
     story: Callable[[str], Story]
 
 
-def answer(sources: Sources, path: str, wanted: Mapping[str, str]) -> tuple[str, Body]:
-    """Status line and body.
+def answer(sources: Sources, path: str, wanted: Mapping[str, str]) -> tuple[HTTPStatus, Body]:
+    """Status and body.
 
     Args:
         sources: Where the answer comes from.
@@ -99,7 +100,7 @@ def _body(snapshot: Snapshot, data: Any, **more: Any) -> Body:
     return {"taken_at": snapshot.taken_at, "since": snapshot.created or None, **more, "data": data}
 
 
-def _one(sources: Sources, snapshot: Snapshot, place: str, name: str) -> tuple[str, Body]:
+def _one(sources: Sources, snapshot: Snapshot, place: str, name: str) -> tuple[HTTPStatus, Body]:
     if place == "workers":
         return _one_worker(snapshot, name)
     if place == "jobs":
@@ -148,7 +149,7 @@ def _worker(line: WorkerFigures, why: Reasons) -> dict[str, Any]:
     }
 
 
-def _one_worker(snapshot: Snapshot, name: str) -> tuple[str, Body]:
+def _one_worker(snapshot: Snapshot, name: str) -> tuple[HTTPStatus, Body]:
     line = next((line for line in summarise(snapshot) if line.worker == name), None)
     if line is None:
         return _unknown("worker", name)
@@ -156,7 +157,7 @@ def _one_worker(snapshot: Snapshot, name: str) -> tuple[str, Body]:
     return OK, _body(snapshot, {**told, "duration_buckets": dict(line.run_time)})
 
 
-def _failures(sources: Sources, snapshot: Snapshot, name: str, wanted: Mapping[str, str]) -> tuple[str, Body]:
+def _failures(sources: Sources, snapshot: Snapshot, name: str, wanted: Mapping[str, str]) -> tuple[HTTPStatus, Body]:
     if name not in ("", "newest"):
         return _nothing(f"failures/{name}")
     failed = sources.failed()
@@ -186,10 +187,10 @@ def _chart(chart: Chart | None) -> Body | None:
     return None if chart is None else asdict(chart)
 
 
-def _unknown(what: str, name: str) -> tuple[str, Body]:
+def _unknown(what: str, name: str) -> tuple[HTTPStatus, Body]:
     return NOT_FOUND, {"error": f"no {what} is called {name[:200]!r}"}
 
 
-def _nothing(path: str) -> tuple[str, Body]:
+def _nothing(path: str) -> tuple[HTTPStatus, Body]:
     places = ", ".join(f"/api/v1/{place}" for place in PLACES)
     return NOT_FOUND, {"error": f"nothing at /api/v1/{path[:200]}; there is {places}"}

@@ -1,28 +1,52 @@
-"""What the exporter answers to HTTP requests, as a WSGI application."""
+"""What is answered to an HTTP request, whoever received it. No sockets here, and no framework."""
 
 from __future__ import annotations
 
+import gzip
 import logging
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import parse_qs
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CollectorRegistry, Metric
 
+from jobtelemetry.exporter import negotiation
 from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.exporter.pages.frame import CONTENT_SECURITY_POLICY
 from jobtelemetry.exporter.reading import explain
 from jobtelemetry.exporter.site import HTML, Answer, Site
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+_LEAST_PACKED = 512  # bytes; packing what is smaller saves nothing
+_LEVEL = 5  # of gzip: half the time of its default, for a tenth more bytes
 
 logger = logging.getLogger(__name__)
 
 
-class Response(NamedTuple):
-    """Status line, headers and body."""
+@dataclass(frozen=True)
+class Request:
+    """What matters of a request.
 
-    status: str
+    Args:
+        method: In capitals.
+        path: Decoded, below the mount point; empty if it is the mount point itself, without a slash.
+        query: As it came, without ``?``.
+        headers: Names in lower case.
+        root: The mount point, without a slash at its end; empty at the top.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    root: str = ""
+
+
+class Response(NamedTuple):
+    """Status, headers and body; the body is there for ``HEAD`` as well, whose answer has its length."""
+
+    status: HTTPStatus
     headers: list[tuple[str, str]]
     body: bytes
 
@@ -37,62 +61,92 @@ class App:
     """
 
     def __init__(self, collector: Collector, ping: Callable[[], object], site: Site) -> None:
-        registry = CollectorRegistry()
-        registry.register(collector)
-        self._prometheus = make_wsgi_app(registry)
-        self._ping, self._site = ping, site
-        self._routes: dict[str, Callable[[WSGIEnvironment], Response]] = {
+        self._collector = collector
+        self._ping = ping
+        self.site = site
+        self._routes: dict[str, Callable[[Request], Response]] = {
             "/metrics": self._metrics,
-            "/healthz": lambda environ: _text("200 OK", "ok"),
+            "/healthz": lambda request: text(HTTPStatus.OK, "ok"),
             "/readyz": self._ready,
         }
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """One request, as WSGI defines it."""
-        response = self._respond(environ)
-        common = [("Content-Length", str(len(response.body))), ("Cache-Control", "no-store")]
-        start_response(response.status, [*response.headers, *common, ("X-Content-Type-Options", "nosniff")])
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+    def respond(self, request: Request) -> Response:
+        """The answer; takes as long as Redis takes, within the time limits, and never raises."""
+        return complete(self._answer(request), request)
 
-    def _respond(self, environ: WSGIEnvironment) -> Response:
-        path = environ.get("PATH_INFO", "")
-        route = self._routes.get(path.rstrip("/"))
-        if route is None and (shown := self._site.route(path, environ.get("QUERY_STRING", ""))) is not None:
-            route = lambda environ: _shown(shown())  # noqa: E731 - a route like the others
+    def is_quick(self, request: Request) -> bool:
+        """Whether the answer waits for nobody, so that it needs no thread."""
+        waits = request.path.rstrip("/") in ("/metrics", "/readyz") or self.site.route(request.path) is not None
+        return request.method not in ("GET", "HEAD") or not waits
+
+    def _answer(self, request: Request) -> Response:
+        route = self._routes.get(request.path.rstrip("/")) or self._of_site(request)
         if route is None:
-            return _text("404 Not Found", f"nothing here; there is {', '.join((*self._site.places, *self._routes))}")
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            return _text("405 Method Not Allowed", "only GET and HEAD", ("Allow", "GET, HEAD"))
+            places = ", ".join((*self.site.places, *self._routes))
+            return text(HTTPStatus.NOT_FOUND, f"nothing here; there is {places}")
+        if request.method not in ("GET", "HEAD"):
+            return text(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD", ("Allow", "GET, HEAD"))
+        if not request.path and request.root:  # links on the page are relative, so the slash matters
+            here = ("Location", f"{request.root.rpartition('/')[2]}/")
+            return text(HTTPStatus.PERMANENT_REDIRECT, "the page has a slash at its end", here)
         try:
-            return route(environ)
+            return route(request)
         except Exception:
-            logger.exception("Request failed", extra={"path": environ.get("PATH_INFO")})
-            return _text("500 Internal Server Error", "an error inside jobtelemetry; its log says more")
+            logger.exception("Request failed", extra={"path": request.path})
+            return text(HTTPStatus.INTERNAL_SERVER_ERROR, "an error inside jobtelemetry; its log says more")
 
-    def _metrics(self, environ: WSGIEnvironment) -> Response:
-        started: list[tuple[str, list[tuple[str, str]]]] = []
+    def _metrics(self, request: Request) -> Response:
+        within = negotiation.scrape_time(request.headers.get("x-prometheus-scrape-timeout-seconds", ""))
+        registry = CollectorRegistry()
+        registry.register(_OneScrape(self._collector, within))
+        if names := parse_qs(request.query).get("name[]"):
+            registry = registry.restricted_registry(names)  # type: ignore[assignment]  # it is one in all but name
+        chosen = negotiation.choose_format(request.headers.get("accept", ""))
+        headers = [("Content-Type", chosen.content_type), ("Vary", "Accept, Accept-Encoding")]
+        return Response(HTTPStatus.OK, headers, chosen.render(registry))
 
-        def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
-            started.append((status, headers))
+    def _of_site(self, request: Request) -> Callable[[Request], Response] | None:
+        shown = self.site.route(request.path, request.query)
+        return None if shown is None else lambda request: _shown(shown())
 
-        body = b"".join(self._prometheus({**environ, "REQUEST_METHOD": "GET"}, start_response))
-        status, headers = started[0]
-        return Response(status, [*headers, ("Vary", "Accept, Accept-Encoding")], body)
-
-    def _ready(self, environ: WSGIEnvironment) -> Response:
+    def _ready(self, request: Request) -> Response:
         try:
             self._ping()
         except Exception as error:  # noqa: BLE001 - whatever keeps Redis from answering
-            return _text("503 Service Unavailable", f"Redis does not answer: {explain(error)}")
-        return _text("200 OK", "ok")
+            return text(HTTPStatus.SERVICE_UNAVAILABLE, f"Redis does not answer: {explain(error)}")
+        return text(HTTPStatus.OK, "ok")
 
 
-def _text(status: str, body: str, *headers: tuple[str, str]) -> Response:
-    return Response(status, [("Content-Type", "text/plain; charset=utf-8"), *headers], f"{body}\n".encode())
+class _OneScrape:
+    """A collector for one scrape, which knows how long that can wait."""
+
+    def __init__(self, collector: Collector, within: float | None) -> None:
+        self._collector = collector
+        self._within = within
+
+    def describe(self) -> Iterator[Metric]:
+        return self._collector.describe()
+
+    def collect(self) -> Iterator[Metric]:
+        return self._collector.collect_within(self._within)
 
 
 def _shown(answer: Answer) -> Response:
-    headers = [("Content-Type", answer.kind), ("Referrer-Policy", "no-referrer")]
+    headers = [("Content-Type", answer.kind), ("Referrer-Policy", "no-referrer"), ("Vary", "Accept-Encoding")]
     if answer.kind == HTML:
         headers.append(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
     return Response(answer.status, headers, answer.text.encode("utf-8", "replace"))
+
+
+def text(status: HTTPStatus, body: str, *headers: tuple[str, str]) -> Response:
+    """One line for people, as an answer."""
+    return Response(status, [("Content-Type", "text/plain; charset=utf-8"), *headers], f"{body}\n".encode())
+
+
+def complete(response: Response, request: Request) -> Response:
+    """The answer as it goes out: packed where that is welcome and worth it, with the headers that all have."""
+    status, headers, body = response
+    if len(body) >= _LEAST_PACKED and negotiation.gzip_is_welcome(request.headers.get("accept-encoding", "")):
+        body, headers = gzip.compress(body, _LEVEL, mtime=0), [*headers, ("Content-Encoding", "gzip")]
+    common = [("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+    return Response(status, [*headers, *common, ("X-Content-Type-Options", "nosniff")], body)

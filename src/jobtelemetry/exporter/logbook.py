@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from jobtelemetry.exporter.reading import renew_in_forks
 from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.log import newest_first
 from jobtelemetry.store.keys import Keys
@@ -52,7 +53,8 @@ class Logbook:
         self, connection: Any, keys: Keys, read: Callable[[float | None], Iterator[LogEntry]] | None = None
     ) -> None:
         self._read = read or (lambda since: newest_first(connection, keys, since))
-        self._lock = threading.Lock()
+        self._renew_lock()
+        renew_in_forks(self._renew_lock)
         self._kept: deque[LogEntry] = deque(maxlen=MOST_KEPT)
         self._seen: tuple[int, int] | None = None
         self._since: float | None = None
@@ -81,6 +83,9 @@ class Logbook:
                 self._since = max(self._since or 0.0, self._kept[0].recorded_at)
             self._seen = _place(newest[0])
             return Failed(tuple(reversed(self._kept)), self._since)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
 
     def _begin_anew(self) -> None:
         self._kept.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs
 
@@ -15,7 +16,7 @@ from jobtelemetry.exporter.connection import with_time_limits
 from jobtelemetry.exporter.logbook import Failed, Logbook
 from jobtelemetry.exporter.pages import job, listing, overview, worker
 from jobtelemetry.exporter.pages.frame import Look
-from jobtelemetry.exporter.reading import TIME_LIMIT, SnapshotReader, TimeLimited, explain
+from jobtelemetry.exporter.reading import TIME_LIMIT, SnapshotReader, TimeLimited, explain, renew_in_forks
 from jobtelemetry.exporter.trends import INTERVAL, Trends
 from jobtelemetry.questions.failures import group_failures
 from jobtelemetry.questions.rq_workers import RQWorker, read_rq_workers
@@ -27,14 +28,15 @@ T = TypeVar("T")
 HTML, JSON = "text/html; charset=utf-8", "application/json"
 #: Entries of the execution log that the story of a job is looked for in, and jobs whose story is asked for at a time.
 _STORY_REACH = 2000
+_STORIES = 2
 _LONGEST_NAME = 1000
 _PATIENCE = 1.0  # seconds until the first sample
 
 
 class Answer(NamedTuple):
-    """Status line, content type and text."""
+    """Status, content type and text."""
 
-    status: str
+    status: HTTPStatus
     kind: str
     text: str
 
@@ -54,7 +56,8 @@ class Site:
         self._trends = Trends()
         logbook = Logbook(self._connection, self._keys)
         self._failed = TimeLimited(logbook.look, TIME_LIMIT)
-        self._telling = threading.BoundedSemaphore(2)
+        self._renew_locks()
+        renew_in_forks(self._renew_locks)
         self._pages: dict[str, Callable[[], Answer]] = {
             "/": self._overview,
             "/workers": lambda: _page(listing.workers(self._look())),
@@ -62,6 +65,9 @@ class Site:
             "/rq-workers": self._rq_workers,
             "/failures": self._failures,
         }
+
+    def _renew_locks(self) -> None:
+        self._telling = threading.BoundedSemaphore(_STORIES)
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -124,13 +130,13 @@ class Site:
         look = self._look("../")
         failed = self._or_nothing(self._failed, Failed()).of(name)
         text = worker.render(look, name, failed.entries, failed.since)
-        return _page(text) if text is not None else Answer("404 Not Found", HTML, worker.missing(look, name))
+        return _page(text) if text is not None else Answer(HTTPStatus.NOT_FOUND, HTML, worker.missing(look, name))
 
     def _job(self, name: str) -> Answer:
         look = self._look("../")
         story = Story(name) if look.error else self._tell(name)
         known = story.known or look.error
-        return Answer("200 OK" if known else "404 Not Found", HTML, job.render(look, story))
+        return Answer(HTTPStatus.OK if known else HTTPStatus.NOT_FOUND, HTML, job.render(look, story))
 
     def _tell(self, name: str) -> Story:
         with self._telling:
@@ -155,7 +161,7 @@ class Site:
         try:
             status, body = api.answer(sources, path, wanted)
         except Exception as error:  # noqa: BLE001 - Redis went away in between, or refuses
-            status, body = "503 Service Unavailable", {"error": f"Redis cannot be read: {explain(error)}"}
+            status, body = api.AWAY, {"error": f"Redis cannot be read: {explain(error)}"}
         return Answer(status, JSON, api.dumps(body))
 
 
@@ -168,4 +174,4 @@ def _as_text(path: str) -> str:
 
 
 def _page(text: str) -> Answer:
-    return Answer("200 OK", HTML, text)
+    return Answer(HTTPStatus.OK, HTML, text)
