@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any
-from wsgiref.util import setup_testing_defaults
-from wsgiref.validate import validator
 
 import pytest
 
 import jobtelemetry
 from jobtelemetry.demo.server import EmbeddedServer
-
-
-def ask_wsgi(application: Any, path: str, root: str = "", method: str = "GET", **headers: str) -> tuple[str, dict, str]:
-    """One request under the rules that wsgiref's validator enforces."""
-    environ: dict[str, Any] = {"REQUEST_METHOD": method, "SCRIPT_NAME": root, "PATH_INFO": path, "QUERY_STRING": ""}
-    environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
-    setup_testing_defaults(environ)
-    said: list[Any] = []
-    parts = validator(application)(environ, lambda status, headers, *_: said.extend((status, dict(headers))))
-    body = b"".join(parts).decode()
-    parts.close()
-    return said[0], said[1], body
-
-
-def ask_asgi(application: Any, path: str, root: str = "", method: str = "GET") -> tuple[int, dict, str]:
-    """One request as an ASGI server would send it."""
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": method, "path": root + path, "root_path": root, "query_string": b""}
-    asyncio.run(application({**scope, "headers": [(b"Accept", b"*/*")]}, None, send))
-    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], headers, sent[1]["body"].decode()
+from support.mounted import ask_asgi, ask_wsgi
 
 
 @pytest.mark.parametrize("ask", [ask_wsgi, ask_asgi])
@@ -52,24 +25,6 @@ def test_it_serves_the_same_below_a_mount_point(redis_server: EmbeddedServer, as
     assert "<title>" in answers[1][2]
     assert str(ask(application, "/metrics", root, "POST")[0])[:3] == "405"
     assert ask(application, "/metrics", root, "HEAD")[2] == ""
-
-
-@pytest.mark.parametrize("ask", [ask_wsgi, ask_asgi])
-def test_the_other_pages_and_the_json_are_there(redis_server: EmbeddedServer, ask: Callable) -> None:
-    """A name of any letters is found, whether the server hands on its bytes or its text."""
-    name = "zeit.grüße"
-    series = "|".join(("seen", name, "q", ""))
-    redis_server.connection().hset("rq:telemetry:series", series, "1750000000")
-    make = jobtelemetry.wsgi_app if ask is ask_wsgi else jobtelemetry.asgi_app
-    application = make(redis_server.connection(), jobtelemetry.Config())
-    path = f"/worker/{name}".encode().decode("latin-1") if ask is ask_wsgi else f"/worker/{name}"
-    status, _, body = ask(application, path, "/jobs")
-    assert str(status)[:3] == "200"
-    assert "grüße" in body
-    status, headers, body = ask(application, "/api/v1/workers", "/jobs")
-    assert {key.lower(): value for key, value in headers.items()}["content-type"] == "application/json"
-    assert json.loads(body)["data"][0]["worker"] == name
-    assert str(ask(application, "/worker/nobody", "/jobs")[0])[:3] == "404"
 
 
 @pytest.mark.parametrize("ask", [ask_wsgi, ask_asgi])

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
+import jobtelemetry
 from jobtelemetry.config import Config
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.errors import ConfigError
@@ -25,6 +26,7 @@ from jobtelemetry.questions.rq_workers import RQWorker
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.record import Limits, append_finish
 from jobtelemetry.store.snapshot import QueueState
+from support.mounted import ask_asgi, ask_wsgi
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 WORKER = "cinema.jobs.MovieDetailJob"
@@ -108,6 +110,25 @@ def test_a_clock_that_is_wrong_takes_no_page_down(
     job = record(State.DISCARD, error_type="E", ended_at=ended)
     for path in ("", "failures", f"worker/{WORKER}", f"job/{job}", "api/v1/failures", f"api/v1/jobs/{job}"):
         assert fetch(f"{url}/{path}").status == 200, path
+
+
+@pytest.mark.parametrize("ask", [ask_wsgi, ask_asgi])
+def test_inside_another_application_it_is_the_same(
+    redis_server: EmbeddedServer, record: Record, ask: Callable[..., Any]
+) -> None:
+    """Below a mount point a name of any letters is found, whether the server hands on its bytes or its text."""
+    name = "zeit.grüße"
+    record(worker=name)
+    make = jobtelemetry.wsgi_app if ask is ask_wsgi else jobtelemetry.asgi_app
+    application = make(redis_server.connection(), Config())
+    path = f"/worker/{name}".encode().decode("latin-1") if ask is ask_wsgi else f"/worker/{name}"
+    status, _, body = ask(application, path, "/jobs")
+    assert str(status)[:3] == "200"
+    assert "grüße" in body
+    _, headers, body = ask(application, "/api/v1/workers", "/jobs")
+    assert {key.lower(): value for key, value in headers.items()}["content-type"] == "application/json"
+    assert strictly(body)["data"][0]["worker"] == name
+    assert str(ask(application, "/worker/nobody", "/jobs")[0])[:3] == "404"
 
 
 def test_long_texts_are_bounded(url: str, record: Record, fetch: Callable[..., Any]) -> None:

@@ -4,6 +4,11 @@
 without ever hanging, ``families`` turns it into metric families and ``collector`` puts these into a registry.
 ``trouble`` says what is wrong with the jobs and ``verdict`` whether the numbers are complete, ``trends`` and
 ``logbook`` keep what happened lately, ``formats`` says how figures are written; ``markup`` and ``pages`` show them and
-``api`` tells them as JSON, for both of which ``site`` reads. ``app`` answers HTTP requests, ``listener`` is the socket
-and ``server`` the whole; ``background`` and ``reconciling`` work beside it, and ``beside`` runs it beside a pool.
+``api`` tells them as JSON, for both of which ``site`` reads. ``app`` makes the answer to a request, by ``negotiation``
+of its form, and knows no sockets.
+
+Who asks ``app``: ``mounted`` inside of a web application, or ``server``, which is ``binding`` (a socket), ``listener``
+(Tornado, and what it has no answer for), ``clients`` (who stays where there are too many) and ``doorkeeper`` (TLS and
+passwords: ``web_config``, ``tls``, ``passwords``). ``background`` and ``reconciling`` work beside it, and ``beside``
+runs it beside a worker.
 """
