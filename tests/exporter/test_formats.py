@@ -81,6 +81,7 @@ def test_what_no_calendar_has_is_no_error(odd: float) -> None:
 def test_texts_and_numbers_are_short() -> None:
     """Texts are cut with a mark, rates have at most three digits that matter, and JSON has no infinity."""
     assert (formats.cut("abc", 3), formats.cut("abcd", 3)) == ("abc", "ab…")
+    assert formats.cut("a\u202eb\x1bc\td") == "a\ufffdb\ufffdc d"
     shown = [formats.short_number(value) for value in (0, 0.44, 9.5, 1274, 123_456, 3_200_000)]
     assert shown == ["0", "0.4", "9.5", "1,274", "123 k", "3.2 M"]
     assert [formats.per_minute(rate) for rate in (0.2, 0, None)] == ["12 / min", "0", formats.NOTHING]

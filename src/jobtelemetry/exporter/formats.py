@@ -35,8 +35,13 @@ def per_minute(rate: float | None) -> str:
 
 
 def cut(text: str, most: int = LONGEST) -> str:
-    """The text, its end left out where it is too long."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    """The text as a page may show it: its end left out where it is too long, and nothing that turns the direction."""
+    short = text if len(text) <= most else f"{text[: most - 1]}…"
+    return short if short.isprintable() else "".join(c if c.isprintable() else _stand_in(c) for c in short)
+
+
+def _stand_in(character: str) -> str:
+    return " " if character.isspace() else "\ufffd"
 
 
 def percent(ratio: float | None) -> str:

@@ -174,9 +174,9 @@ def _banner(level: Level, role: str, *said: str) -> Markup:
 
 def _said(about: str, headline: str, detail: str) -> Markup:
     said = [element("span", about, class_="about")] if about else []
-    said.append(element("strong", headline))
+    said.append(element("strong", formats.cut(headline, 500)))
     if detail:
-        said.append(element("span", detail))
+        said.append(element("span", formats.cut(detail, 1000)))
     return element("p", *said)
 
 

@@ -15,6 +15,7 @@ from jobtelemetry.questions.story import RQJob, Story
 _COLUMNS = ("Ended", "state", "attempt", "waited", "ran", "why", "RQ worker", "trace", "attributes")
 _MOST = 50
 _LONGEST_TRACEBACK = 20_000
+_LONGEST_LINE = 2000
 
 
 def render(look: Look, story: Story) -> str:
@@ -62,7 +63,8 @@ def _facts(look: Look, story: Story) -> Iterator[Markup]:
 
 
 def _now(job: RQJob) -> str:
-    return job.status if job.retries_left is None else f"{job.status}, {job.retries_left} retries left"
+    status = formats.cut(job.status, 20)
+    return status if job.retries_left is None else f"{status}, {job.retries_left} retries left"
 
 
 def _fact(name: str, *value: str) -> Markup:
@@ -98,16 +100,19 @@ def _traceback(story: Story) -> Iterator[Markup]:
     if story.traceback:
         text = story.traceback
         cut = text if len(text) <= _LONGEST_TRACEBACK else f"[the beginning is left out]\n{text[-_LONGEST_TRACEBACK:]}"
-        yield element(
-            "section", element("h2", "Traceback, as RQ kept it"), element("pre", element("code", cut), tabindex="0")
-        )
+        code = element("code", "\n".join(formats.cut(line, _LONGEST_LINE) for line in cut.split("\n")))
+        yield element("section", element("h2", "Traceback, as RQ kept it"), element("pre", code, tabindex="0"))
 
 
 def _relatives(look: Look, story: Story) -> Iterator[Markup]:
     for title, entries in (("Enqueued by", story.relations.parents), ("Enqueued", story.relations.children)):
         if entries:
             items = [
-                element("li", look.job_link(entry.job), f" {entry.worker.rpartition('.')[2]} {entry.state.value}")
+                element(
+                    "li",
+                    look.job_link(entry.job),
+                    f" {formats.cut(entry.worker.rpartition('.')[2], 60)} {entry.state.value}",
+                )
                 for entry in entries[:_MOST]
             ]
             yield element("section", element("h2", title), element("ul", *items))
