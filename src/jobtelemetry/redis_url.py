@@ -1,4 +1,4 @@
-"""Redis URLs in messages: where Redis is, and never who we are.
+"""URLs in messages, Redis' above all: where Redis is, and never who we are.
 
 A URL may hold a password in more places than one thinks: before the ``@``, in ``?password=``, or, where a ``/``, ``?``,
 ``#`` or ``@`` in it was not percent-encoded, in what a parser takes for host, port or path. redis-py then has a piece
@@ -24,7 +24,7 @@ _DATABASE = re.compile(r"/*[0-9]*/*")
 _FILE = re.compile(r"[\w./+-]*")
 _HARMLESS = re.compile(r"(db|protocol)=[0-9]|ssl_cert_reqs=(none|optional|required)")
 _IN_TEXT = re.compile(r"\b(?:rediss?|unix)://[^\s'\"<>]+", re.IGNORECASE)
-_LOGIN = re.compile(r"://[^/\s'\"<>]*@")
+_LOGIN = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]*@[^\s'\"<>]*", re.IGNORECASE)
 _SHORTEST = 4  # letters; what is shorter would make holes into every message, and is no password
 _MOST = 32
 
@@ -34,7 +34,7 @@ _remembered: list[str] = []
 def shown(url: str) -> str:
     """The URL for messages: without user name, password and whatever might be a piece of one.
 
-    Scheme, host, port, database and the path of a unix socket stay, where it is certain that they are that.
+    Scheme, host, port, database and path stay, where it is certain that they are that. Other URLs may be shown as well.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -48,7 +48,7 @@ def shown(url: str) -> str:
 def scrub(text: str) -> str:
     """Any text without passwords: those of URLs in it, and those of the URLs that this process connects to."""
     text = _IN_TEXT.sub(lambda found: shown(found[0]), text)
-    text = _LOGIN.sub(f"://{HIDDEN}@", text)
+    text = _LOGIN.sub(lambda found: shown(found[0]), text)
     for secret in sorted(_remembered, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
@@ -103,7 +103,7 @@ def _parts(scheme: str, rest: str) -> tuple[str, ...] | None:
     _, at, place = authority.rpartition("@")
     if "#" in rest or "@" in path or "@" in query:
         return None
-    form = _FILE if scheme == "unix" else _DATABASE
+    form = _DATABASE if scheme in ("redis", "rediss") else _FILE
     if not _PLACE.fullmatch(place) or not form.fullmatch(path):
         return None
     shown_query = "&".join(word if _HARMLESS.fullmatch(word) else _hidden(word) for word in query.split("&"))

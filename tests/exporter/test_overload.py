@@ -95,16 +95,18 @@ def test_no_files_left_is_one_line_and_no_spinning(nobody: str, serve: Serve, fe
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.create_connection(running.address, 10) as waiting:
         assert ask(prometheus, "/metrics") == 200
-        newcomer = socket.socket()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (newcomer.fileno() + 1, hard))
+        newcomers = [socket.socket() for _ in range(5)]  # more than what may be free again below them
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(one.fileno() for one in newcomers) + 1, hard))
         try:
-            newcomer.connect(running.address)
+            for newcomer in newcomers:
+                newcomer.connect(running.address)
             eventually(lambda: warnings, "it is told")
             assert ask(prometheus, "/healthz") == 200
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         waiting.close()
-        newcomer.close()
+        for newcomer in newcomers:
+            newcomer.close()
     assert fetch(f"{running.url}/healthz").status == 200
     assert warnings == ["Cannot accept connections for now: Too many open files"]
     prometheus.close()

@@ -174,6 +174,28 @@ def test_an_outage_is_one_line_and_its_end_another(caplog: pytest.LogCaptureFixt
     assert second.startswith("Redis can be read again after")
 
 
+def test_who_is_in_a_hurry_makes_no_outage(
+    caplog: pytest.LogCaptureFixture, release: threading.Event, eventually: Callable[..., None]
+) -> None:
+    """A stranger who gives us no time cannot fill the log; a real failure is told though nobody waited for it."""
+    failing = threading.Event()
+
+    def read() -> Snapshot:
+        release.wait()
+        if failing.is_set():
+            raise redis.ConnectionError("refused")
+        return Snapshot(taken_at=1.0)
+
+    reader = SnapshotReader(read, 20)
+    with caplog.at_level(logging.INFO):
+        assert [reader.read(0.01).snapshot for _ in range(3)] == [None] * 3
+        assert caplog.records == []
+        failing.set()
+        release.set()
+        eventually(lambda: caplog.records)
+    assert "Redis cannot be read" in caplog.records[0].getMessage()
+
+
 def test_a_fault_of_our_own_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     """An error that is not Redis' is no reason to die, and can be found in the log."""
 

@@ -8,9 +8,11 @@ import subprocess
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import bcrypt
 import pytest
@@ -19,8 +21,11 @@ import yaml
 
 from jobtelemetry.config import Config
 from jobtelemetry.demo.server import EmbeddedServer
+from jobtelemetry.diagnosis.endpoints import check_exporter
+from jobtelemetry.diagnosis.findings import Level
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.exporter import doorkeeper
+from jobtelemetry.exporter.clients import LIMITS, Phase
 from jobtelemetry.exporter.doorkeeper import Doorkeeper
 from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.exporter.web_config import CIPHERS, TLS13_CIPHERS, load
@@ -105,6 +110,26 @@ def test_tls(site: Site, serving: Any) -> None:
     assert "\njobtelemetry_up 1.0\n" in body
     assert curl(f"{server.url}/metrics")[0] == 60  # nobody vouches for the certificate
     assert curl(f"http{server.url[5:]}/metrics")[0] != 0
+
+
+def test_strangers_at_the_door(site: Site, serving: Any, monkeypatch: Any, caplog: Any) -> None:
+    """Who is silent, speaks no TLS or breaks off is dropped without a word in the log, and others are served."""
+    monkeypatch.setitem(LIMITS, Phase.NEW, 0.5)
+    server = serving(site.write(min_version="TLS12"))
+    with ExitStack() as stack:
+        for said in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\xa5\x01\x00", b"\x16" + b"\xff" * 3000):
+            client = stack.enter_context(socket.create_connection(server.address, 20))
+            client.sendall(said)
+            stack.callback(eventually, lambda client=client: _dropped(client), "it is dropped")
+        assert curl("--cacert", site.path("ca.pem"), f"{server.url}/healthz")[1] == "200"
+    assert caplog.records == []
+
+
+def _dropped(client: socket.socket) -> bool:
+    try:
+        return client.recv(1000) == b""
+    except ConnectionError:
+        return True
 
 
 def test_versions_and_ciphers(site: Site, serving: Any) -> None:
@@ -309,3 +334,18 @@ def test_a_missing_file(tmp_path: Path) -> None:
     """It is named."""
     with pytest.raises(ConfigError, match=r"cannot read .*web\.yml: No such file"):
         Doorkeeper(tmp_path / "web.yml")
+
+
+def test_the_doctor_brings_the_password(site: Site, serving: Any) -> None:
+    """A login in the URL of ``--exporter`` is used, and is in no message, right or wrong."""
+    server = serving(site.write(users={"prom": HASH}))
+    place = server.url.removeprefix("http://")
+    for login, level in ((f"prom:{quote(PASSWORD)}", Level.OK), ("prom:s3cret", Level.PROBLEM)):
+        (finding, *_) = check_exporter(f"http://{login}@{place}", None, 0.0)
+        assert finding.level is level
+        assert f"http://***@{place}/metrics" in finding.summary
+        assert login not in str(finding)
+    for odd in ("http://prom:s3/cret@h", "http://prom:s3#cret@h", "http://prom:s3cret", "http://[s3cret"):
+        (finding, *_) = check_exporter(odd, None, 0.0)
+        assert finding.level is Level.PROBLEM
+        assert not any(piece in str(finding) for piece in ("s3", "cret"))

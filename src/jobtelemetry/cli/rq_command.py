@@ -60,9 +60,9 @@ def _instrumenting(original: click.Command) -> Callable[..., Any]:
             log_to_stderr("json" if log_json else "text", logging.WARNING if options.get("quiet") else logging.INFO)
             sentry.start_from_environment()
             otel.configure(exit_timeout=Config.from_env().flush_timeout)
-            if url := options.get("url") or (not options.get("config") and Config.from_env().redis_url):
-                redis_url.check(url)  # redis-py's own error would have a piece of the password in it
             instrument()
+            if url := _url(options):
+                redis_url.check(url)  # redis-py's own error would have a piece of the password in it
         except (ConfigError, MissingExtraError) as error:
             raise click.UsageError(str(error)) from error
         if address is None:
@@ -75,3 +75,15 @@ def _instrumenting(original: click.Command) -> Callable[..., Any]:
             raise click.UsageError(str(error)) from error
 
     return run
+
+
+def _url(options: dict[str, Any]) -> Any:
+    """The URL that RQ makes its connection of, where it is one."""
+    from rq.cli.helpers import read_config_file
+
+    if options.get("url"):
+        return options["url"]
+    if not options.get("config"):
+        return Config.from_env().redis_url
+    settings: dict[str, Any] = read_config_file(options["config"])  # type: ignore[no-untyped-call]
+    return settings.get("REDIS_URL")

@@ -234,6 +234,9 @@ def _is_ours(host: str, port: int) -> bool:
             connection.request("GET", "/healthz")
             if connection.getresponse().headers.get("Server") == "jobtelemetry":
                 return True
+        except ssl.SSLError as error:  # an alert: it wants a certificate, as our own may
+            if "ALERT" in (error.reason or "") and Config.from_env().web_config_file:
+                return True
         except (OSError, http.client.HTTPException, ValueError):
             continue
         finally:

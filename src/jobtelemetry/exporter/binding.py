@@ -38,7 +38,7 @@ def bind(host: str, port: int, option: str) -> socket.socket:
     """
     listening = _bind_file(host[len(UNIX) :], option) if host.startswith(UNIX) else _bind_port(host, port, option)
     listening.setblocking(False)
-    _close_in_forks(listening)
+    _listening.add(listening)
     return listening
 
 
@@ -133,12 +133,13 @@ def _reason(error: Exception, host: str, port: int, option: str) -> str:
     return f"cannot listen on port {port} of {host}: {getattr(error, 'strerror', None) or error}; use another {option}"
 
 
-def _close_in_forks(listening: socket.socket) -> None:
-    """A forked process must not keep the port of the one that serves the metrics."""
-    reference = weakref.ref(listening)
+#: Sockets that a forked process closes; it must not keep the port of the one that serves the metrics.
+_listening: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
-    def close() -> None:
-        if (inherited := reference()) is not None:
-            inherited.close()
 
-    os.register_at_fork(after_in_child=close)
+def _close_in_child() -> None:
+    for inherited in list(_listening):
+        inherited.close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from redis.exceptions import RedisError
 
@@ -25,6 +25,10 @@ TIME_LIMIT = 1.8
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+
+class HurriedError(TimeoutError):
+    """Who asked had less time than the limit, which says nothing about what was called."""
 
 
 class TimeLimited(Generic[T]):
@@ -44,10 +48,11 @@ class TimeLimited(Generic[T]):
     def __init__(self, function: Callable[[], T], limit: float) -> None:
         self._function = function
         self._limit = limit
-        self._begin_anew()
-        renew_in_forks(self._begin_anew)
+        self.begin_anew()
+        _renewed.add(self)
 
-    def _begin_anew(self) -> None:
+    def begin_anew(self) -> None:
+        """Forget calls that run or are waited for; in a child they are nobody's."""
         self._lock = threading.Lock()
         self._next: _Call[T] | None = None
         self._working = False
@@ -59,6 +64,7 @@ class TimeLimited(Generic[T]):
             within: Seconds from now after which nobody waits for it any more; without it only the limit counts.
 
         Raises:
+            HurriedError: It may return in time, but not for this caller.
             TimeoutError: It did not return in time; it may still be running.
             Exception: What the function raised.
         """
@@ -72,10 +78,14 @@ class TimeLimited(Generic[T]):
                 self._working = True
                 threading.Thread(target=self._work, name="jobtelemetry-read", daemon=True).start()
         # The call before this one has its limit too: if it takes longer, there is no hope for this one either.
-        begun = call.begun.wait(_until(min(asked + self._limit, given_up)))
-        if not begun or not wait([call.answer], _until(min(call.since + self._limit, given_up))).done:
-            raise TimeoutError(f"no answer within {min(self._limit, given_up - asked):.3g} s")
-        return call.answer.result()
+        ours = asked + self._limit
+        if call.begun.wait(_until(min(ours, given_up))):
+            ours = call.since + self._limit
+            if wait([call.answer], _until(min(ours, given_up))).done:
+                return call.answer.result()
+        if given_up < ours:
+            raise HurriedError(f"no answer within {within:.3g} s")
+        raise TimeoutError(f"no answer within {self._limit:g} s")
 
     def _work(self) -> None:
         while True:
@@ -105,18 +115,20 @@ def _until(moment: float) -> float:
     return max(0.0, moment - time.monotonic())
 
 
-def renew_in_forks(renew: Callable[[], None]) -> None:
-    """Call a bound method in every process that is forked from now on, for as long as its object lives.
+class _Renewable(Protocol):
+    def begin_anew(self) -> None: ...
 
-    A lock that another thread held when the process was forked is held for ever in the child.
-    """
-    reference = weakref.WeakMethod(renew)
 
-    def in_child() -> None:
-        if (found := reference()) is not None:
-            found()
+#: What has a lock. One that another thread held when the process was forked is held for ever in the child.
+_renewed: weakref.WeakSet[_Renewable] = weakref.WeakSet()
 
-    os.register_at_fork(after_in_child=in_child)
+
+def _renew_in_child() -> None:
+    for one in list(_renewed):
+        one.begin_anew()
+
+
+os.register_at_fork(after_in_child=_renew_in_child)
 
 
 @dataclass(frozen=True)
@@ -143,14 +155,16 @@ class SnapshotReader:
     """
 
     def __init__(self, read: Callable[[], Snapshot], time_limit: float = TIME_LIMIT) -> None:
-        self._read = TimeLimited(read, time_limit)
+        self._function = read
+        self._read = TimeLimited(self._read_and_note, time_limit)
         self._down_since: float | None = None
-        self._renew_lock()
-        renew_in_forks(self._renew_lock)
+        self.begin_anew()
+        _renewed.add(self)
         #: The newest snapshot that was read; kept through an outage.
         self.last: Snapshot | None = None
 
-    def _renew_lock(self) -> None:
+    def begin_anew(self) -> None:
+        """Nobody has the lock in a child."""
         self._lock = threading.Lock()
 
     def read(self, within: float | None = None) -> Reading:
@@ -163,10 +177,20 @@ class SnapshotReader:
         try:
             snapshot = self._read(within)
         except Exception as error:  # noqa: BLE001 - whatever it was, the scrape must be answered
-            self._note_failure(error)
+            if isinstance(error, TimeoutError) and not isinstance(error, HurriedError):
+                self._note_failure(error)  # it has not ended, so nobody else does
             return Reading(None, explain(error), time.monotonic() - begin)
-        self._note_success(snapshot)
         return Reading(snapshot, "", time.monotonic() - begin)
+
+    def _read_and_note(self) -> Snapshot:
+        """One read, and what it says about Redis, whether or not anybody still waits for it."""
+        try:
+            snapshot = self._function()
+        except Exception as error:
+            self._note_failure(error)
+            raise
+        self._note_success(snapshot)
+        return snapshot
 
     def _note_failure(self, error: Exception) -> None:
         with self._lock:
