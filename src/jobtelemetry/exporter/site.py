@@ -12,6 +12,7 @@ from jobtelemetry.config import Config
 from jobtelemetry.exporter import api
 from jobtelemetry.exporter.background import every
 from jobtelemetry.exporter.connection import with_time_limits
+from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.exporter.logbook import Failed, Logbook
 from jobtelemetry.exporter.pages import job, listing, overview, worker
 from jobtelemetry.exporter.pages.frame import Look
@@ -25,7 +26,7 @@ from jobtelemetry.store.snapshot import RQWorkerState
 
 T = TypeVar("T")
 HTML, JSON = "text/html; charset=utf-8", "application/json"
-#: Entries of the execution log that the story of a job is looked for in, and jobs whose story is asked for at a time.
+#: Entries of the execution log that the story of a job is looked for in.
 _STORY_REACH = 2000
 _LONGEST_NAME = 1000
 _PATIENCE = 1.0  # seconds until the first sample
@@ -54,7 +55,8 @@ class Site:
         self._trends = Trends()
         logbook = Logbook(self._connection, self._keys)
         self._failed = TimeLimited(logbook.look, TIME_LIMIT)
-        self._telling = threading.BoundedSemaphore(2)
+        self.begin_anew()
+        begin_anew_in_children(self)
         self._pages: dict[str, Callable[[], Answer]] = {
             "/": self._overview,
             "/workers": lambda: _page(listing.workers(self._look())),
@@ -62,6 +64,10 @@ class Site:
             "/rq-workers": self._rq_workers,
             "/failures": self._failures,
         }
+
+    def begin_anew(self) -> None:
+        """Stories are told one at a time."""
+        self._telling = threading.Lock()
 
     @property
     def places(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.figures import summarise
 from jobtelemetry.outcomes import State
 from jobtelemetry.questions.queues import Tallies, tally_queues
@@ -78,6 +79,11 @@ class Trends:
 
     def __init__(self, samples: int = SAMPLES) -> None:
         self._samples = samples
+        self.begin_anew()
+        begin_anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """Forget everything."""
         self._lock = threading.Lock()
         self._times = array("d")
         self._workers: dict[str, dict[State, array[int]]] = {}
