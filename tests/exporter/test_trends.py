@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -114,3 +115,17 @@ def test_a_time_without_readings_is_unknown() -> None:
     bars = chart.bars["waiting"]
     assert bars[-1] == bars[-31] == 5
     assert bars[-15] is None
+
+
+def test_a_forked_process_begins_anew() -> None:
+    """A ring that was forked while it was written to is empty and free in the child, and as it was in the parent."""
+    ring = Trends()
+    ring.add(reading(NOW, 1))
+    ring.add(reading(NOW + 60, 2))
+    with ring._lock:
+        child = os.fork()
+        if child == 0:
+            fresh = ring.ended(NOW + 60) is None
+            os._exit(0 if fresh else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert ring.ended(NOW + 60) is not None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from jobtelemetry.exporter.reading import renew_in_forks
+from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.log import newest_first
 from jobtelemetry.store.keys import Keys
@@ -53,8 +53,12 @@ class Logbook:
         self, connection: Any, keys: Keys, read: Callable[[float | None], Iterator[LogEntry]] | None = None
     ) -> None:
         self._read = read or (lambda since: newest_first(connection, keys, since))
-        self._renew_lock()
-        renew_in_forks(self._renew_lock)
+        self.begin_anew()
+        begin_anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """Forget everything; the next look is the first."""
+        self._lock = threading.Lock()
         self._kept: deque[LogEntry] = deque(maxlen=MOST_KEPT)
         self._seen: tuple[int, int] | None = None
         self._since: float | None = None
@@ -69,12 +73,12 @@ class Logbook:
             since = None if self._seen is None else self._seen[0] / 1000
             newest = list(islice(self._read(since), MOST_READ))
             if not newest:
-                self._begin_anew()
+                self._forget()
                 return Failed()
             fresh = [entry for entry in newest if self._seen is None or _place(entry) > self._seen]
             if self._seen is None or len(fresh) == MOST_READ or _place(newest[0]) < self._seen:
                 # The first look, more than one look reads, or another log: nothing is known of what came before.
-                self._begin_anew()
+                self._forget()
                 fresh, self._since = newest, newest[-1].recorded_at
             failed = [entry for entry in reversed(fresh) if entry.state.failed]
             full = len(self._kept) + len(failed) > MOST_KEPT
@@ -84,12 +88,9 @@ class Logbook:
             self._seen = _place(newest[0])
             return Failed(tuple(reversed(self._kept)), self._since)
 
-    def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
-
-    def _begin_anew(self) -> None:
+    def _forget(self) -> None:
         self._kept.clear()
-        self._seen = self._since = None
+        self._seen, self._since = None, None
 
 
 def _place(entry: LogEntry) -> tuple[int, int]:

@@ -13,10 +13,11 @@ from jobtelemetry.config import Config
 from jobtelemetry.exporter import api
 from jobtelemetry.exporter.background import every
 from jobtelemetry.exporter.connection import with_time_limits
+from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.exporter.logbook import Failed, Logbook
 from jobtelemetry.exporter.pages import job, listing, overview, worker
 from jobtelemetry.exporter.pages.frame import Look
-from jobtelemetry.exporter.reading import TIME_LIMIT, SnapshotReader, TimeLimited, explain, renew_in_forks
+from jobtelemetry.exporter.reading import TIME_LIMIT, SnapshotReader, TimeLimited, explain
 from jobtelemetry.exporter.trends import INTERVAL, Trends
 from jobtelemetry.questions.failures import group_failures
 from jobtelemetry.questions.rq_workers import RQWorker, read_rq_workers
@@ -26,9 +27,8 @@ from jobtelemetry.store.snapshot import RQWorkerState
 
 T = TypeVar("T")
 HTML, JSON = "text/html; charset=utf-8", "application/json"
-#: Entries of the execution log that the story of a job is looked for in, and jobs whose story is asked for at a time.
+#: Entries of the execution log that the story of a job is looked for in.
 _STORY_REACH = 2000
-_STORIES = 2
 _LONGEST_NAME = 1000
 _PATIENCE = 1.0  # seconds until the first sample
 
@@ -56,8 +56,8 @@ class Site:
         self._trends = Trends()
         logbook = Logbook(self._connection, self._keys)
         self._failed = TimeLimited(logbook.look, TIME_LIMIT)
-        self._renew_locks()
-        renew_in_forks(self._renew_locks)
+        self.begin_anew()
+        begin_anew_in_children(self)
         self._pages: dict[str, Callable[[], Answer]] = {
             "/": self._overview,
             "/workers": lambda: _page(listing.workers(self._look())),
@@ -66,8 +66,9 @@ class Site:
             "/failures": self._failures,
         }
 
-    def _renew_locks(self) -> None:
-        self._telling = threading.BoundedSemaphore(_STORIES)
+    def begin_anew(self) -> None:
+        """Stories are told one at a time."""
+        self._telling = threading.Lock()
 
     @property
     def places(self) -> tuple[str, ...]:

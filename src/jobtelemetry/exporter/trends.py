@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jobtelemetry.exporter.reading import renew_in_forks
+from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.figures import summarise
 from jobtelemetry.outcomes import State
 from jobtelemetry.questions.queues import Tallies, tally_queues
@@ -79,8 +79,12 @@ class Trends:
 
     def __init__(self, samples: int = SAMPLES) -> None:
         self._samples = samples
-        self._renew_lock()
-        renew_in_forks(self._renew_lock)
+        self.begin_anew()
+        begin_anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """Forget everything."""
+        self._lock = threading.Lock()
         self._times = array("d")
         self._workers: dict[str, dict[State, array[int]]] = {}
         self._queues: dict[str, array[int]] = {}
@@ -89,9 +93,6 @@ class Trends:
         self._totals: dict[str, Totals] = {}
         self._tallies: deque[Tallies] = deque(maxlen=2 + int(_RATE_OVER / INTERVAL))
         self._since_sweep = 0
-
-    def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
 
     def add(self, snapshot: Snapshot) -> None:
         """Note a snapshot; one that is not later than the last is passed over."""
