@@ -226,6 +226,7 @@ def _is_ours(host: str, port: int) -> bool:
     name = WILDCARDS.get(host, host)
     unverified = ssl.create_default_context()
     unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    unverified.maximum_version = ssl.TLSVersion.TLSv1_2  # in 1.3 a refusal may come too late to be read
     for connection in (
         http.client.HTTPConnection(name, port, timeout=1.0),
         http.client.HTTPSConnection(name, port, timeout=1.0, context=unverified),
