@@ -119,10 +119,10 @@ def drawn(scene: Scene, width: int, height: int | None) -> RenderableType:
         width: Columns of the terminal.
         height: Its lines; ``None`` for as many as are needed.
     """
-    title = _title(scene)
+    top = _title(scene)
     if height is not None:
-        title.append("  Ctrl-C ends", "dim")
-    head = [title, *_verdicts(scene, width)]
+        top.append("  Ctrl-C ends", "dim")
+    head = [top, *_verdicts(scene, width)]
     now = scene.snapshot.taken_at
     parts: list[tuple[str, Sequence[Column[Any]], Sequence[Any]]] = [
         ("Workers", _worker_columns(width), _worst_first(scene.workers)),
