@@ -119,7 +119,10 @@ def drawn(scene: Scene, width: int, height: int | None) -> RenderableType:
         width: Columns of the terminal.
         height: Its lines; ``None`` for as many as are needed.
     """
-    head = [_title(scene), *_verdicts(scene, width)]
+    top = _title(scene)
+    if height is not None:
+        top.append("  Ctrl-C ends", "dim")
+    head = [top, *_verdicts(scene, width)]
     now = scene.snapshot.taken_at
     parts: list[tuple[str, Sequence[Column[Any]], Sequence[Any]]] = [
         ("Workers", _worker_columns(width), _worst_first(scene.workers)),
@@ -157,7 +160,6 @@ def _title(scene: Scene) -> Text:
     text = Text.assemble(("jobtelemetry ", "bold"), (moment(scene.snapshot.taken_at, time.time()), ""), no_wrap=True)
     if scene.snapshot.created:
         text.append(f", counting since {moment(scene.snapshot.created, scene.snapshot.taken_at)}", "dim")
-    text.append("  Ctrl-C ends", "dim")
     return text
 
 
