@@ -89,9 +89,10 @@ class ExporterServer:
         if self._started:
             return
         self._started = True
-        for thread in self._threads:
-            thread.start()
+        self._threads[0].start()
         logger.info("Serving metrics on %s/metrics", _url(*self.address))
+        for thread in self._threads[1:]:
+            thread.start()
 
     def serve_forever(self) -> None:
         """Answer requests until :meth:`stop` is called, from a signal handler for instance; then close."""
