@@ -34,6 +34,7 @@ _CHOSEN = {
     "sentry_reports": ("a.b=never, c=always,", (("a.b", "never"), ("c", "always"))),
     "trace_relation": ("link", "link"),
     "trace_arguments": ("on", True),
+    "trace_url": ("https://traces.example/{trace_id}", "https://traces.example/{trace_id}"),
     "flush_timeout": ("3", 3.0),
     "strict_reasons": ("1", True),
 }
@@ -58,6 +59,7 @@ _REFUSED = {
     ),
     "trace_relation": (("child",), ("child", None)),
     "trace_arguments": (("perhaps",), ("", 0)),
+    "trace_url": (("traces.example/{trace_id}", "https://traces.example/"), ("javascript:{trace_id}", 7)),
     "flush_timeout": (("-1", "2 s"), (-0.5, "2")),
     "strict_reasons": (("always",), (1, None)),
 }

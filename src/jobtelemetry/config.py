@@ -157,6 +157,15 @@ class Config:
         "JOBTELEMETRY_TRACE_ARGUMENTS",
         help="Whether spans carry the job's call with its arguments.",
     )
+    trace_url: str = setting(
+        "",
+        Text(
+            r"(https?://\S*\{trace_id\}\S*)?",
+            form="an http:// or https:// address with {trace_id} where the id belongs",
+        ),
+        "JOBTELEMETRY_TRACE_URL",
+        help="Where traces are shown: with it the page links each failed execution to its trace.",
+    )
     flush_timeout: float = setting(
         2.0,
         Number(least=0, unit="seconds"),

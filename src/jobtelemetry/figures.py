@@ -60,7 +60,7 @@ def success_ratio(counts: Mapping[State, int]) -> float | None:
 
 
 def match_ratio(counts: Mapping[State, int]) -> float | None:
-    """Completed / (completed + cancelled): how many found what they worked on. ``None`` if there were none."""
+    """Completed / (completed + cancelled): how many found what they worked on. ``None`` if none was cancelled."""
     return MATCH.of(counts)
 
 

@@ -177,10 +177,13 @@ class Ratio:
     Args:
         name: What it is called.
         beside: The other state.
+        only_beside: Whether there is no ratio where nothing ended in the other state: a worker that never cancels
+            has nothing to match.
     """
 
     name: str
     beside: State
+    only_beside: bool = False
 
     @property
     def states(self) -> tuple[State, State]:
@@ -195,13 +198,15 @@ class Ratio:
     def of(self, counts: Mapping[State, int]) -> float | None:
         """Its value; ``None`` where there is nothing to divide."""
         good, other = counts.get(State.COMPLETED, 0), counts.get(self.beside, 0)
-        return good / (good + other) if good + other else None
+        if not good + other or (self.only_beside and not other):
+            return None
+        return good / (good + other)
 
 
 #: Of the jobs meant to succeed, how many did. Cancelled, stopped and unfinished attempts are in neither part.
 SUCCESS = Ratio("success", State.DISCARD)
-#: How many found what they worked on.
-MATCH = Ratio("match", State.CANCELLED)
+#: How many found what they worked on, of workers that cancel.
+MATCH = Ratio("match", State.CANCELLED, only_beside=True)
 RATIOS = (SUCCESS, MATCH)
 
 

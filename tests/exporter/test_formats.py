@@ -68,3 +68,20 @@ def test_numbers_and_moments() -> None:
     """Thousands are separated, and a moment is written in UTC."""
     assert formats.number(1274) == "1,274"
     assert formats.iso(1_770_000_000) == "2026-02-02T02:40:00Z"
+
+
+@pytest.mark.parametrize("odd", [1e18, -1e18, float("inf"), float("-inf"), float("nan")])
+def test_what_no_calendar_has_is_no_error(odd: float) -> None:
+    """A clock that is wrong, or a field that is not ours, never takes a page down."""
+    assert formats.iso(odd) == formats.NOTHING
+    assert formats.ago(odd)
+    assert formats.duration(odd)
+
+
+def test_texts_and_numbers_are_short() -> None:
+    """Texts are cut with a mark, and rates have at most three digits that matter."""
+    assert (formats.cut("abc", 3), formats.cut("abcd", 3)) == ("abc", "ab…")
+    assert formats.cut("a\u202eb\x1bc\td") == "a\ufffdb\ufffdc d"
+    shown = [formats.short_number(value) for value in (0, 0.44, 9.5, 1274, 123_456, 3_200_000)]
+    assert shown == ["0", "0.4", "9.5", "1,274", "123 k", "3.2 M"]
+    assert [formats.per_minute(rate) for rate in (0.2, 0, None)] == ["12 / min", "0", formats.NOTHING]

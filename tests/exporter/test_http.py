@@ -171,7 +171,7 @@ def test_garbage_is_refused_quietly(
 
 def test_a_fault_of_our_own_is_500(nobody: str, serve: Serve, fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error in the page is logged and answered, and tells the visitor nothing about it."""
-    monkeypatch.setattr("jobtelemetry.exporter.page.render", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("jobtelemetry.exporter.pages.overview.render", lambda *_, **__: 1 / 0)
     answer = fetch(f"{serve(nobody).url}/")
     assert answer.status == 500
     assert "Zero" not in answer.text

@@ -137,7 +137,7 @@ def test_a_request_has_one_time_for_all_its_pieces(nobody: str, serve: Serve, mo
 def test_who_takes_no_answer_is_hung_up_on(nobody: str, serve: Serve, monkeypatch: Any) -> None:
     """An answer that nobody reads is not kept for long, and does not count against others for ever."""
     monkeypatch.setitem(clients.LIMITS, clients.Phase.TAKING, 0.2)
-    monkeypatch.setattr("jobtelemetry.exporter.page.render", lambda *_, **__: "x" * 20_000_000)
+    monkeypatch.setattr("jobtelemetry.exporter.pages.overview.render", lambda *_, **__: "x" * 20_000_000)
     running = serve(nobody)
     with socket.create_connection(running.address, 10) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -150,7 +150,7 @@ def test_answers_that_nobody_takes_do_not_fill_the_memory(
 ) -> None:
     """Past a bound others are told to come again, and small answers still go out."""
     monkeypatch.setattr(server, "_MOST_UNSENT", 1_000_000)
-    monkeypatch.setattr("jobtelemetry.exporter.page.render", lambda *_, **__: "x" * 20_000_000)
+    monkeypatch.setattr("jobtelemetry.exporter.pages.overview.render", lambda *_, **__: "x" * 20_000_000)
     running = serve(nobody)
     with socket.create_connection(running.address, 10) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

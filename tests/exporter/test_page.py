@@ -9,10 +9,17 @@ from html.parser import HTMLParser
 import pytest
 
 from jobtelemetry.exporter import formats
-from jobtelemetry.exporter.page import render
+from jobtelemetry.exporter.pages import overview
+from jobtelemetry.exporter.pages.frame import Look
 from jobtelemetry.exporter.verdict import Level, audit, remarks
 from jobtelemetry.outcomes import State
 from jobtelemetry.store.snapshot import Counter, QueueState, RQWorkerState, Series, Snapshot
+
+
+def render(snapshot: Snapshot | None, *, error: str = "", now: float) -> str:
+    """The page at ``/`` as it is without trends and failures."""
+    return overview.render(Look(snapshot, now, error))
+
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -85,30 +92,31 @@ def test_ratios_without_jobs_are_a_dash(cinema: Snapshot) -> None:
 def test_full_names_and_moments_are_titles(cinema: Snapshot) -> None:
     """The dotted path and the exact time are there for who points at the short ones."""
     page = Page(render(cinema, now=cinema.taken_at))
-    assert "cinema.jobs.process_showtime" in [attributes.get("title") for attributes in page.attributes("span")]
+    assert "cinema.jobs.process_showtime" in [attributes.get("title") for attributes in page.attributes("a")]
     assert "2026-02-02T02:39:56Z" in [attributes.get("title") for attributes in page.attributes("time")]
 
 
-def test_queues_and_rq_workers_are_below(cinema: Snapshot) -> None:
-    """Each queue has its jobs by status, the oldest, and the scheduler; RQ workers are counted by status."""
-    page = Page(render(replace(cinema, rate_limited=4), now=cinema.taken_at))
+def test_queues_are_below(cinema: Snapshot) -> None:
+    """Each queue has its jobs by status, the oldest, who listens, and the scheduler."""
+    text = render(replace(cinema, rate_limited=4), now=cinema.taken_at)
+    page = Page(text)
     movies = dict(zip(page.row("Queue"), page.row("movies"), strict=True))
-    assert (movies["queued"], movies["finished"], movies["oldest job"], movies["scheduler"]) == (
-        "12",
-        "38",
-        "42 s ago",
-        "up",
-    )
-    assert dict(zip(page.row("Listening on"), page.row("All queues"), strict=True))["busy"] == "2"
-    assert "4 jobs of all queues wait for a rate limit" in render(replace(cinema, rate_limited=4), now=cinema.taken_at)
+    asked = ("queued", "finished", "oldest job", "RQ workers", "scheduler", "in", "empty in")
+    dash = formats.NOTHING
+    assert [movies[column] for column in asked] == ["12", "38", "42 s ago", "4", "up", dash, dash]
+    assert "4 jobs of all queues wait for a rate limit" in text
 
 
-def test_completeness_is_the_first_thing_said(cinema: Snapshot) -> None:
-    """With nothing missing the page says so at the top, with how much was compared."""
+def test_what_is_wrong_with_the_jobs_is_the_first_thing_said(cinema: Snapshot) -> None:
+    """Two verdicts: on the jobs first, and on the telemetry; complete telemetry makes no lost job green."""
     text = render(cinema, now=cinema.taken_at)
-    assert "<title>Complete · jobtelemetry</title>" in text
-    assert "Complete: every execution that RQ counted is recorded" in text
+    lost = "MovieDetailJob lost 1 of 39 jobs (2.6 %) since 2026-02-02 02:30 UTC"
+    assert f"<title>{lost} · jobtelemetry</title>" in text
+    jobs, telemetry = re.findall(r'<div class="banner (\w+)" role="status">.*? class="about">(\w+)</', text)
+    assert (jobs, telemetry) == (("bad", "Jobs"), ("good", "Telemetry"))
+    assert text.index(lost) < text.index("Complete: every execution that RQ counted is recorded")
     assert "RQ counted 1,332 executions for its 4 live workers" in text
+    assert "counting since" in text
 
 
 def test_a_blind_spot_says_how_large_where_and_what_to_do(cinema: Snapshot) -> None:
@@ -133,22 +141,12 @@ def test_no_rq_worker_means_no_verdict(cinema: Snapshot) -> None:
 
 
 def test_remarks_name_what_else_is_wrong(cinema: Snapshot) -> None:
-    """Hook errors, dropped series, overdue jobs and reconciled executions each get a remark, and only then."""
+    """Hook errors, dropped series and reconciled executions each get a remark, and only then."""
     assert remarks(cinema) == ()
-    late = QueueState("mail", {"scheduled": 3}, overdue_scheduled=3)
-    found = remarks(
-        replace(
-            cinema,
-            handler_errors={"record": 1, "start": 0},
-            dropped={"x": 2},
-            reconciled=1,
-            queues=(*cinema.queues, late),
-        )
-    )
+    found = remarks(replace(cinema, handler_errors={"record": 1, "start": 0}, dropped={"x": 2}, reconciled=1))
     assert [remark.headline for remark in found] == [
         "1 error inside jobtelemetry's own hooks",
         "2 observations without a series of their own",
-        "3 scheduled jobs overdue",
         "1 execution counted by the reconciler",
     ]
     assert found[0].detail.startswith("In record; "), "only hooks that had errors are named"
@@ -199,11 +197,13 @@ def test_everything_is_escaped(cinema: Snapshot) -> None:
 
 
 def test_it_needs_nothing_from_outside(cinema: Snapshot) -> None:
-    """No script, no address of another place, not even an icon."""
+    """No script, no address of another place, not even an icon; every link is relative, so a proxy's path is kept."""
     text = render(cinema, now=cinema.taken_at)
     page = Page(text)
     assert not re.search(r"://|url\(|@import", text)
-    assert page.attributes("a") == [{"href": "metrics"}]
+    links = [str(attributes["href"]) for attributes in page.attributes("a")]
+    assert {"./", "metrics", "api/v1", "queues", "worker/cinema.jobs.MovieDetailJob"} <= set(links)
+    assert not [link for link in links if link.startswith("/")]
     assert not page.attributes("script")
     assert not page.attributes("link")
 
@@ -217,7 +217,9 @@ def test_browsers_phones_and_screen_readers_are_served(cinema: Snapshot) -> None
     assert {"http-equiv": "refresh", "content": "5"} in metas
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in metas
     assert "prefers-color-scheme: dark" in text
-    assert len(page.attributes("caption")) == len(page.attributes("table")) == 3
+    assert len(page.attributes("caption")) == len(page.attributes("table")) == 2
+    assert [len(page.attributes(landmark)) for landmark in ("header", "nav", "main", "footer", "h1")] == [1] * 5
+    assert all(picture.get("aria-label") for picture in page.attributes("svg"))
     assert {head.get("scope") for head in page.attributes("th")} == {"col", "row"}
     assert all(cell.get("data-label") for cell in page.attributes("td"))
 

@@ -14,7 +14,8 @@ from jobtelemetry import ExecutionEvent, Outcome, State
 from jobtelemetry.cli import main, parameters, stats_table, terminal
 from jobtelemetry.demo import display
 from jobtelemetry.demo.summary import Summary, WorkerFigures
-from jobtelemetry.exporter import page
+from jobtelemetry.exporter.pages import charts, overview
+from jobtelemetry.exporter.pages.frame import Look
 from jobtelemetry.figures import summarise
 from jobtelemetry.mixin.build import files
 from jobtelemetry.mixin.config import MixinConfig
@@ -26,7 +27,7 @@ from jobtelemetry.store.snapshot import Series, Snapshot
 def places(state: State, snapshot: Snapshot) -> dict[str, bool]:
     """Place -> whether the state is there, with what its row says of it."""
     row, word = state.row, state.value
-    html = page.render(snapshot, now=snapshot.taken_at)
+    html = overview.render(Look(snapshot, snapshot.taken_at))
     boards = {name: text for name, text in files(MixinConfig()).items() if name.endswith(".json")}
     table = display.table(Summary({"shop.jobs.mail": WorkerFigures()}), 120)
     console = Console(file=sys.stderr, width=200)
@@ -42,6 +43,7 @@ def places(state: State, snapshot: Snapshot) -> dict[str, bool]:
         "public name": getattr(jobtelemetry.State, word.upper()) is state,
         "page: column": f">{word}</th>" in html,
         "page: colour": f".{word} {{ color: var(--{row.hue}); }}" in html,
+        "page: chart": state in charts.STACK,
         "page: glossary": row.meaning in html,
         "figures": state in summarise(snapshot)[0].counts,
         "stats: column": word in [column.title for column in stats_table.COLUMNS],

@@ -16,11 +16,15 @@ _LONGEST_MESSAGE = 4_000
 #: Subcommand -> what ``--help`` says about it. ``worker-pool`` is ``worker_pool`` in ``cli/worker_pool.py``.
 COMMANDS = {
     "demo": "Run a whole RQ worker pool on an embedded server and watch it.",
-    "exporter": "Serve /metrics and a summary page from what Redis holds.",
+    "exporter": "Serve /metrics and pages for people from what Redis holds.",
     "mixin": "Make Grafana dashboards and Prometheus rules for your labels and thresholds.",
     "worker": "RQ's worker command, instrumented.",
     "worker-pool": "RQ's worker-pool command, instrumented.",
     "cron": "RQ's cron command, instrumented.",
+    "failures": "What is broken: failures by worker, error and message.",
+    "workers": "RQ workers: where each runs, on what, since when.",
+    "queues": "Queues: what waits, in and out, who listens.",
+    "watch": "A live view over the whole terminal.",
     "jobs": "List executions, newest first: how each ended and why.",
     "stats": "States, ratios, run times and waits per worker.",
     "top": "What comes most often: by film_id, reason, error_type, ...",

@@ -22,8 +22,9 @@ def selection(
     source: str | None = None,
     attributes: Iterable[tuple[str, str]] = (),
     job: str | None = None,
+    **others: Any,
 ) -> Selection:
-    """What the filter options ask for.
+    """What the filter options ask for; those without a word here are called as in :class:`Selection`.
 
     Raises:
         UnknownNameError: No worker or queue has such a name.
@@ -44,6 +45,7 @@ def selection(
         source=source or "",
         job=job or "",
         attributes=dict(attributes),
+        **{name: value for name, value in others.items() if value},
     )
 
 

@@ -61,7 +61,7 @@ def exporter(
     log_json: bool,
     check: bool,
 ) -> None:
-    """Serve /metrics for Prometheus and a summary page at /.
+    """Serve /metrics for Prometheus, pages for people at / and the same as JSON at /api/v1.
 
     It needs nothing but Redis, may be restarted at any time, and may run more than once: the numbers live in Redis.
     Also served: /healthz (this process) and /readyz (Redis answers).

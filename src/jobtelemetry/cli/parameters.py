@@ -134,6 +134,13 @@ _FILTERS = {
         help="With this attribute, as set by set_attribute(); may be given more than once.",
     ),
     "job": click.option("--job", "-j", metavar="ID", help="Of this job."),
+    "message": click.option("--message", metavar="TEXT", help="With this text in its message, whatever its case."),
+    "attempt": click.option("--attempt", type=click.IntRange(min=1), metavar="NUMBER", help="The job's attempt."),
+    "rq_worker": click.option("--rq-worker", metavar="NAME", help="Run by this RQ worker."),
+    "execution": click.option("--execution", metavar="ID", help="The execution of this id."),
+    "trace": click.option("--trace", metavar="ID", help="In this trace."),
+    "min_run": click.option("--min-run", type=Duration(), metavar="DURATION", help="Ran for at least so long."),
+    "min_wait": click.option("--min-wait", type=Duration(), metavar="DURATION", help="Waited for at least so long."),
 }
 
 

@@ -30,7 +30,13 @@ def table() -> str:
 
 def _line(name: str, default: Any, row: Row[Any]) -> str:
     variables = ", else ".join(f"`{variable}`" for variable in row.variables)
-    cells = (variables, f"`{name}`", f"`{as_text(default)}`" if default != () else "", row.kind.written, row.help)
+    cells = (
+        variables,
+        f"`{name}`",
+        f"`{as_text(default)}`" if default not in ((), "") else "",
+        row.kind.written,
+        row.help,
+    )
     return f"| {' | '.join(cells)} |".replace("[HOST:]PORT", r"\[HOST:\]PORT")
 
 

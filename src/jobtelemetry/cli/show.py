@@ -14,7 +14,7 @@ from jobtelemetry.cli.parameters import json_option
 @json_option
 @redis_option
 def show(redis_url: str | None, job_id: str, as_json: bool) -> None:
-    """Tell the story of a job: each attempt with state, wait, run, error and trace, and what RQ says now.
+    """Tell the story of a job: each attempt with state, wait, run, error and trace, RQ's word now, the traceback.
 
     Its parent and its children are told where jobs are traced: what became ready while another job of the same trace
     ran was enqueued by it. Attempts come from the execution log, the rest from RQ; arguments are never read.

@@ -43,6 +43,11 @@ def lines(story: Story) -> Iterator[Text]:
     yield from _relatives("children", story.relations.children)
     if story.relations.family:
         yield from _facts(("trace", f"{story.relations.family:,} more executions in it"))
+    if story.traceback:
+        yield Text("")
+        yield Text("traceback, as RQ kept it", style="dim")
+        for line in story.traceback.splitlines():
+            yield Text(f"  {printable(line)}")
 
 
 def show_one(out: Console, line: Text) -> None:

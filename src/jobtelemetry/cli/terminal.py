@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import click
 from rich import box
@@ -85,22 +85,33 @@ def console(*, stderr: bool = False) -> Console:
 def show_table(out: Console, columns: Sequence[Column[Row]], rows: Iterable[Row], total: Row | None = None) -> None:
     """A table for people; where the terminal is too narrow, columns that can be spared are left out."""
     shown = [*rows, *([] if total is None else [total])]
-    gap = 2 if out.width >= _ROOMY else 1
+    out.print(table_of(columns, shown, out.width, total, cut="ellipsis" if _is_unicode(out.encoding) else "crop"))
+
+
+def table_of(
+    columns: Sequence[Column[Row]],
+    rows: Sequence[Row],
+    width: int,
+    total: Row | None = None,
+    cut: Literal["ellipsis", "crop"] = "ellipsis",
+) -> Table:
+    """The table that :func:`show_table` shows; of the rows, ``total`` is set apart."""
+    gap = 2 if width >= _ROOMY else 1
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, gap - 1, 0, 0))
-    kept = _fitting([(column, _width(column, shown)) for column in columns], out.width, gap)
-    for column, width in kept:
+    kept = _fitting([(column, _width(column, rows)) for column in columns], width, gap)
+    for column, wide in kept:
         grid.add_column(
             Text(printable(column.title)),
             justify="right" if column.right else "left",
             no_wrap=True,
-            overflow="ellipsis" if _is_unicode(out.encoding) else "crop",
-            width=width,
+            overflow=cut,
+            width=wide,
         )
-    for row in shown:
+    for row in rows:
         if row is total:
             grid.add_section()
         grid.add_row(*(_cell(column, row) for column, _ in kept), style="bold" if row is total else "")
-    out.print(grid)
+    return grid
 
 
 Sized = tuple[Column[Row], int]
@@ -138,7 +149,7 @@ def show_lines(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> None:
 
 
 def show_json(objects: Iterable[Any]) -> None:
-    """One object a line."""
+    """One object a line; a time beyond the last bucket, which JSON has no number for, is ``null``."""
     ascii_only = not _is_unicode(sys.stdout.encoding)
     for one in objects:
         click.echo(json_text(one, ascii_only=ascii_only))

@@ -16,7 +16,8 @@ from jobtelemetry.cli.parameters import filters, json_option, since_option
     "--by",
     required=True,
     metavar="KEY[,KEY]",
-    help="Any attribute, or reason, error_type, message, worker, queue, state, source, attempt, rq_worker, job.",
+    help="Any attribute, or reason, error_type, message, worker, queue, state, source, attempt, rq_worker, job, "
+    "execution, trace, wait, run (in the buckets of the metrics), hour (UTC).",
 )
 @filters()
 @since_option("Recorded no longer ago than this: 90s, 30m, 2h, 1d12h, 1w.")

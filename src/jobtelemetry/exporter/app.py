@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -13,9 +12,11 @@ from urllib.parse import parse_qs
 
 from prometheus_client import CollectorRegistry, Metric
 
-from jobtelemetry.exporter import negotiation, page
+from jobtelemetry.exporter import negotiation
 from jobtelemetry.exporter.collector import Collector
+from jobtelemetry.exporter.pages.frame import CONTENT_SECURITY_POLICY
 from jobtelemetry.exporter.reading import explain
+from jobtelemetry.exporter.site import HTML, Answer, Site
 
 _LEAST_PACKED = 512  # bytes; packing what is smaller saves nothing
 _LEVEL = 5  # of gzip: half the time of its default, for a tenth more bytes
@@ -51,18 +52,19 @@ class Response(NamedTuple):
 
 
 class App:
-    """Routes ``/metrics``, ``/``, ``/healthz`` and ``/readyz``; anything else is 404, other methods 405.
+    """Routes ``/metrics``, ``/healthz``, ``/readyz`` and what the site has; else 404, for other methods 405.
 
     Args:
         collector: Where the numbers come from.
         ping: Returns if Redis answers, raises if not; must be bounded in time.
+        site: The pages for people and the JSON beside them.
     """
 
-    def __init__(self, collector: Collector, ping: Callable[[], object]) -> None:
+    def __init__(self, collector: Collector, ping: Callable[[], object], site: Site) -> None:
         self._collector = collector
         self._ping = ping
+        self.site = site
         self._routes: dict[str, Callable[[Request], Response]] = {
-            "/": self._page,
             "/metrics": self._metrics,
             "/healthz": lambda request: text(HTTPStatus.OK, "ok"),
             "/readyz": self._ready,
@@ -78,9 +80,10 @@ class App:
         return request.method not in ("GET", "HEAD") or request.path.rstrip("/") == "/healthz"
 
     def _answer(self, request: Request) -> Response:
-        route = self._routes.get(request.path.rstrip("/") or "/")
+        route = self._routes.get(request.path.rstrip("/")) or self._of_site(request)
         if route is None:
-            return text(HTTPStatus.NOT_FOUND, f"nothing here; there is {', '.join(self._routes)}")
+            places = ", ".join((*self.site.places, *self._routes))
+            return text(HTTPStatus.NOT_FOUND, f"nothing here; there is {places}")
         if request.method not in ("GET", "HEAD"):
             return text(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD", ("Allow", "GET, HEAD"))
         if not request.path and request.root:  # links on the page are relative, so the slash matters
@@ -102,18 +105,9 @@ class App:
         headers = [("Content-Type", chosen.content_type), ("Vary", "Accept, Accept-Encoding")]
         return Response(HTTPStatus.OK, headers, chosen.render(registry))
 
-    def _page(self, request: Request) -> Response:
-        reader = self._collector.reader
-        reading = reader.read()
-        now = reading.snapshot.taken_at if reading.snapshot else time.time()
-        html = page.render(reading.snapshot or reader.last, error=reading.error or None, now=now)
-        headers = [
-            ("Content-Type", "text/html; charset=utf-8"),
-            ("Content-Security-Policy", page.CONTENT_SECURITY_POLICY),
-            ("Referrer-Policy", "no-referrer"),
-            ("Vary", "Accept-Encoding"),
-        ]
-        return Response(HTTPStatus.OK, headers, html.encode())
+    def _of_site(self, request: Request) -> Callable[[Request], Response] | None:
+        shown = self.site.route(request.path, request.query)
+        return None if shown is None else lambda request: _shown(shown())
 
     def _ready(self, request: Request) -> Response:
         try:
@@ -135,6 +129,13 @@ class _OneScrape:
 
     def collect(self) -> Iterator[Metric]:
         return self._collector.collect_within(self._within)
+
+
+def _shown(answer: Answer) -> Response:
+    headers = [("Content-Type", answer.kind), ("Referrer-Policy", "no-referrer"), ("Vary", "Accept-Encoding")]
+    if answer.kind == HTML:
+        headers.append(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+    return Response(answer.status, headers, answer.text.encode("utf-8", "replace"))
 
 
 def text(status: HTTPStatus, body: str, *headers: tuple[str, str]) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter as Tally
 from collections.abc import Iterable
 from datetime import datetime, timezone
@@ -10,11 +11,36 @@ from jobtelemetry.contract import OTHER
 
 #: Stands where there is nothing to show.
 NOTHING = "–"  # noqa: RUF001 - an en dash is meant
+#: Characters that are shown of a text of other people's making.
+LONGEST = 200
 
 
 def number(value: int) -> str:
     """``1274`` as ``1,274``."""
     return f"{value:,}"
+
+
+def short_number(value: float) -> str:
+    """At most three digits that matter: ``0.4``, ``12``, ``1,274``, ``3.2 M``."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e5, "k")):
+        if value >= size:
+            return f"{value / (1e3 if unit == 'k' else size):.{0 if unit == 'k' else 1}f} {unit}"
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+
+
+def per_minute(rate: float | None) -> str:
+    """Events per second as ``12 / min``."""
+    return NOTHING if rate is None else f"{short_number(rate * 60)} / min" if rate else "0"
+
+
+def cut(text: str, most: int = LONGEST) -> str:
+    """The text as a page may show it: its end left out where it is too long, and nothing that turns the direction."""
+    short = text if len(text) <= most else f"{text[: most - 1]}…"
+    return short if short.isprintable() else "".join(c if c.isprintable() else _stand_in(c) for c in short)
+
+
+def _stand_in(character: str) -> str:
+    return " " if character.isspace() else "\ufffd"
 
 
 def percent(ratio: float | None) -> str:
@@ -28,7 +54,7 @@ def percent(ratio: float | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """Seconds as people say them: ``12 ms``, ``1.4 s``, ``2 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         return NOTHING
     if seconds < 0.9995:
         return f"{seconds * 1000:.{1 if seconds < 0.00995 else 0}f} ms"
@@ -44,6 +70,8 @@ def duration(seconds: float | None) -> str:
 
 def ago(seconds: float) -> str:
     """Time since a moment: ``just now``, ``3 s ago``, ``2 h ago``; only the largest unit matters."""
+    if not math.isfinite(seconds):
+        return NOTHING
     if seconds < 1:
         return "just now"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
@@ -53,8 +81,11 @@ def ago(seconds: float) -> str:
 
 
 def iso(moment: float) -> str:
-    """Unix time as ``2026-01-31T12:00:00Z``."""
-    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Unix time as ``2026-01-31T12:00:00Z``; a dash where no calendar has such a moment."""
+    try:
+        return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return NOTHING
 
 
 def short_names(workers: Iterable[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from jobtelemetry.exporter.app import App, Request, Response
 from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.exporter.connection import connection_of
 from jobtelemetry.exporter.reading import TIME_LIMIT, TimeLimited
+from jobtelemetry.exporter.site import Site
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -28,7 +29,8 @@ ASGIApplication = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 def make_app(connection: redis.Redis | str | None, config: Config) -> App:
     """What answers, from a connection, a URL, or the URL of the settings; connects with the first request."""
     client = connection_of(connection, config)
-    return App(Collector(client, config), TimeLimited(client.ping, TIME_LIMIT))
+    collector = Collector(client, config)
+    return App(collector, TimeLimited(client.ping, TIME_LIMIT), Site(client, config, collector.reader))
 
 
 def wsgi_app(connection: redis.Redis | str | None = None, config: Config | None = None) -> WSGIApplication:

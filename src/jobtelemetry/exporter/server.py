@@ -78,7 +78,11 @@ class ExporterServer:
         self._waiting = 0
         self._stop = threading.Event()
         self._end: Callable[[], None] = lambda: None
-        self._threads = [threading.Thread(target=self._serve, name="jobtelemetry-http", daemon=True)]
+        trends = self._app.site.background
+        self._threads = [
+            threading.Thread(target=self._serve, name="jobtelemetry-http", daemon=True),
+            threading.Thread(target=trends, args=(self._stop,), name="jobtelemetry-trends", daemon=True),
+        ]
         if background is not None:
             self._threads.append(
                 threading.Thread(target=background, args=(self._stop,), name="jobtelemetry-background", daemon=True)

@@ -68,14 +68,6 @@ def remarks(snapshot: Snapshot) -> tuple[Verdict, ...]:
                 "They are counted under “all others”. Raise JOBTELEMETRY_MAX_LABEL_SETS, or use fewer names.",
             )
         )
-    if overdue := sum(queue.overdue_scheduled for queue in snapshot.queues):
-        found.append(
-            Verdict(
-                Level.WARNING,
-                f"{_many(overdue, 'scheduled job')} overdue",
-                "No scheduler moves them to their queue: start a worker with --with-scheduler.",
-            )
-        )
     if snapshot.reconciled:
         found.append(
             Verdict(

@@ -22,6 +22,13 @@ class Selection:
         source: From this source.
         job: Of this job.
         attributes: With these attributes, compared as text.
+        message: With this text in its message, whatever the case.
+        attempt: This attempt of its job.
+        rq_worker: Run by this RQ worker.
+        execution: The execution of this id.
+        trace: In this trace.
+        min_run: Ran for at least so many seconds.
+        min_wait: Waited for at least so many seconds.
     """
 
     workers: frozenset[str] | None = None
@@ -32,6 +39,13 @@ class Selection:
     source: str = ""
     job: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+    attempt: int = 0
+    rq_worker: str = ""
+    execution: str = ""
+    trace: str = ""
+    min_run: float = 0.0
+    min_wait: float = 0.0
 
     def __contains__(self, entry: LogEntry) -> bool:
         return (
@@ -42,12 +56,23 @@ class Selection:
             and self.error_type in ("", entry.error_type)
             and self.source in ("", entry.source)
             and self.job in ("", entry.job)
+            and self.message.lower() in entry.message.lower()
+            and self.attempt in (0, entry.attempt)
+            and self.rq_worker in ("", entry.rq_worker)
+            and self.execution in ("", entry.execution)
+            and self.trace in ("", entry.trace)
+            and _at_least(entry.duration, self.min_run)
+            and _at_least(entry.wait, self.min_wait)
             and all(written(entry.attributes.get(key)) == value for key, value in self.attributes.items())
         )
 
     def of(self, entries: Iterable[LogEntry]) -> Iterator[LogEntry]:
         """Those of the entries that are asked for."""
         return (entry for entry in entries if entry in self)
+
+
+def _at_least(seconds: float | None, least: float) -> bool:
+    return not least or (seconds is not None and seconds >= least)
 
 
 def written(value: object) -> str | None:

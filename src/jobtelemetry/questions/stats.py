@@ -71,7 +71,8 @@ class WorkerStats:
 def from_counters(snapshot: Snapshot, wanted: Callable[[Series], bool]) -> tuple[WorkerStats, ...]:
     """Lines by worker, sorted, and all together last; quantiles are estimates from histograms, as in Prometheus."""
     total = _Sum("")
-    sums = {worker: _Sum(worker) for worker in sorted({series.worker for series in snapshot.seen if wanted(series)})}
+    workers = {series.worker for series in snapshot.seen if wanted(series)}
+    sums = {worker: _Sum(worker) for worker in sorted(workers, key=str.casefold)}
 
     def of(series: Series) -> tuple[_Sum, ...]:
         return (sums[series.worker], total) if series.worker in sums and wanted(series) else ()
@@ -98,7 +99,7 @@ def from_log(entries: Iterable[LogEntry]) -> tuple[WorkerStats, ...]:
     everything = list(entries)
     for entry in everything:
         groups.setdefault(entry.worker, []).append(entry)
-    return tuple(_logged(worker, groups.get(worker, everything)) for worker in [*sorted(groups), ""])
+    return tuple(_logged(worker, groups.get(worker, everything)) for worker in [*sorted(groups, key=str.casefold), ""])
 
 
 @dataclass

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from itertools import islice
 from typing import Any
 
 from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.log import newest_first
 from jobtelemetry.questions.relations import Relations, relatives
-from jobtelemetry.store.decode import running_entry
+from jobtelemetry.questions.rq_workers import rq_time
+from jobtelemetry.questions.traceback import results_key, unpacked
+from jobtelemetry.store.decode import running_entries
 from jobtelemetry.store.keys import JOB_WORKER_FIELD, Keys
 from jobtelemetry.store.snapshot import RunningExecution
 from jobtelemetry.text import text_of
@@ -61,7 +63,17 @@ class RQJob:
 
 @dataclass(frozen=True)
 class Story:
-    """The story of a job; ``attempts`` in their order, ``near`` are ids like it where nothing at all is known."""
+    """The story of a job.
+
+    Args:
+        job: RQ's id.
+        attempts: Those that ended, in their order, as far as the log reaches.
+        running: Those that did not end.
+        rq: What RQ holds of it.
+        relations: Its relatives.
+        near: Ids like it where nothing at all is known.
+        traceback: Of its last failure, as RQ kept it; empty if it did not.
+    """
 
     job: str
     attempts: tuple[LogEntry, ...] = ()
@@ -69,6 +81,7 @@ class Story:
     rq: RQJob | None = None
     relations: Relations = field(default_factory=Relations)
     near: tuple[str, ...] = ()
+    traceback: str = ""
 
     @property
     def known(self) -> bool:
@@ -97,31 +110,39 @@ class Story:
             "parents": [entry.job for entry in self.relations.parents],
             "children": [entry.job for entry in self.relations.children],
             "others_in_trace": self.relations.family,
+            "traceback": self.traceback or None,
         }
 
 
-def tell(connection: Any, keys: Keys, job: str) -> Story:
+def tell(connection: Any, keys: Keys, job: str, most: int | None = None) -> Story:
     """Look a job up everywhere.
 
     Args:
         connection: A redis-py client.
         keys: Under which prefix.
         job: RQ's id.
+        most: How many of the newest entries of the log to look at; all by default.
     """
     pipe = connection.pipeline()
     pipe.hmget(keys.job(job), _FIELDS)
     pipe.smembers(f"{keys.job(job)}:dependents")
     pipe.hgetall(keys.running)
-    fields, dependents, table = pipe.execute()
-    entries = list(newest_first(connection, keys))
+    pipe.xrevrange(results_key(keys.prefix, job), count=1)
+    *replies, results = pipe.execute(raise_on_error=False)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    fields, dependents, table = replies
+    entries = list(islice(newest_first(connection, keys), most))
     attempts = tuple(reversed([entry for entry in entries if entry.job == job]))
-    runs = (running_entry(_text(field), _text(value)) for field, value in table.items())
+    runs = running_entries({_text(field): _text(value) for field, value in table.items()})
     story = Story(
         job=job,
         attempts=attempts,
         running=tuple(run for run in runs if run.job_id == job),
         rq=_rq_job(dict(zip(_FIELDS, (_text(value) for value in fields), strict=True)), dependents),
         relations=relatives(attempts, entries) if attempts else Relations(),
+        traceback=unpacked(results),
     )
     return story if story.known else Story(job, near=_near(job, entries))
 
@@ -139,7 +160,7 @@ def _rq_job(found: Mapping[str, str], dependents: Any) -> RQJob | None:
         status=found["status"],
         queue=found["origin"],
         worker=found[JOB_WORKER_FIELD],
-        **{name: _rq_time(found[name]) for name in ("created_at", "enqueued_at", "started_at", "ended_at")},
+        **{name: rq_time(found[name]) for name in ("created_at", "enqueued_at", "started_at", "ended_at")},
         retries_left=int(left) if left.isascii() and left.isdigit() and len(left) < 16 else None,
         dependencies=dependencies,
         dependents=tuple(sorted(map(_text, dependents))),
@@ -151,14 +172,6 @@ def _near(job: str, entries: list[LogEntry]) -> tuple[str, ...]:
     ids = dict.fromkeys(entry.job for entry in entries)
     starts = [one for one in ids if one.startswith(job)]
     return tuple(dict.fromkeys([*starts, *(one for one in ids if job in one)]))[:_MOST_NEAR]
-
-
-def _rq_time(text: str) -> float | None:
-    """A moment in RQ's own format (``2026-01-31T12:00:00.000000Z``, UTC) as Unix time."""
-    try:
-        return datetime.fromisoformat(text.rstrip("Z")).replace(tzinfo=timezone.utc).timestamp() if text else None
-    except ValueError:
-        return None
 
 
 def _text(value: Any) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
+from jobtelemetry.contract import DURATION_BUCKETS, WAIT_BUCKETS
 from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.selection import written
 
-#: What every entry has; any other name is that of an attribute.
+#: What every entry has; any other name is that of an attribute. Times fall into the buckets of the metrics.
 FACTS: dict[str, Callable[[LogEntry], str]] = {
     "worker": lambda entry: entry.worker,
     "queue": lambda entry: entry.queue,
@@ -20,7 +22,26 @@ FACTS: dict[str, Callable[[LogEntry], str]] = {
     "source": lambda entry: entry.source,
     "rq_worker": lambda entry: entry.rq_worker,
     "job": lambda entry: entry.job,
+    "execution": lambda entry: entry.execution,
+    "trace": lambda entry: entry.trace,
+    "wait": lambda entry: _up_to(entry.wait, WAIT_BUCKETS),
+    "run": lambda entry: _up_to(entry.duration, DURATION_BUCKETS),
+    "hour": lambda entry: _hour(entry.ended_at),
 }
+
+
+def _up_to(seconds: float | None, buckets: tuple[float, ...]) -> str:
+    if seconds is None:
+        return ""
+    bound = next((bound for bound in buckets if seconds <= bound), None)
+    return f"> {buckets[-1]:g} s" if bound is None else f"<= {bound:g} s"
+
+
+def _hour(moment: float) -> str:
+    try:
+        return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%d %H:00Z")
+    except (ValueError, OverflowError, OSError):  # no moment that a calendar has
+        return ""
 
 
 @dataclass
