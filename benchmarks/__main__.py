@@ -35,7 +35,9 @@ _home = click.option(
 
 @main.command("overhead")
 @click.option("--workload", "workloads", multiple=True, type=click.Choice(list(WORKLOADS)), help="Else all of them.")
-@click.option("--variant", "names", multiple=True, type=click.Choice(list(BY_NAME)), help="Else all but the failing ones.")
+@click.option(
+    "--variant", "names", multiple=True, type=click.Choice(list(BY_NAME)), help="Else all but the failing ones."
+)
 @_jobs
 @_rounds
 @_peers
@@ -81,7 +83,9 @@ def startup_command(rounds: int, as_json: bool) -> None:
 @_peers
 @_home
 @click.option("--small", is_flag=True, help="Fewer rows of the scale tables, to try it out.")
-@click.option("--write-docs", is_flag=True, help=f"Write {report.DOCS.name} in the documentation, and the JSON beside it.")
+@click.option(
+    "--write-docs", is_flag=True, help=f"Write {report.DOCS.name} in the documentation, and the JSON beside it."
+)
 @_json
 def all_command(
     jobs: int, rounds: int, with_peers: bool, environments: Path | None, small: bool, write_docs: bool, as_json: bool
@@ -121,13 +125,15 @@ def scale_command(small: bool, rounds: int, with_peers: bool, environments: Path
 def _overhead(
     workloads: Sequence[str], names: Sequence[str], jobs: int, rounds: int, with_peers: bool, environments: Path | None
 ) -> tuple[list[str], list[dict[str, Any]], dict[str, str]]:
-    chosen = [BY_NAME[name] for name in names] or [v for v in VARIANTS if v.default] + (list(PEERS) if with_peers else [])
+    chosen = [BY_NAME[name] for name in names] or [v for v in VARIANTS if v.default] + (
+        list(PEERS) if with_peers else []
+    )
     if BARE not in {variant.name for variant in chosen}:
         chosen.insert(0, BY_NAME[BARE])
     with _environments(environments) as home:
         interpreters = peers.for_variants(home, chosen)
         versions = {
-            name: version
+            f"{name} (for {variant.name})": version
             for variant in chosen
             if variant.packages
             for name, version in peers.installed(interpreters[variant.name], variant.packages).items()

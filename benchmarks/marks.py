@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import time
@@ -11,8 +12,9 @@ from typing import Any
 #: Jobs at the beginning that are run and not measured: the first ones pay for imports and connections.
 WARM_UP = 5
 #: The moments, in order. From each to the next is one phase; ``PHASES`` has their names.
-DEQUEUED, FORK, HORSE, FUNCTION, RETURNED, EXIT, GONE, NEXT = range(8)
+ASKED, DEQUEUED, FORK, HORSE, FUNCTION, RETURNED, EXIT, GONE, NEXT = range(9)
 PHASES = (
+    "parent, dequeuing",
     "parent, before the fork",
     "the fork itself",
     "horse, until the function",
@@ -21,11 +23,11 @@ PHASES = (
     "the horse's exit, until the parent knows",
     "parent, after it",
 )
-_WIDTH = 2 * len(range(NEXT + 1))  # a time and a number of calls each
+_WIDTH = 2 * (NEXT + 1)  # a time and a number of calls each
 
 _table: Any = None
 _job = 0
-_calls: Callable[[], int] = lambda: 0
+_calls: Callable[[], int] = int  # 0
 
 
 def begin(jobs: int, calls: Callable[[], int] | None = None) -> None:
@@ -51,12 +53,12 @@ def rows() -> list[tuple[list[int], list[int]]]:
         values = _table[job * _WIDTH : (job + 1) * _WIDTH].tolist()
         times, calls = values[::2], values[1::2]
         if all(times):
-            found.append(tuple([b - a for a, b in zip(of, of[1:], strict=False)] for of in (times, calls)))
+            found.append(tuple([b - a for a, b in itertools.pairwise(of)] for of in (times, calls)))
     return found  # type: ignore[return-value]
 
 
 def _hook() -> None:
-    """Around RQ from outside, so put in place after everything else; the same for bare RQ, whose ratio it leaves alone."""
+    """Around RQ from outside, so put in place after everything else, and the same for bare RQ."""
     from rq.worker.base import BaseWorker
     from rq.worker.worker_classes import Worker
 
@@ -71,6 +73,7 @@ def _hook() -> None:
         if _table[_job * _WIDTH]:
             mark(NEXT)
             _job += 1
+        mark(ASKED)
         result = original_dequeue(*args, **kwargs)
         if result is not None:
             mark(DEQUEUED)

@@ -15,7 +15,7 @@ class _Accepting(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802 - the base class's name
+    def do_POST(self) -> None:
         """One export or envelope."""
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
             self.close_connection = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import platform
 import statistics
@@ -20,20 +20,20 @@ _PACKAGES = (
 )
 _INTRODUCTION = """# Benchmarks
 
-What jobtelemetry costs, as ratios against bare RQ. This page is written by `python -m benchmarks all --write-docs`; take your own
-figures with it, since ratios differ between machines. `python -m benchmarks --help` has the parts.
+What jobtelemetry costs, as ratios against bare RQ. This page is written by `python -m benchmarks all --write-docs`;
+take your own figures with it, since ratios differ between machines. `python -m benchmarks --help` has the parts.
 
-In each round every variant runs once, in a fresh process and in an order of its own, against the same server; a ratio is that of a
-variant and of bare RQ *in the same round*. Shown are the median and, in brackets, the smallest and the largest. The start and the end
-of a worker and its first five jobs are not in the figures. Counted figures (calls, commands, bytes, page faults) do not depend on what
-else the machine does, ratios of time do.
+In each round every variant runs once, in a fresh process and in an order of its own, against the same server; a ratio
+is that of a variant and of bare RQ *in the same round*. Shown are the median and, in brackets, the smallest and the
+largest. The start and the end of a worker and its first five jobs are not in the figures. Counted figures (calls,
+commands, bytes, page faults) do not depend on what else the machine does; ratios of time do.
 """
 
 
 def machine() -> dict[str, Any]:
     """What it was measured on and with."""
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "date": dt.datetime.now(dt.timezone.utc).date().isoformat(),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "load_average": round(os.getloadavg()[0], 2),
@@ -61,11 +61,11 @@ def overhead(measured: Measured) -> str:
     forking = measured.workload.startswith("forking")
     title = f"## {TITLES[measured.workload]}\n\n{measured.jobs} jobs a trial, {rounds} rounds.\n"
     ratio_rows = [[f"**{name}**", BY_NAME[name].meaning, *_ratios(measured, name)] for name in names]
-    if "bare --preload" in measured.rounds:
-        for name in names:
-            if name.endswith("--preload") and name != "bare --preload":
-                against = _against(measured, name, "bare --preload")
-                ratio_rows.append([f"**{name}**, against bare RQ with the same", BY_NAME[name].meaning, *against])
+    ratio_rows += [
+        [f"**{name}**", f"against *{other}*", *_against(measured, name, other)]
+        for name in names
+        if (other := BY_NAME[name].against) in measured.rounds
+    ]
     ratios = table(["variant", "what it is", "time / bare", "CPU / bare"], ratio_rows)
     spent: list[tuple[str, Callable[[str], str]]] = [
         ("ms a job", lambda name: f"{measured.median(name, 'seconds') * 1e3:.2f}"),
@@ -88,7 +88,9 @@ def overhead(measured: Measured) -> str:
         ]
         if forking:
             spent += [("horse", lambda name: f"{measured.counted[name]['calls_horse']:,.0f}")]
-    each = table(["per job", *(title for title, _ in spent)], [[name, *(of(name) for _, of in spent)] for name in names])
+    each = table(
+        ["per job", *(title for title, _ in spent)], [[name, *(of(name) for _, of in spent)] for name in names]
+    )
     return f"{title}\n{ratios}\n{each}"
 
 
@@ -147,7 +149,8 @@ def phases(found: Mapping[str, Sequence[tuple[str, float, float]]]) -> str:
 def startup(found: Mapping[str, Mapping[str, float]]) -> str:
     """The costs of importing as Markdown."""
     rows = [
-        [step, f"{of['milliseconds']:.1f}", f"{of['megabytes']:.2f}", f"{of['modules']:.0f}"] for step, of in found.items()
+        [step, f"{of['milliseconds']:.1f}", f"{of['megabytes']:.2f}", f"{of['modules']:.0f}"]
+        for step, of in found.items()
     ]
     sums = [sum(of[figure] for of in found.values()) for figure in ("milliseconds", "megabytes", "modules")]
     rows.append(["both", f"{sums[0]:.1f}", f"{sums[1]:.2f}", f"{sums[2]:.0f}"])

@@ -180,6 +180,5 @@ def _usage(connection: Any) -> dict[str, float]:
     }
 
 
-
 if __name__ == "__main__":
     main()

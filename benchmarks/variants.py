@@ -1,6 +1,6 @@
-"""What is compared: bare RQ, jobtelemetry with more and more switched on, and peers. Each is set up in a process of its own.
+"""What is compared: bare RQ, jobtelemetry with more and more switched on, and peers.
 
-Nothing is imported here that a variant does not ask for: whatever a process has imported, its horses pay for.
+Each is set up in a process of its own. Nothing is imported here that a variant does not ask for: whatever a process has imported, its horses pay for.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Variant:
         preload: Whether the jobs' module is imported before the fork.
         packages: Requirements of an environment of its own; none for this one.
         receiver: How the receiver of spans and errors behaves: ``answers``, ``hangs`` or ``refuses``.
+        against: A variant that it is compared with besides bare RQ: what it stands on.
         default: Whether it is measured without being asked for.
     """
 
@@ -34,6 +35,7 @@ class Variant:
     preload: bool = False
     packages: tuple[str, ...] = ()
     receiver: str = "answers"
+    against: str = ""
     default: bool = True
 
 
@@ -43,7 +45,7 @@ def _nothing(receiver: str) -> None:
 
 def _imported(receiver: str) -> None:
     import jobtelemetry
-    import jobtelemetry.rq  # noqa: F401
+    import jobtelemetry.rq
 
     _ = jobtelemetry.instrument  # loads what is loaded lazily
 
@@ -53,7 +55,8 @@ def _pass_through(receiver: str) -> None:
         from jobtelemetry.rq.attach import Attachments
 
         attach = Attachments.attach
-        Attachments.attach = lambda self, hook, handler: attach(self, hook, lambda call, *values: call())  # type: ignore[method-assign]
+        through_to_rq = lambda call, *values: call()  # noqa: E731
+        Attachments.attach = lambda self, hook, handler: attach(self, hook, through_to_rq)  # type: ignore[method-assign]
     except ImportError:
         from jobtelemetry.rq.patch import Patches
 
@@ -85,10 +88,6 @@ def _everything(receiver: str) -> None:
 def _sdks_alone(receiver: str) -> None:
     _sdk(receiver)
     _sentry(receiver)
-
-
-def _tracer_alone(receiver: str) -> None:
-    _sdk(receiver)
 
 
 def _traced(receiver: str) -> None:
@@ -165,24 +164,37 @@ VARIANTS = (
     Variant("pass-through", "every hook in place, each only calls RQ", _pass_through),
     Variant("counts only", "no log, no execution log, no traces", _counts),
     Variant("default", "counts, log and execution log; no traces", _default),
-    Variant("tracer alone", "a TracerProvider that sends, nothing that makes spans: the floor of what traces", _tracer_alone),
-    Variant("traced", "default, and spans 100 % sampled with exemplars", _traced),
-    Variant("SDKs alone", "TracerProvider and Sentry's SDK, without jobtelemetry: the floor of everything", _sdks_alone),
-    Variant("everything", "counts, logs, execution log, spans 100 % sampled, exemplars, Sentry policy", _everything),
-    Variant("counts --preload", "counts only, the jobs' module imported before the fork", _counts, preload=True),
-    Variant("everything --preload", "the same with everything on", _everything, preload=True),
-    Variant("everything, hanging", "OTLP and Sentry receivers never answer", _everything, receiver="hangs", default=False),
-    Variant("everything, refusing", "OTLP and Sentry receivers are not there", _everything, receiver="refuses", default=False),
+    Variant("tracer alone", "a TracerProvider that would send, and no spans: the floor of traced", _sdk),
+    Variant("traced", "default, and spans 100 % sampled with exemplars", _traced, against="tracer alone"),
+    Variant(
+        "SDKs alone", "TracerProvider and Sentry's SDK, without jobtelemetry: the floor of everything", _sdks_alone
+    ),
+    Variant(
+        "everything",
+        "counts, logs, execution log, spans 100 % sampled, exemplars, Sentry policy",
+        _everything,
+        against="SDKs alone",
+    ),
+    Variant("counts --preload", "counts only, preloaded", _counts, preload=True, against="bare --preload"),
+    Variant("everything --preload", "everything, preloaded", _everything, preload=True, against="bare --preload"),
+    Variant(
+        "hanging", "everything; OTLP and Sentry receivers never answer", _everything, receiver="hangs", default=False
+    ),
+    Variant("refusing", "everything; both receivers are not there", _everything, receiver="refuses", default=False),
 )
+#: What a peer needs that does not work with this RQ.
+_OLDER_RQ = ("rq<3", "redis<8")
 PEERS = (
-    Variant("prometheus_client counter", "multiprocess mode, one counter", _prometheus(False), packages=("prometheus-client",)),
+    Variant("bare, RQ 2", "RQ alone, the newest 2.x, for peers that need it", _nothing, packages=_OLDER_RQ),
+    Variant("prometheus_client counter", "multiprocess mode", _prometheus(False), packages=("prometheus-client",)),
     Variant("prometheus_client histogram", "and a histogram", _prometheus(True), packages=("prometheus-client",)),
     Variant("sentry-sdk", "its RQ integration, no tracing", _sentry, packages=("sentry-sdk",)),
     Variant(
         "opentelemetry-instrumentation-rq",
         "spans 100 % sampled, sent by OTLP",
         _otel_rq,
-        packages=("opentelemetry-instrumentation-rq", *_OTEL),
+        packages=("opentelemetry-instrumentation-rq", *_OTEL, *_OLDER_RQ),
+        against="bare, RQ 2",
     ),
 )
 BY_NAME = {variant.name: variant for variant in (*VARIANTS, *PEERS)}
