@@ -1,6 +1,7 @@
 """What is compared: bare RQ, jobtelemetry with more and more switched on, and peers.
 
-Each is set up in a process of its own. Nothing is imported here that a variant does not ask for: whatever a process has imported, its horses pay for.
+Each is set up in a process of its own. Nothing is imported here that a variant does not ask for: whatever a process has
+imported, its horses pay for.
 """
 
 from __future__ import annotations
