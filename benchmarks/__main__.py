@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from benchmarks import peers, profile, report, startup
-from benchmarks.pairing import WORKLOADS, bench
+from benchmarks.pairing import CROWDS, WORKLOADS, bench
 from benchmarks.variants import BARE, BY_NAME, PEERS, VARIANTS, Variant
 
 
@@ -34,7 +34,9 @@ _home = click.option(
 
 
 @main.command("overhead")
-@click.option("--workload", "workloads", multiple=True, type=click.Choice(list(WORKLOADS)), help="Else all of them.")
+@click.option(
+    "--workload", "workloads", multiple=True, type=click.Choice([*WORKLOADS, *CROWDS]), help="Else all but crowds."
+)
 @click.option(
     "--variant", "names", multiple=True, type=click.Choice(list(BY_NAME)), help="Else all but the failing ones."
 )
@@ -68,6 +70,16 @@ def profile_command(names: Sequence[str], jobs: int, rounds: int, as_json: bool)
     _print(sections, {"profile": figures}, {}, as_json)
 
 
+@main.command("crowd")
+@_jobs
+@_rounds
+@_json
+def crowd_command(jobs: int, rounds: int, as_json: bool) -> None:
+    """What one execution costs the server with 1, 8 and 64 RQ workers on it."""
+    sections, figures, _ = _overhead(list(CROWDS), ("default",), jobs, rounds, False, None)
+    _print(sections, {"crowd": figures}, {}, as_json)
+
+
 @main.command("startup")
 @_rounds
 @_json
@@ -96,11 +108,12 @@ def all_command(
     about = report.machine()  # before all this makes the load
     sections, figures, versions = _overhead((), (), jobs, rounds, with_peers, environments)
     profile_sections, profiles = _profile((), jobs, max(1, rounds // 3))
+    crowd_sections, crowds, _ = _overhead(list(CROWDS), ("default",), jobs, max(1, rounds // 3), False, None)
     starts = startup.measure(rounds)
     scales = scale.measure(small=small, rounds=rounds, with_peers=with_peers, environments=environments, say=_say)
-    sections += [*profile_sections, report.startup(starts), scale.markdown(scales)]
+    sections += [*crowd_sections, *profile_sections, report.startup(starts), scale.markdown(scales)]
     versions |= scales["versions"]
-    everything = {"overhead": figures, "profile": profiles, "startup": starts, "scale": scales}
+    everything = {"overhead": figures, "crowd": crowds, "profile": profiles, "startup": starts, "scale": scales}
     if write_docs:
         report.write_docs(sections, report.machine_lines(about, versions))
         data = {"machine": about, "peers": versions, **everything}
@@ -140,7 +153,9 @@ def _overhead(
         }
         with bench(interpreters) as running:
             measured = [
-                running.measure(name, _fitting(chosen, name), jobs=jobs, rounds=rounds, say=_say)
+                running.measure(
+                    name, _fitting(chosen, name), jobs=jobs, rounds=rounds, count=name in WORKLOADS, say=_say
+                )
                 for name in workloads or WORKLOADS
             ]
     return [report.overhead(one) for one in measured], [asdict(one) for one in measured], versions

@@ -7,9 +7,8 @@ from typing import Any
 
 from benchmarks.exporters import Exporter, samples
 
-#: Microseconds from which on the server notes a command; those of this module are passed over.
-_NOTED_FROM = 100
-_OURS = (b"SLOWLOG", b"INFO", b"CONFIG", b"EVAL", b"ECHO")
+#: Commands of this module, which are not the exporter's.
+_OURS = ("info", "config")
 
 
 @dataclass(frozen=True)
@@ -20,10 +19,10 @@ class Observed:
         seconds: Until its answer was complete.
         series: Lines that are series.
         bytes: Of the answer.
-        up: Whether it could read Redis; also of an exporter that does not say so, if it answered with more than that.
-        commands: That the server executed meanwhile, a reconciler's included.
+        up: Whether it could read Redis; an exporter that does not say so counts as up.
+        commands: That the server executed meanwhile, those within scripts and a reconciler's included.
         round_trips: Times that the server read from a socket; a large pipeline needs several of one round trip.
-        longest_block: Seconds that the server was held by one command or one transaction, on average of its kind.
+        longest_block: Seconds that one command, script or transaction held the server at most.
     """
 
     seconds: float
@@ -36,30 +35,24 @@ class Observed:
 
 
 def observed(connection: Any, exporter: Exporter) -> Observed:
-    """Scrape once. The server is asked before and after."""
-    connection.config_set("slowlog-log-slower-than", _NOTED_FROM)
-    connection.slowlog_reset()
-    before = connection.info("commandstats")
-    reads = connection.info("stats")["total_reads_processed"]
+    """Scrape once. The server's statistics are reset before and read after."""
+    connection.config_set("latency-tracking-info-percentiles", "100")  # the slowest of each command
+    connection.config_resetstat()
     seconds, text = exporter.scrape()
-    reads = connection.info("stats")["total_reads_processed"] - reads - 1  # that of this question
-    after = connection.info("commandstats")
-    slow = [entry["duration"] for entry in connection.slowlog_get(128) if not entry["command"].startswith(_OURS)]
-    connection.config_set("slowlog-log-slower-than", -1)
-    ran = {name: _difference(of, before.get(name, {})) for name, of in after.items()}
-    commands = {name: calls for name, (calls, _) in ran.items() if name.removeprefix("cmdstat_") != "info"}
-    transactions, held = ran.get("cmdstat_exec", (0, 0.0))
-    longest = max([*slow, held / transactions if transactions else 0.0], default=0.0)
+    reads = connection.info("stats")["total_reads_processed"] - 1  # that of this question
+    calls = _by_command(connection, "commandstats", "cmdstat_")
+    slowest = _by_command(connection, "latencystats", "latency_percentiles_usec_")
     return Observed(
         seconds=seconds,
         series=len(samples(text)),
         bytes=len(text),
         up="jobtelemetry_up 0" not in text,
-        commands=sum(commands.values()),
+        commands=sum(of["calls"] for of in calls.values()),
         round_trips=reads,
-        longest_block=longest / 1e6,
+        longest_block=max((float(of["p100"]) for of in slowest.values()), default=0.0) / 1e6,
     )
 
 
-def _difference(after: Any, before: Any) -> tuple[int, float]:
-    return after["calls"] - before.get("calls", 0), float(after["usec"]) - float(before.get("usec", 0))
+def _by_command(connection: Any, section: str, prefix: str) -> dict[str, Any]:
+    found = {name.removeprefix(prefix): of for name, of in connection.info(section).items()}
+    return {name: of for name, of in found.items() if name.partition("|")[0] not in _OURS}

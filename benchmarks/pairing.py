@@ -23,6 +23,8 @@ from jobtelemetry.demo.server import EmbeddedServer
 ROOT = Path(__file__).parents[1]
 #: What is worked on, and how many jobs a trial has: the slow ones fewer.
 WORKLOADS = {"forking": 1.0, "simple": 3.0, "enqueue": 3.0, "forking 50 ms": 0.2}
+#: One server with more and more RQ workers; of interest is what one execution costs the server.
+CROWDS = {"crowd 1": 2.0, "crowd 8": 2.0, "crowd 64": 4.0}
 
 Figures = dict[str, Any]
 
@@ -115,7 +117,7 @@ class Bench:
         say: Callable[[str], None] = lambda text: None,
     ) -> Measured:
         """Every variant in turn, ``rounds`` times, in an order that is another one in each round."""
-        measured = Measured(workload, max(10, int(jobs * WORKLOADS[workload])))
+        measured = Measured(workload, max(10, int(jobs * {**WORKLOADS, **CROWDS}[workload])))
         for number in range(rounds):
             for variant in random.sample(variants, len(variants)):
                 figures = self.trial(variant, workload, measured.jobs)

@@ -58,7 +58,7 @@ def overhead(measured: Measured) -> str:
     """One workload as Markdown: ratios, then what is spent where, then what was counted."""
     names = [variant for variant in BY_NAME if variant in measured.rounds]
     rounds = len(measured.rounds[BARE])
-    forking = measured.workload.startswith("forking")
+    forking = measured.workload.startswith(("forking", "crowd"))  # or its workers are children, each of them
     title = f"## {TITLES[measured.workload]}\n\n{measured.jobs} jobs a trial, {rounds} rounds.\n"
     ratio_rows = [[f"**{name}**", BY_NAME[name].meaning, *_ratios(measured, name)] for name in names]
     ratio_rows += [
@@ -66,7 +66,7 @@ def overhead(measured: Measured) -> str:
         for name in names
         if (other := BY_NAME[name].against) in measured.rounds
     ]
-    ratios = table(["variant", "what it is", "time / bare", "CPU / bare"], ratio_rows)
+    ratios = table(["variant", "what it is", "time / bare", "CPU / bare", "server's CPU / bare"], ratio_rows)
     spent: list[tuple[str, Callable[[str], str]]] = [
         ("ms a job", lambda name: f"{measured.median(name, 'seconds') * 1e3:.2f}"),
         ("CPU ms: process", lambda name: f"{measured.median(name, 'cpu_parent') * 1e3:.2f}"),
@@ -99,6 +99,9 @@ TITLES = {
     "simple": "No-op jobs, `SimpleWorker`",
     "enqueue": "Enqueuing",
     "forking 50 ms": "Jobs of 50 ms, forking `Worker`",
+    "crowd 1": "One RQ worker (`SimpleWorker`), start and stop included",
+    "crowd 8": "8 RQ workers at once",
+    "crowd 64": "64 RQ workers at once",
 }
 
 
@@ -106,20 +109,26 @@ def _cpu(figures: Figures) -> float:
     return float(figures["cpu_parent"] + figures["cpu_horse"] + figures["cpu_server"])
 
 
+def _server(figures: Figures) -> float:
+    return float(figures["cpu_server"])
+
+
 def _ratios(measured: Measured, name: str) -> list[str]:
-    return [spread(measured.ratios(name, "seconds")), spread(measured.ratios(name, _cpu))]
+    return [spread(measured.ratios(name, of)) for of in ("seconds", _cpu, _server)]
 
 
 def _against(measured: Measured, name: str, other: str) -> list[str]:
     pairs = list(zip(measured.rounds[name], measured.rounds[other], strict=True))
     return [
         spread([a["seconds"] / b["seconds"] for a, b in pairs]),
-        spread([_cpu(a) / _cpu(b) for a, b in pairs]),
+        *(spread([of(a) / of(b) for a, b in pairs if of(b)]) for of in (_cpu, _server)),
     ]
 
 
 def spread(ratios: Sequence[float]) -> str:
     """Median, smallest and largest."""
+    if not ratios:
+        return "too short to say"
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 

@@ -29,7 +29,7 @@ class Order:
         socket: The Redis server's unix socket; the server is emptied.
         receiver: ``host:port`` of what receives spans and errors.
         variant: Its name.
-        workload: ``forking``, ``simple``, ``enqueue``, ``forking 50 ms``.
+        workload: ``forking``, ``simple``, ``enqueue``, ``forking 50 ms``, ``crowd 64`` (RQ workers)
         jobs: How many.
         count: Count function calls instead of measuring times.
         mark: Note the moments of each job (see :mod:`benchmarks.marks`).
@@ -80,6 +80,8 @@ def _run(order: Order) -> dict[str, Any]:
         _enqueue(Redis(unix_socket_path=order.socket), function, order.jobs + WARM_UP)
         os._exit(0)
     os.waitpid(child, 0)
+    if order.workload.startswith("crowd"):
+        return _crowd(meter, order, int(order.workload.split()[1]))
     kind = _metered(meter, "SimpleWorker" if order.workload == "simple" else "Worker")
     worker = kind(["default"], connection=connection, log_job_description=False)
     worker.work(burst=True, logging_level="ERROR")
@@ -92,6 +94,24 @@ def _enqueue(connection: Any, function: str, jobs: int) -> None:
     queue = Queue(connection=connection)
     for _ in range(jobs):
         queue.enqueue(function)
+
+
+def _crowd(meter: Meter, order: Order, rq_workers: int) -> dict[str, Any]:
+    """So many RQ workers at once on one server; their starts and stops are in the figures, of bare RQ as well."""
+    from redis import Redis
+    from rq import SimpleWorker
+
+    meter.begin()
+    for _ in range(rq_workers):
+        if not os.fork():
+            worker = SimpleWorker(
+                ["default"], connection=Redis(unix_socket_path=order.socket), log_job_description=False
+            )
+            worker.work(burst=True, logging_level="ERROR")
+            os._exit(0)
+    for _ in range(rq_workers):
+        os.wait()
+    return meter.end()
 
 
 def _metered(meter: Meter, name: str) -> Any:
