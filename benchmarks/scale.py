@@ -173,6 +173,8 @@ def markdown(figures: dict[str, Any]) -> str:
         line += [_ms(cold["seconds"]), _ms(once["slowest"]), f"{down}", _ms(of["prometheus_client"]["seconds"])]
         if theirs := of.get("rq_exporter"):
             line += [f"{theirs['series']:,}", _ms(theirs["seconds"]), f"{theirs['commands']:,.0f}"]
+        elif peer:
+            line += ["", "", ""]
         rows.append(line)
         used = [f"{of['megabytes']:.0f}", f"{of['redis_kilobytes_per_label_set']:.1f}"]
         used.append(f"{of['server_microseconds']:.0f}")
