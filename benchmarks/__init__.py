@@ -1,1 +1,1 @@
-"""Costs, measured as ratios in one run."""
+"""What jobtelemetry costs, as ratios against bare RQ in the same run. ``python -m benchmarks`` is the command."""
