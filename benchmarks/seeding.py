@@ -9,7 +9,7 @@ from typing import Any
 
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import Outcome, State
-from jobtelemetry.store import record
+from jobtelemetry.store import record, scripts
 from jobtelemetry.store.keys import Keys
 
 KEYS = Keys()
@@ -23,16 +23,21 @@ _OUTCOMES = (
 
 def count_execution(pipeline: Any, event: ExecutionEvent) -> None:
     """Append the start and the end of one execution: the only place that knows how the store is written to."""
-    start: dict[str, Any] = {"execution_id": event.execution_id, "job_id": event.job_id, "worker": event.worker}
-    start |= {"queue": event.queue, "rq_worker": event.rq_worker, "started_at": event.started_at}
     job_key, rq_worker_key = KEYS.job(event.job_id), KEYS.rq_worker(event.rq_worker)
-    end: dict[str, Any] = {"job_key": job_key, "rq_worker_key": rq_worker_key, "limits": _LIMITS}
-    booking = getattr(record, "Booking", None)
-    if booking is not None:
-        start["account"] = KEYS.account(rq_worker_key)
-        end["booking"] = booking.of(event.outcome.state)
-    record.append_start(pipeline, KEYS, record.Start(**start), job_key=job_key, limits=_LIMITS)
-    record.append_finish(pipeline, KEYS, event, **end)
+    start = record.Start(
+        execution_id=event.execution_id,
+        job_id=event.job_id,
+        worker=event.worker,
+        queue=event.queue,
+        rq_worker=event.rq_worker,
+        account=KEYS.account(rq_worker_key),
+        started_at=event.started_at,
+    )
+    record.append_start(pipeline, KEYS, start, job_key=job_key, limits=_LIMITS)
+    booking = record.Booking.of(event.outcome.state)
+    record.append_finish(
+        pipeline, KEYS, event, job_key=job_key, rq_worker_key=rq_worker_key, limits=_LIMITS, booking=booking
+    )
 
 
 def label_sets(connection: Any, numbers: Iterable[int], queues: int, *, all_states: bool = True) -> None:
@@ -62,8 +67,8 @@ def label_sets(connection: Any, numbers: Iterable[int], queues: int, *, all_stat
 
 def _execute(pipeline: Any) -> None:
     """Send what was appended, and look whether all of it was counted: figures of what was refused mean nothing."""
-    ends = pipeline.execute()[1::2]
-    if refused := [reply for reply in ends if reply[0] != b"counted"]:
+    ends = [record.finished(reply) for reply in scripts.execute(pipeline)[1::2]]
+    if refused := [end for end in ends if end.answer != record.COUNTED]:
         raise RuntimeError(f"{len(refused)} of {len(ends)} executions were not counted: {refused[0]!r}")
 
 

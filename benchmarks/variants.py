@@ -52,21 +52,11 @@ def _imported(receiver: str) -> None:
 
 
 def _pass_through(receiver: str) -> None:
-    try:
-        from jobtelemetry.rq.attach import Attachments
+    from jobtelemetry.rq.attach import Attachments
 
-        attach = Attachments.attach
-        through_to_rq = lambda call, *values: call()  # noqa: E731
-        Attachments.attach = lambda self, hook, handler: attach(self, hook, through_to_rq)  # type: ignore[method-assign]
-    except ImportError:
-        from jobtelemetry.rq.patch import Patches
-
-        wrap: Any = Patches.wrap
-
-        def through(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-            return wrapped(*args, **kwargs)
-
-        Patches.wrap = lambda self, owner, name, wrapper: wrap(self, owner, name, through)  # type: ignore[method-assign]
+    attach = Attachments.attach
+    through_to_rq = lambda call, *values: call()  # noqa: E731
+    Attachments.attach = lambda self, hook, handler: attach(self, hook, through_to_rq)  # type: ignore[method-assign]
     _instrument()
 
 
