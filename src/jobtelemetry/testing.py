@@ -215,9 +215,7 @@ def _job_that_calls(function: Callable[..., Any], args: tuple[Any, ...], kwargs:
 
     class NoServer(ConnectionPool):
         def get_connection(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-            raise RedisConnectionError(
-                "no Redis: jobtelemetry.testing runs jobs without one"
-            )
+            raise RedisConnectionError("no Redis: jobtelemetry.testing runs jobs without one")
 
     class LocalJob(Job):
         def _execute(self) -> Any:
