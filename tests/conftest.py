@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ import jobtelemetry  # noqa: E402
 from support.nursery import Nursery  # noqa: E402
 from support.servers import TcpServer, tcp_server  # noqa: E402
 from support.stage import Theatre  # noqa: E402
+
+# A shell's background jobs have SIGINT ignored, and what we start would inherit that: no Ctrl-C could be tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
