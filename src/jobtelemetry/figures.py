@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from jobtelemetry.contract import DURATION_BUCKETS, le
-from jobtelemetry.outcomes import State
+from jobtelemetry.outcomes import MATCH, SUCCESS, State
 from jobtelemetry.store.snapshot import Snapshot
 
 
@@ -56,16 +56,12 @@ def success_ratio(counts: Mapping[State, int]) -> float | None:
 
     Cancelled, stopped and unfinished attempts are in neither part.
     """
-    return _ratio(counts.get(State.COMPLETED, 0), counts.get(State.DISCARD, 0))
+    return SUCCESS.of(counts)
 
 
 def match_ratio(counts: Mapping[State, int]) -> float | None:
     """Completed / (completed + cancelled): how many found what they worked on. ``None`` if there were none."""
-    return _ratio(counts.get(State.COMPLETED, 0), counts.get(State.CANCELLED, 0))
-
-
-def _ratio(good: int, other: int) -> float | None:
-    return good / (good + other) if good + other else None
+    return MATCH.of(counts)
 
 
 def fold(counts: Mapping[str, int], buckets: tuple[float, ...]) -> dict[str, int]:

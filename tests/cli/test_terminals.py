@@ -64,8 +64,10 @@ def test_a_narrow_terminal_gets_lines_and_a_wide_one_a_table(terminal: Terminal)
 @pytest.mark.usefixtures("cinema")
 def test_no_color_is_honoured(terminal: Terminal) -> None:
     """Colours come by default, and with ``NO_COLOR`` there is no colour at all."""
-    assert f"{ESCAPE}[33m" in terminal("jobs", "--limit", "1", "--state", "cancelled")
-    assert f"{ESCAPE}[3" not in terminal("jobs", "--limit", "1", "--state", "cancelled", NO_COLOR="1")
+    assert f"{ESCAPE}[94m" in terminal("jobs", "--limit", "1", "--state", "cancelled")
+    plain = terminal("jobs", "--limit", "1", "--state", "cancelled", NO_COLOR="1")
+    assert f"{ESCAPE}[3" not in plain
+    assert f"{ESCAPE}[9" not in plain
 
 
 @pytest.mark.usefixtures("cinema")

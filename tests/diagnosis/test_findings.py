@@ -40,10 +40,11 @@ def test_a_blind_spot_is_a_problem() -> None:
 
 def test_our_own_errors_and_overdue_jobs_are_warnings() -> None:
     """Errors in hooks and scheduled jobs that nobody moves are told."""
-    snapshot = Snapshot(NOW, handler_errors={"start": 2}, late=1, reconciled=3, queues=(QueueState("q", {}, None, 4),))
+    errors = {"record": 0, "start": 2, "tell": 0}
+    snapshot = Snapshot(NOW, handler_errors=errors, late=1, reconciled=3, queues=(QueueState("q", {}, None, 4),))
     found = {finding.check: finding for finding in check_coverage(snapshot)}
     assert found["hooks"].level is found["scheduler"].level is Level.WARNING
-    assert "start (2)" in found["hooks"].summary
+    assert ": start (2); " in found["hooks"].summary, "only hooks that had errors are named"
     assert "3 executions of dead RQ workers" in found["hooks"].summary
 
 

@@ -137,7 +137,13 @@ def test_remarks_name_what_else_is_wrong(cinema: Snapshot) -> None:
     assert remarks(cinema) == ()
     late = QueueState("mail", {"scheduled": 3}, overdue_scheduled=3)
     found = remarks(
-        replace(cinema, handler_errors={"record": 1}, dropped={"x": 2}, reconciled=1, queues=(*cinema.queues, late))
+        replace(
+            cinema,
+            handler_errors={"record": 1, "start": 0},
+            dropped={"x": 2},
+            reconciled=1,
+            queues=(*cinema.queues, late),
+        )
     )
     assert [remark.headline for remark in found] == [
         "1 error inside jobtelemetry's own hooks",
@@ -145,6 +151,7 @@ def test_remarks_name_what_else_is_wrong(cinema: Snapshot) -> None:
         "3 scheduled jobs overdue",
         "1 execution counted by the reconciler",
     ]
+    assert found[0].detail.startswith("In record; "), "only hooks that had errors are named"
 
 
 def test_while_redis_is_away_the_last_figures_stay(cinema: Snapshot) -> None:
@@ -218,11 +225,13 @@ def test_browsers_phones_and_screen_readers_are_served(cinema: Snapshot) -> None
 def test_cancelled_is_never_red() -> None:
     """What a job ended on purpose has the colour of no failure, in light and in dark."""
     text = render(Snapshot(taken_at=1.0), now=1.0)
-    for scheme in re.findall(r"--completed:[^}]*", text):
-        colours = dict(re.findall(r"--([a-z]+): #([0-9a-f]{6})", scheme))
-        red, green, blue = (int(colours["cancelled"][i : i + 2], 16) for i in (0, 2, 4))
+    hues = dict(re.findall(r"^\.([a-z]+) { color: var\(--([a-z]+)\); }", text, re.MULTILINE))
+    schemes = [dict(re.findall(r"--([a-z]+): #([0-9a-f]{6})", scheme)) for scheme in re.findall(r"--green:[^}]*", text)]
+    assert len(schemes) == 2
+    for colours in schemes:
+        red, green, blue = (int(colours[hues["cancelled"]][i : i + 2], 16) for i in (0, 2, 4))
         assert blue > green > red
-        assert colours["cancelled"] not in (colours["discard"], colours["failure"])
+        assert hues["cancelled"] not in (hues["discard"], hues["failure"])
 
 
 @pytest.mark.parametrize("count", [1, 3])

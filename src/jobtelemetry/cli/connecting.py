@@ -14,6 +14,7 @@ from redis.retry import Retry
 from jobtelemetry.config import Config
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.exporter.connection import redact
+from jobtelemetry.settings import otherwise
 from jobtelemetry.store.keys import Keys
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,8 +39,7 @@ def redis_option(function: F) -> F:
         "--redis-url",
         "-u",
         metavar="URL",
-        help="RQ's Redis: redis://, rediss:// or unix://. "
-        "Else JOBTELEMETRY_REDIS_URL, RQ_REDIS_URL, REDIS_URL, or redis://localhost:6379/0.",
+        help=f"RQ's Redis: redis://, rediss:// or unix://. {otherwise(Config, 'redis_url')}",
     )(function)
 
 

@@ -9,33 +9,29 @@ from types import FrameType
 import click
 
 from jobtelemetry import otel
+from jobtelemetry.cli.connecting import redis_option
 from jobtelemetry.config import Config, parse_listen
 from jobtelemetry.exporter.connection import connect
 from jobtelemetry.exporter.reconciling import reconciler
 from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.logformat import log_to_stderr
+from jobtelemetry.settings import otherwise
 from jobtelemetry.sinks import sentry
 
 
 @click.command()
-@click.option(
-    "--redis-url",
-    "-u",
-    metavar="URL",
-    help="RQ's Redis: redis://, rediss:// or unix://. "
-    "Else JOBTELEMETRY_REDIS_URL, RQ_REDIS_URL, REDIS_URL, or redis://localhost:6379/0.",
-)
+@redis_option
 @click.option(
     "--listen",
     metavar="[HOST:]PORT",
-    help="Where to serve; port 0 takes a free one. Else JOBTELEMETRY_LISTEN, or 0.0.0.0:10427.",
+    help="Where to serve; port 0 takes a free one. "
+    f"Else JOBTELEMETRY_LISTEN, or {Config.listen_host}:{Config.listen_port}.",
 )
 @click.option(
     "--reconcile-interval",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="How often to count executions whose RQ worker died; 0 never does. "
-    "Else JOBTELEMETRY_RECONCILE_INTERVAL, or 5.",
+    help="How often to count executions whose RQ worker died; 0 never does. " + otherwise(Config, "reconcile_interval"),
 )
 @click.option("--log-json", is_flag=True, help="Write the log as one line of JSON per record.")
 def exporter(redis_url: str | None, listen: str | None, reconcile_interval: float | None, log_json: bool) -> None:

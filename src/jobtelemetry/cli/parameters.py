@@ -16,8 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
-_OLD_WORDS = {"success": "completed", "succeeded": "completed", "finished": "completed", "canceled": "cancelled"}
-_OLD_WORDS |= {"failed": "failure", "error": "failure", "discarded": "discard", "retried": "snoozed"}
+_OTHER_WORDS = {word: state.value for state in State for word in state.row.also_called}
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
@@ -55,7 +54,7 @@ class States(click.ParamType):  # type: ignore[type-arg]  # generic in new versi
             return State(word.lower())
         except ValueError:
             known = [state.value for state in State]
-            near = _OLD_WORDS.get(word.lower()) or next(iter(get_close_matches(word.lower(), known, n=1)), "")
+            near = _OTHER_WORDS.get(word.lower()) or next(iter(get_close_matches(word.lower(), known, n=1)), "")
             hint = f"; did you mean {near}?" if near else ""
             return self.fail(f"{word!r} is not a state{hint} There are {', '.join(known)}.", param, ctx)
 

@@ -73,14 +73,9 @@ def show(out: Console, lines: Sequence[WorkerStats]) -> None:
         *(
             column
             for state, column in zip(State, _COUNTS[1:], strict=True)
-            if _always(state) or lines[-1].counts[state]
+            if state.row.always_shown or lines[-1].counts[state]
         ),
     )
     show_table(out, (_WORKER, *counts), rows, total)
     out.print()
     show_table(out, (_WORKER, *_RATIOS, *_TIMES), rows, total)
-
-
-def _always(state: State) -> bool:
-    """Whether a column is shown on a narrow terminal although it has nothing but zeros."""
-    return state in (State.COMPLETED, State.CANCELLED, State.FAILURE, State.DISCARD)

@@ -24,14 +24,7 @@ Row = TypeVar("Row")
 NOTHING = "-"
 #: From this width on, columns have two spaces between them.
 _ROOMY = 100
-STYLES = {
-    State.COMPLETED: "green",
-    State.CANCELLED: "yellow",
-    State.FAILURE: "red",
-    State.DISCARD: "bold red",
-    State.SNOOZED: "cyan",
-    State.STOPPED: "magenta",
-}
+STYLES = {state: state.row.hue.value.terminal for state in State}
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,6 @@ from jobtelemetry.outcomes import State
 
 _PLAIN_WIDTH = 100
 _ROOMY = 90
-_ALWAYS_SHOWN = (State.COMPLETED, State.CANCELLED, State.FAILURE, State.DISCARD)
-_STYLES = {State.COMPLETED: "green", State.CANCELLED: "yellow", State.FAILURE: "red", State.DISCARD: "bold red"}
 
 
 def console() -> Console:
@@ -31,12 +29,12 @@ def console() -> Console:
 
 def table(summary: Summary, width: int) -> Table:
     """One row per worker: executions by state, and the ratios."""
-    states = [state for state in State if state in _ALWAYS_SHOWN or _total(summary, state)]
+    states = [state for state in State if state.row.always_shown or _total(summary, state)]
     grid = Table(box=box.SIMPLE_HEAD, padding=(0, int(width >= _ROOMY), 0, 0), pad_edge=False, show_edge=False)
     grid.add_column("worker", no_wrap=True)
     grid.add_column("runs", justify="right")
     for state in states:
-        grid.add_column(state.value, justify="right", style=_STYLES.get(state, ""))
+        grid.add_column(state.value, justify="right", style=state.row.hue.value.terminal)
     grid.add_column("success", justify="right")
     grid.add_column("match", justify="right")
     grid.add_column("p95", justify="right")

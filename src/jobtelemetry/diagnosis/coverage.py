@@ -68,7 +68,7 @@ def own_errors(snapshot: Snapshot) -> Finding:
     after = f"; {'; '.join(notes)}" if notes else ""
     if not errors:
         return Finding("hooks", Level.OK, f"no error in jobtelemetry's own hooks{after}")
-    hooks = ", ".join(f"{hook} ({number:,})" for hook, number in sorted(snapshot.handler_errors.items()))
+    hooks = ", ".join(f"{hook} ({number:,})" for hook, number in sorted(snapshot.handler_errors.items()) if number)
     summary = f"{many(errors, 'error')} in jobtelemetry's own hooks since the beginning: {hooks}{after}"
     return Finding("hooks", Level.WARNING, summary, "No job was affected; the RQ workers' logs say what happened.")
 

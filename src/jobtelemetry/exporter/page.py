@@ -8,6 +8,8 @@ from jobtelemetry._version import __version__
 from jobtelemetry.exporter import formats, tables
 from jobtelemetry.exporter.markup import Markup, element, join
 from jobtelemetry.exporter.verdict import Level, Verdict, audit, remarks
+from jobtelemetry.hues import Hue
+from jobtelemetry.outcomes import RATIOS, State
 from jobtelemetry.store.snapshot import Snapshot
 
 #: Seconds between two loads of the page by the browser.
@@ -18,16 +20,24 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 
-_STYLE = Markup(resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8"))
 _GLOSSARY = {
-    "cancelled": "ended on purpose; neither a success nor a failure",
-    "failure": "failed, and RQ will run it again",
-    "discard": "failed for good",
-    "success": "completed / (completed + discard)",
-    "match": "completed / (completed + cancelled)",
+    **{state.value: state.row.meaning for state in State},
+    **{ratio.name: ratio.formula for ratio in RATIOS},
     "p50, p95": "run time of all ended executions, estimated from the histogram",
 }
 _MARKS = {Level.GOOD: "✓", Level.NEUTRAL: "i", Level.WARNING: "!", Level.BAD: "!"}
+
+
+def _style() -> Markup:
+    """The style sheet, with a variable for every hue and a class for every state."""
+    light = " ".join(f"--{hue}: {hue.value.light};" for hue in Hue)
+    dark = " ".join(f"--{hue}: {hue.value.dark};" for hue in Hue)
+    states = "\n".join(f".{state} {{ color: var(--{state.row.hue}); }}" for state in State)
+    colours = f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n{states}\n"
+    return Markup(colours + resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8"))
+
+
+_STYLE = _style()
 
 
 def render(snapshot: Snapshot | None, *, error: str | None = None, now: float) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any
 
 from jobtelemetry.config import Config
-from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.exporter.background import every
 from jobtelemetry.exporter.connection import with_time_limits
-from jobtelemetry.sinks import Sink, reporting_sinks
+from jobtelemetry.sinks import Sinks, reporting_sinks
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.reconcile import forget_gone_workers, reconcile
 from jobtelemetry.store.record import Limits
@@ -23,7 +21,8 @@ logger = logging.getLogger(__name__)
 def reconciler(connection: Any, config: Config) -> Callable[[threading.Event], None] | None:
     """What counts abandoned executions every ``config.reconcile_interval`` seconds; ``None`` if that is 0.
 
-    Whoever counts an ending tells of it, so the log and, where it is configured, Sentry hear of it from here.
+    Whoever counts an ending tells of it, so the log and, where it is configured, Sentry hear of it from here. A sink
+    that fails is logged once a run.
 
     Args:
         connection: RQ's Redis; a connection of its own with time limits is made from it.
@@ -32,31 +31,26 @@ def reconciler(connection: Any, config: Config) -> Callable[[threading.Event], N
     if not config.reconcile_interval:
         return None
     client, keys = with_time_limits(connection), Keys(config.key_prefix)
-    limits, sinks = Limits(config.max_label_sets, config.log_size), reporting_sinks(config)
+    limits = Limits(config.max_label_sets, config.log_size)
+    logged: set[str] = set()
+
+    def log_once(hook: str, error: Exception) -> None:
+        if hook not in logged:
+            logged.add(hook)
+            logger.error("Cannot tell of an ending", extra={"hook": hook}, exc_info=error)
+
+    sinks = Sinks(reporting_sinks(config), log_once)
 
     def run() -> None:
-        _tell(sinks, reconcile(client, keys, limits))
+        logged.clear()
+        for event in reconcile(client, keys, limits):
+            sinks.tell(event)
         forget_gone_workers(client, keys)
 
     again_and_again = every(config.reconcile_interval, run, name="reconciler")
 
     def run_and_flush(stop: threading.Event) -> None:
         again_and_again(stop)
-        for sink in sinks:
-            with suppress(Exception):
-                getattr(sink, "flush", lambda: None)()
+        sinks.flush()
 
     return run_and_flush
-
-
-def _tell(sinks: Sequence[Sink], events: Sequence[ExecutionEvent]) -> None:
-    """Hand every event to every sink; none can harm the others. A broken sink is logged once per call."""
-    broken: set[int] = set()
-    for event in events:
-        for sink in sinks:
-            try:
-                sink(event)
-            except Exception:
-                if id(sink) not in broken:
-                    broken.add(id(sink))
-                    logger.exception("Cannot tell of an ending", extra={"sink": type(sink).__name__})

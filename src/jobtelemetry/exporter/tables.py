@@ -9,14 +9,13 @@ from jobtelemetry.contract import DURATION_BUCKETS, QUEUE_STATUSES, RQ_WORKER_ST
 from jobtelemetry.exporter import formats, verdict
 from jobtelemetry.exporter.markup import Markup, element, join
 from jobtelemetry.figures import WorkerFigures, summarise, total
-from jobtelemetry.outcomes import State
+from jobtelemetry.outcomes import RATIOS, State
 from jobtelemetry.store.snapshot import QueueState, RQWorkerState, Snapshot
 
 _WORKER_COLUMNS = (
     "Worker",
     *(state.value for state in State),
-    "success",
-    "match",
+    *(ratio.name for ratio in RATIOS),
     "p50",
     "p95",
     "running",
@@ -73,8 +72,7 @@ def _worker_row(line: WorkerFigures, name: Markup, now: float) -> Sequence[Marku
     return (
         name,
         *(_count(line.counts[state], kind=state.value) for state in State),
-        element("span", formats.percent(line.success)),
-        element("span", formats.percent(line.match)),
+        *(element("span", formats.percent(ratio.of(line.counts))) for ratio in RATIOS),
         _run_time(line, 0.5),
         _run_time(line, 0.95),
         _count(line.running),

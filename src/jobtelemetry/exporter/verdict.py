@@ -50,7 +50,7 @@ def remarks(snapshot: Snapshot) -> tuple[Verdict, ...]:
     """What else a reader should know before trusting or judging the figures."""
     found = []
     if errors := sum(snapshot.handler_errors.values()):
-        hooks = ", ".join(sorted(snapshot.handler_errors))
+        hooks = ", ".join(sorted(hook for hook, number in snapshot.handler_errors.items() if number))
         found.append(
             Verdict(
                 Level.WARNING,

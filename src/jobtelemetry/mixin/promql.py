@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from jobtelemetry import contract
 from jobtelemetry.contract import Family, Kind
 from jobtelemetry.mixin.config import MixinConfig
+from jobtelemetry.outcomes import State
 
 #: The optional label of every family that has a worker.
 SOURCE = "source"
@@ -61,7 +62,7 @@ class PromQL:
 
         Args:
             family: From the contract.
-            extra: Further matchers, ``state="discard"``.
+            extra: Further matchers, such as :func:`in_state` gives.
             suffix: ``_bucket``, ``_sum``, ``_count`` or ``_created`` of a histogram or counter.
         """
         name = family.name.removesuffix("_total") if suffix == "_created" else family.name
@@ -105,6 +106,11 @@ class PromQL:
             f"(({now} and {born})\n or ({now} - {begin} >= 0)\n or ({now} and on ({self.by()}) ({looked}))\n"
             f" or ({now} - {first} >= 0))"
         )
+
+
+def in_state(*states: State) -> str:
+    """The matcher of one state, or of several."""
+    return f'state="{states[0]}"' if len(states) == 1 else f'state=~"{"|".join(states)}"'
 
 
 def labels_of(family: Family) -> tuple[str, ...]:

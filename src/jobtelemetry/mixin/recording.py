@@ -6,12 +6,12 @@ from jobtelemetry import contract
 from jobtelemetry.mixin import names
 from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.durations import seconds, step
-from jobtelemetry.mixin.promql import PromQL
+from jobtelemetry.mixin.promql import PromQL, in_state
 from jobtelemetry.mixin.rules import Group, Recording
+from jobtelemetry.outcomes import MATCH, SUCCESS, State
 
 #: Windows from here on are evaluated in the slow group, and searched in steps.
 _LONG = 86_400
-_JOBS = 'state=~"completed|discard"'
 
 
 def groups(config: MixinConfig) -> tuple[Group, ...]:
@@ -35,12 +35,12 @@ def burn(q: PromQL, window: str) -> tuple[Recording, ...]:
     """What the burn-rate alerts compare: jobs by state, and the part that was discarded."""
     searched = step(window) if seconds(window) > 3600 else ""
     increase = names.jobs_increase(window)
-    discards = f'sum by ({q.by("worker")}) ({increase}{{state="discard"}})'
+    discards = f"sum by ({q.by('worker')}) ({increase}{{{in_state(State.DISCARD)}}})"
     return (
         Recording(
             increase,
             f"sum by ({q.by('worker', 'state')}) "
-            f"(\n{q.gained(contract.JOB_EXECUTIONS, window, _JOBS, step=searched)}\n)",
+            f"(\n{q.gained(contract.JOB_EXECUTIONS, window, in_state(*SUCCESS.states), step=searched)}\n)",
         ),
         Recording(names.discard_ratio(window), f"{discards}\n/ (sum by ({q.by('worker')}) ({increase}) > 0)"),
     )
@@ -50,8 +50,8 @@ def match(q: PromQL) -> tuple[Recording, ...]:
     """How many executions found what they worked on."""
     window = q.config.match_window
     searched = step(window) if seconds(window) > 3600 else ""
-    completed = q.gained(contract.JOB_EXECUTIONS, window, 'state="completed"', step=searched)
-    both = q.gained(contract.JOB_EXECUTIONS, window, 'state=~"completed|cancelled"', step=searched)
+    completed = q.gained(contract.JOB_EXECUTIONS, window, in_state(State.COMPLETED), step=searched)
+    both = q.gained(contract.JOB_EXECUTIONS, window, in_state(*MATCH.states), step=searched)
     executions = names.match_executions(window)
     return (
         Recording(executions, f"sum by ({q.by('worker')}) (\n{both}\n)"),
@@ -62,7 +62,7 @@ def match(q: PromQL) -> tuple[Recording, ...]:
 def p99(q: PromQL) -> Recording:
     """How long a worker's executions usually run at most."""
     window = q.config.running_p99_window
-    expr = q.quantile(0.99, contract.JOB_DURATION, window, ("worker", "queue"), 'state="completed"')
+    expr = q.quantile(0.99, contract.JOB_DURATION, window, ("worker", "queue"), in_state(State.COMPLETED))
     return Recording(names.duration_p99(window), expr)
 
 

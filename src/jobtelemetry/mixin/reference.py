@@ -32,11 +32,26 @@ _LABELS = {
 }
 
 
+_STATES = """## States
+
+| state | what happened | the job runs again | RQ's status of the job | RQ counts it as |
+|---|---|---|---|---|
+"""
+
+
 def reference() -> str:
     """The whole page."""
+    states = _STATES + "\n".join(map(_state, State))
     labels = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in _LABELS.items())
     sections = "\n".join(map(_section, FAMILIES))
-    return f"{_HEAD}\n## Labels\n\n| label | meaning |\n|---|---|\n{labels}\n\n## Families\n\n{sections}"
+    return f"{_HEAD}\n## Labels\n\n| label | meaning |\n|---|---|\n{labels}\n\n{states}\n\n## Families\n\n{sections}"
+
+
+def _state(state: State) -> str:
+    row = state.row
+    status = f"`{row.rq_status}`" if row.rq_status else "`queued` or `scheduled`"
+    again, counted = "no" if row.terminal else "yes", row.rq_counts or "nothing"
+    return f"| `{state}` | {row.meaning} | {again} | {status} | {counted} |"
 
 
 def _section(family: Family) -> str:

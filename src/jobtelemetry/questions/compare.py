@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jobtelemetry.outcomes import State
+from jobtelemetry.outcomes import MATCH, RATIOS, State
 from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.proportions import Difference, Proportion, difference
-
-#: Ratio -> the state that stands beside completed in its denominator; as in the metrics.
-RATIOS = {"success": State.DISCARD, "match": State.CANCELLED}
 
 
 @dataclass(frozen=True)
@@ -50,17 +47,15 @@ def compare(entries: Iterable[LogEntry], split: float, confidence: float = 0.95)
         counts[key] = counts.get(key, 0) + 1
     found = []
     for worker in sorted({worker for worker, _, _ in counts}):
-        for ratio, beside in RATIOS.items():
+        for ratio in RATIOS:
             before, after = (
-                _proportion(
-                    counts.get((worker, is_after, State.COMPLETED), 0), counts.get((worker, is_after, beside), 0)
-                )
+                _proportion(*(counts.get((worker, is_after, state), 0) for state in ratio.states))
                 for is_after in (False, True)
             )
             other = before.n - before.hits + after.n - after.hits
-            if (ratio == "match" and not other) or not before.n + after.n:
+            if (ratio is MATCH and not other) or not before.n + after.n:
                 continue
-            found.append(Comparison(worker, ratio, before, after, difference(before, after, confidence)))
+            found.append(Comparison(worker, ratio.name, before, after, difference(before, after, confidence)))
     return tuple(found)
 
 

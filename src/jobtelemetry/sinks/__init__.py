@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from jobtelemetry.config import Config
-from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.sinks.logs import LogSink
 from jobtelemetry.sinks.policy import ReportPolicy
 from jobtelemetry.sinks.sentry import SentrySink
+from jobtelemetry.sinks.telling import Sink, Sinks
 from jobtelemetry.sinks.tracing import TracingSink
 
-#: One may have ``enter_horse()``, called in a work-horse before its job, and ``flush()``, called where a process ends.
-Sink = Callable[[ExecutionEvent], None]
+__all__ = ["Sink", "Sinks", "reporting_sinks"]
 
 
 def reporting_sinks(config: Config) -> tuple[Sink, ...]:

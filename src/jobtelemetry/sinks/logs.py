@@ -6,18 +6,8 @@ import logging
 from typing import Any
 
 from jobtelemetry.events import ExecutionEvent
-from jobtelemetry.outcomes import State
 
 log = logging.getLogger("jobtelemetry")
-
-_MESSAGES = {
-    State.COMPLETED: "job completed",
-    State.CANCELLED: "job cancelled",
-    State.FAILURE: "job failed and will be retried",
-    State.DISCARD: "job failed",
-    State.SNOOZED: "job snoozed",
-    State.STOPPED: "job stopped",
-}
 
 
 class LogSink:
@@ -26,7 +16,7 @@ class LogSink:
     def __call__(self, event: ExecutionEvent) -> None:
         """Log the event."""
         state = event.outcome.state
-        log.log(logging.ERROR if state.failed else logging.INFO, _MESSAGES[state], extra=facts(event))
+        log.log(logging.ERROR if state.failed else logging.INFO, state.row.logged, extra=facts(event))
 
 
 def facts(event: ExecutionEvent) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from jobtelemetry.mixin import names
 from jobtelemetry.mixin.config import BurnRate
 from jobtelemetry.mixin.durations import spoken
 from jobtelemetry.mixin.names import Board
-from jobtelemetry.mixin.promql import PromQL
+from jobtelemetry.mixin.promql import PromQL, in_state
 from jobtelemetry.mixin.rules import Alert
+from jobtelemetry.outcomes import State
 
 
 def alerts(q: PromQL) -> tuple[Alert, ...]:
@@ -46,7 +47,7 @@ def discarded_low_traffic(q: PromQL) -> Alert:
     increase = names.jobs_increase(window)
     return Alert(
         "JobDiscardedLowTraffic",
-        f'sum by ({q.by("worker")}) ({increase}{{state="discard"}}) >= {q.config.low_traffic_discards}\n'
+        f"sum by ({q.by('worker')}) ({increase}{{{in_state(State.DISCARD)}}}) >= {q.config.low_traffic_discards}\n"
         f"and sum by ({q.by('worker')}) ({increase}) < {q.config.burn_min_jobs}",
         "ticket",
         "A job of a worker with little traffic was discarded.",

@@ -13,8 +13,8 @@ from jobtelemetry.mixin.dashboards.panels import range_query
 from jobtelemetry.mixin.dashboards.tables import Column
 from jobtelemetry.mixin.durations import seconds, spoken
 from jobtelemetry.mixin.names import Board
-from jobtelemetry.mixin.promql import PromQL
-from jobtelemetry.outcomes import State
+from jobtelemetry.mixin.promql import PromQL, in_state
+from jobtelemetry.outcomes import MATCH, SUCCESS, State
 
 _QUEUED = 'status="queued"'
 
@@ -46,8 +46,8 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
             "Success ratio",
             "Completed of all jobs that ended as completed or discard, in the time range. The objective is "
             f"{config.slo:g} %. Cancelled and stopped jobs are in neither part, retried attempts are not counted.",
-            f"{queries.total(q, contract.JOB_EXECUTIONS, queries.state(State.COMPLETED))}\n"
-            f"/ ({queries.total(q, contract.JOB_EXECUTIONS, queries.state('completed|discard'))} > 0)",
+            f"{queries.total(q, contract.JOB_EXECUTIONS, in_state(State.COMPLETED))}\n"
+            f"/ ({queries.total(q, contract.JOB_EXECUTIONS, in_state(*SUCCESS.states))} > 0)",
             unit=theme.PERCENT,
             thresholds=ratio_steps,
             decimals=2,
@@ -156,24 +156,21 @@ def summary(q: PromQL) -> panels.PanelBuilder:
 def summary_columns(q: PromQL) -> list[Column]:
     """The columns of the table, which a test holds against a demo run."""
     good = ((None, theme.BAD), (q.config.objective, theme.GOOD))
-    order = (State.COMPLETED, State.CANCELLED, State.FAILURE, State.DISCARD, State.SNOOZED, State.STOPPED)
     counts = [
         Column(
-            value.value.capitalize(),
-            queries.counted(q, contract.JOB_EXECUTIONS, "worker", queries.state(value)),
-            color=theme.STATE_COLORS[value.value],
+            state.value.capitalize(),
+            queries.counted(q, contract.JOB_EXECUTIONS, "worker", in_state(state)),
+            color=theme.STATE_COLORS[state.value],
             width=105,
         )
-        for value in order
+        for state in State
     ]
     running = f"sum by (worker) ({q.of(contract.EXECUTIONS_RUNNING)})"
     return [
         *counts,
         Column("Running", running, width=90),
-        Column(
-            "Success", queries.ratio(q, "worker", State.DISCARD), theme.PERCENT, thresholds=good, decimals=2, width=100
-        ),
-        Column("Match", queries.ratio(q, "worker", State.CANCELLED), theme.PERCENT, decimals=1, width=90),
+        Column("Success", queries.ratio(q, "worker", SUCCESS), theme.PERCENT, thresholds=good, decimals=2, width=100),
+        Column("Match", queries.ratio(q, "worker", MATCH), theme.PERCENT, decimals=1, width=90),
         Column(
             "p95",
             queries.quantile_in_range(q, 0.95, contract.JOB_DURATION, "worker"),

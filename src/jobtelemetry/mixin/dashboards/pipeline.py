@@ -12,8 +12,8 @@ from jobtelemetry.mixin.dashboards.frame import board_url, frame, row, scoped
 from jobtelemetry.mixin.dashboards.panels import instant_query, range_query
 from jobtelemetry.mixin.dashboards.tables import Column
 from jobtelemetry.mixin.names import Board
-from jobtelemetry.mixin.promql import PromQL
-from jobtelemetry.outcomes import State
+from jobtelemetry.mixin.promql import PromQL, in_state
+from jobtelemetry.outcomes import MATCH, SUCCESS, State
 
 _ORDER = "The stages are in the order in which they were first seen."
 _FIRST_SEEN = "First seen"
@@ -66,7 +66,7 @@ def matches(q: PromQL) -> panels.PanelBuilder:
     return panels.lines(
         "Match ratio",
         "Completed of completed and cancelled, per stage.",
-        [range_query(queries.ratio_over_time(q, "worker", State.CANCELLED), "{{worker}}")],
+        [range_query(queries.ratio_over_time(q, "worker", MATCH), "{{worker}}")],
         unit=theme.PERCENT,
         highest=1,
         interval="2m",
@@ -79,11 +79,12 @@ def stages(q: PromQL) -> panels.PanelBuilder:
     counts = [
         Column(
             state.value.capitalize(),
-            queries.counted(q, contract.JOB_EXECUTIONS, "worker", queries.state(state)),
+            queries.counted(q, contract.JOB_EXECUTIONS, "worker", in_state(state)),
             color=theme.STATE_COLORS[state.value],
             width=95,
         )
-        for state in (State.COMPLETED, State.CANCELLED, State.FAILURE, State.DISCARD, State.SNOOZED)
+        for state in State
+        if state is not State.STOPPED  # by an operator: that says nothing of a stage, and the table is wide
     ]
     good = ((None, theme.BAD), (q.config.objective, theme.GOOD))
     return tables.listing(
@@ -97,13 +98,13 @@ def stages(q: PromQL) -> panels.PanelBuilder:
             *counts,
             Column(
                 "Success",
-                queries.ratio(q, "worker", State.DISCARD),
+                queries.ratio(q, "worker", SUCCESS),
                 theme.PERCENT,
                 thresholds=good,
                 decimals=2,
                 width=80,
             ),
-            Column("Match", queries.ratio(q, "worker", State.CANCELLED), theme.PERCENT, decimals=1, width=80),
+            Column("Match", queries.ratio(q, "worker", MATCH), theme.PERCENT, decimals=1, width=80),
             Column(
                 "p50",
                 queries.quantile_in_range(q, 0.5, contract.JOB_DURATION, "worker"),

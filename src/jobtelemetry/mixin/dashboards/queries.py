@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from jobtelemetry import contract
 from jobtelemetry.contract import Family
-from jobtelemetry.mixin.promql import PromQL
-from jobtelemetry.outcomes import State
+from jobtelemetry.mixin.promql import PromQL, in_state
+from jobtelemetry.outcomes import Ratio, State
 
 #: Grafana's own: the range on show, the same in seconds, a step that fits it, and a window that fits the scrapes.
 RANGE, RANGE_SECONDS, STEP, RATE = "$__range", "$__range_s", "$__interval", "$__rate_interval"
@@ -27,22 +27,16 @@ def per_interval(q: PromQL, family: Family, by: str, extra: str = "") -> str:
     return f"sum by ({by}) (\n{q.gained(family, STEP, extra, span=STEP_SECONDS)}\n) > 0"
 
 
-def state(value: State | str) -> str:
-    """The matcher of one state, or of several."""
-    return f'state="{value}"' if isinstance(value, State) else f'state=~"{value}"'
+def ratio(q: PromQL, by: str, which: Ratio) -> str:
+    """A ratio, in the range on show."""
+    good = counted(q, contract.JOB_EXECUTIONS, by, in_state(State.COMPLETED))
+    return f"{good}\n/ ({counted(q, contract.JOB_EXECUTIONS, by, in_state(*which.states))} > 0)"
 
 
-def ratio(q: PromQL, by: str, other: State) -> str:
-    """Completed of completed and ``other``, in the range on show."""
-    both = state(f"{State.COMPLETED}|{other}")
-    good = counted(q, contract.JOB_EXECUTIONS, by, state(State.COMPLETED))
-    return f"{good}\n/ ({counted(q, contract.JOB_EXECUTIONS, by, both)} > 0)"
-
-
-def ratio_over_time(q: PromQL, by: str, other: State) -> str:
+def ratio_over_time(q: PromQL, by: str, which: Ratio) -> str:
     """The same in each step of the graph."""
-    both = q.gained(contract.JOB_EXECUTIONS, STEP, state(f"{State.COMPLETED}|{other}"), span=STEP_SECONDS)
-    good = q.gained(contract.JOB_EXECUTIONS, STEP, state(State.COMPLETED), span=STEP_SECONDS)
+    both = q.gained(contract.JOB_EXECUTIONS, STEP, in_state(*which.states), span=STEP_SECONDS)
+    good = q.gained(contract.JOB_EXECUTIONS, STEP, in_state(State.COMPLETED), span=STEP_SECONDS)
     return f"sum by ({by}) (\n{good}\n)\n/ (sum by ({by}) (\n{both}\n) > 0)"
 
 

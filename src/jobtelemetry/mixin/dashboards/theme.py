@@ -12,15 +12,7 @@ from jobtelemetry.outcomes import State
 
 GOOD, WARN, BAD, NEUTRAL = "green", "orange", "red", "text"
 
-#: Cancelled is a decision and not an error, so it is never red.
-STATE_COLORS: dict[str, str] = {
-    State.COMPLETED.value: "green",
-    State.CANCELLED.value: "blue",
-    State.SNOOZED.value: "purple",
-    State.STOPPED.value: "#8E96A3",
-    State.FAILURE.value: "orange",
-    State.DISCARD.value: "red",
-}
+STATE_COLORS: dict[str, str] = {state.value: state.row.hue.value.grafana for state in State}
 
 #: Of an RQ worker, and of a queue's jobs.
 STATUS_COLORS: dict[str, str] = {

@@ -11,8 +11,8 @@ from jobtelemetry.mixin.dashboards import panels, queries, theme
 from jobtelemetry.mixin.dashboards.frame import frame, row, scoped
 from jobtelemetry.mixin.dashboards.panels import range_query
 from jobtelemetry.mixin.names import Board
-from jobtelemetry.mixin.promql import PromQL
-from jobtelemetry.outcomes import State
+from jobtelemetry.mixin.promql import PromQL, in_state
+from jobtelemetry.outcomes import MATCH, SUCCESS, State
 
 _LEVELS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
@@ -38,22 +38,14 @@ def make(config: MixinConfig) -> build.Dashboard:
 
 def figures(q: PromQL) -> list[panels.PanelBuilder]:
     """Exact counts by state, what runs now, and when it last completed."""
-    meaning = {
-        State.COMPLETED: "the function returned.",
-        State.CANCELLED: "the job cancelled itself on purpose; neither a success nor a failure.",
-        State.FAILURE: "it failed and RQ runs it again.",
-        State.DISCARD: "it failed and will not run again.",
-        State.SNOOZED: "the job asked to be run again later.",
-        State.STOPPED: "an operator stopped it.",
-    }
     counts: list[panels.PanelBuilder] = [
         panels.figure(
             state.value.capitalize(),
-            f"Executions in the time range, exactly: {text}",
-            queries.total(q, contract.JOB_EXECUTIONS, queries.state(state)),
+            f"Executions in the time range, exactly: {state.row.meaning}.",
+            queries.total(q, contract.JOB_EXECUTIONS, in_state(state)),
             thresholds=theme.steps(theme.NEUTRAL, (1, theme.STATE_COLORS[state.value])),
         )
-        for state, text in meaning.items()
+        for state in State
     ]
     return [
         *counts,
@@ -84,14 +76,14 @@ def endings(q: PromQL) -> list[panels.PanelBuilder]:
             "Of the jobs that ended: success is completed of completed and discard, match is completed of completed "
             "and cancelled.",
             [
-                range_query(queries.ratio_over_time(q, q.by(), State.DISCARD), "success"),
-                range_query(queries.ratio_over_time(q, q.by(), State.CANCELLED), "match"),
+                range_query(queries.ratio_over_time(q, q.by(), SUCCESS), "success"),
+                range_query(queries.ratio_over_time(q, q.by(), MATCH), "match"),
             ],
             unit=theme.PERCENT,
             highest=1,
             interval="2m",
             connect=True,
-            colors={"success": "green", "match": "blue"},
+            colors={"success": theme.STATE_COLORS[State.COMPLETED], "match": theme.STATE_COLORS[State.CANCELLED]},
         ),
     ]
 
@@ -106,7 +98,7 @@ def causes(q: PromQL) -> list[panels.PanelBuilder]:
             stacked=True,
             bars=True,
             interval="1m",
-            shades="blue",
+            shades=theme.STATE_COLORS[State.CANCELLED],
             no_value="Nothing was cancelled",
         ),
         panels.lines(
@@ -117,7 +109,7 @@ def causes(q: PromQL) -> list[panels.PanelBuilder]:
             stacked=True,
             bars=True,
             interval="1m",
-            shades="red",
+            shades=theme.STATE_COLORS[State.DISCARD],
             no_value="Nothing failed",
         ),
     ]
@@ -161,9 +153,10 @@ def times(q: PromQL) -> list[panels.PanelBuilder]:
 def traffic(q: PromQL) -> list[panels.PanelBuilder]:
     """Attempts, and what comes in against what goes out."""
     by = q.by()
-    failed = f"sum by ({by}) ({q.rate(contract.JOB_EXECUTIONS, '$__rate_interval', queries.state('failure|discard'))})"
+    wrong = in_state(*(state for state in State if state.failed))
+    failed = f"sum by ({by}) ({q.rate(contract.JOB_EXECUTIONS, '$__rate_interval', wrong)})"
     ended = f"sum by ({by}) ({q.rate(contract.JOB_EXECUTIONS, '$__rate_interval')})"
-    jobs = queries.state("completed|cancelled|discard|stopped")
+    jobs = in_state(*(state for state in State if state.terminal))
     terminal = f"sum by ({by}) ({q.rate(contract.JOB_EXECUTIONS, '$__rate_interval', jobs)})"
     oldest = f"time() - min by (queue) ({q.raw(contract.EXECUTION_OLDEST_START)})"
     return [
