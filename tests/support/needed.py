@@ -7,7 +7,12 @@ import shutil
 
 import pytest
 
-_PACKAGES = {"promtool": "prometheus", "redis-cli": "redis-tools", "systemd-analyze": "systemd"}
+_PACKAGES = {
+    "amtool": "prometheus-alertmanager",
+    "promtool": "prometheus",
+    "redis-cli": "redis-tools",
+    "systemd-analyze": "systemd",
+}
 #: Those that no Debian has.
 _OTHERWISE = dict.fromkeys(("helm", "kubectl"), "python3 tests/deploy/tools.py /usr/local/bin brings it")
 
