@@ -1,8 +1,11 @@
-"""The jobs under test."""
+"""The jobs under test, in an application that is instrumented."""
 
 from rq import Queue
 
+import jobtelemetry
 from jobtelemetry import Cancel
+
+jobtelemetry.instrument()
 
 
 def charge(customer: dict[str, object]) -> None:
