@@ -23,7 +23,7 @@ every_rq = nox.parametrize("rq", list(VERSIONS))
 @every_rq
 def truth_table(session: nox.Session, rq: str) -> None:
     """Every way a job can end, for every worker class."""
-    run(session, rq, "pytest", "tests/acceptance", "tests/rq", "tests/store")
+    run(session, rq, "pytest", "tests/acceptance", "tests/rq", "tests/store", "tests/testing")
 
 
 @nox.session

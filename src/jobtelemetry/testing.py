@@ -19,8 +19,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
+from importlib import metadata
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
@@ -138,7 +140,8 @@ class _Attempts:
         from rq.utils import import_attribute
 
         self._function = import_attribute(function) if isinstance(function, str) else function
-        self._job = _job_that_calls(self._function, args, kwargs)
+        self._args, self._kwargs = args, kwargs
+        self._job = _job_without_server(self._function, args, kwargs)
         self._job.id = job_id or uuid4().hex
         self._job.meta = {} if meta is None else meta
         self._job.retries_left = retry.max if retry is not None else None
@@ -182,7 +185,10 @@ class _Attempts:
 
         receive(keep)
         try:
-            result = self._job.perform()
+            with _current(self._job):
+                result = self._function(*self._args, **self._kwargs)
+                if inspect.iscoroutine(result):
+                    result = asyncio.run(result)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - what RQ takes for a failure of the job
             return None, error
         return (None, result) if isinstance(result, (Cancel, Discard)) else (result, None)
@@ -203,12 +209,17 @@ class _Attempts:
         if not isinstance(result, Retry):
             return Ending.RETURNED, False
         returned = job.number_of_retries or 0
-        job.number_of_retries = returned + 1
-        return (Ending.RETRIES_EXHAUSTED if returned and returned >= result.max else Ending.RETRY_RETURNED), False
+        if not returned or returned < result.max:
+            job.number_of_retries = returned + 1
+            return Ending.RETRY_RETURNED, False
+        # Before 3.0, RQ treats this as an error that was raised.
+        left = 0 if _rq_major() >= 3 else job.retries_left or 0
+        job.retries_left = max(0, left - 1)
+        return Ending.RETRIES_EXHAUSTED, left > 0
 
 
-def _job_that_calls(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job:
-    """A job of RQ's that calls the function itself, which may be a local one, and never reaches a server."""
+def _job_without_server(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job:
+    """A job of RQ's that never reaches a server."""
     from redis import ConnectionPool, Redis
     from redis.exceptions import ConnectionError as RedisConnectionError
     from rq.job import Job
@@ -217,12 +228,32 @@ def _job_that_calls(function: Callable[..., Any], args: tuple[Any, ...], kwargs:
         def get_connection(self, *_args: Any, **_kwargs: Any) -> NoReturn:
             raise RedisConnectionError("no Redis: jobtelemetry.testing runs jobs without one")
 
-    class LocalJob(Job):
-        def _execute(self) -> Any:
-            result = function(*args, **kwargs)
-            return asyncio.run(result) if inspect.iscoroutine(result) else result
+    return Job.create(function, args, kwargs, connection=Redis(connection_pool=NoServer()), origin="default")
 
-    return LocalJob.create(function, args, kwargs, connection=Redis(connection_pool=NoServer()), origin="default")
+
+@contextmanager
+def _current(job: Job) -> Iterator[None]:
+    """While this lasts, ``rq.get_current_job()`` is the job: a context variable from RQ 3 on, a stack before."""
+    from rq import job as of_rq
+
+    variable = getattr(of_rq, "_current_job", None)
+    if variable is not None:
+        token = variable.set(job)
+        try:
+            yield
+        finally:
+            variable.reset(token)
+    else:
+        stack = getattr(of_rq, "_job_stack")  # noqa: B009 - mypy knows RQ 3 alone
+        stack.push(job)
+        try:
+            yield
+        finally:
+            stack.pop()
+
+
+def _rq_major() -> int:
+    return int(metadata.version("rq").partition(".")[0])
 
 
 def _label(function: Callable[..., Any]) -> str:
