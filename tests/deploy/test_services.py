@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import urllib.request
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from rq import Queue
 
 from jobtelemetry.demo import jobs
 from support.needed import needed
@@ -26,6 +28,13 @@ _ROOT = Path(__file__).parents[2]
 _DEPLOY = _ROOT / "deploy"
 _SCRIPTS = Path(sysconfig.get_path("scripts"))
 _UNITS = sorted((_DEPLOY / "systemd").glob("*.service"))
+_SLOW = """
+import pathlib, time
+def job(folder):
+    (pathlib.Path(folder) / "runs").touch()
+    while not (pathlib.Path(folder) / "go").exists():
+        time.sleep(0.01)
+"""
 
 
 def run(*command: object) -> str:
@@ -104,7 +113,7 @@ def test_systemd_takes_the_units(unit: Path, tmp_path: Path) -> None:
 
 
 def test_a_pool_gets_one_signal_and_time() -> None:
-    """A second SIGTERM would make RQ drop its jobs: systemd and supervisord send one, to the pool alone, and wait."""
+    """A work-horse dies of a SIGTERM: systemd and supervisord send one, to the pool alone, and wait."""
     unit = (_DEPLOY / "systemd" / "rq-pool.service").read_text()
     assert {"KillMode=mixed", "TimeoutStopSec=210"} <= set(unit.splitlines())
     program = (_DEPLOY / "supervisord" / "jobtelemetry.conf").read_text().partition("[program:rq-pool]")[2]
@@ -112,7 +121,7 @@ def test_a_pool_gets_one_signal_and_time() -> None:
 
 
 def test_supervisord_runs_exporter_and_pool(tcp: TcpServer, tmp_path: Path) -> None:
-    """A real supervisord starts both from our file, and ends both."""
+    """A real supervisord starts both from our file; told to end, it lets a job that runs finish."""
     tcp.start()
     tcp.client().flushall()
     with socket.socket() as probe:
@@ -127,17 +136,31 @@ def test_supervisord_runs_exporter_and_pool(tcp: TcpServer, tmp_path: Path) -> N
         f"[supervisord]\nnodaemon=true\nlogfile={tmp_path}/log\npidfile={tmp_path}/pid\nchildlogdir={tmp_path}\n"
         "[include]\nfiles = jobtelemetry.conf\n"
     )
+    (tmp_path / "slow.py").write_text(_SLOW)
+    Queue(connection=tcp.client()).enqueue("slow.job", str(tmp_path))
     supervisord = shutil.which("supervisord", path=_SCRIPTS)
     assert supervisord is not None
     with subprocess.Popen([supervisord, "-c", tmp_path / "supervisord.conf"], stdout=subprocess.DEVNULL) as process:
         try:
-            eventually(lambda: _workers(port) == 4, "four workers on the exporter's page")
+            eventually(lambda: _workers(port) == 3, "three workers on the exporter's page that have nothing to do")
+            eventually((tmp_path / "runs").exists, "the job")
+            process.terminate()
+            eventually(lambda: "shutting down" in _text(tmp_path.glob("rq-pool-std*")), "the pool's farewell")
+            (tmp_path / "go").touch()
+            process.wait(60)
         finally:
+            (tmp_path / "go").touch()
             process.terminate()
             process.wait(60)
     log = (tmp_path / "log").read_text()
     assert log.count("exited: ") + log.count("stopped: ") == 2
     assert "SIGKILL" not in log
+    said = run(_SCRIPTS / "jobtelemetry", "jobs", "--json", "--redis-url", tcp.tcp_url)
+    assert '"state": "completed"' in said
+
+
+def _text(files: Iterable[Path]) -> str:
+    return "".join(file.read_text() for file in files)
 
 
 def _workers(port: int) -> float:

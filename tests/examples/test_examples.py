@@ -9,6 +9,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -295,3 +296,23 @@ def _answers(client: Redis) -> bool:
         return bool(client.ping())
     except RedisConnectionError:
         return False
+
+
+def test_django_rqs_admin_pages_show_our_jobs(tcp: TcpServer) -> None:
+    """The dashboard, and the page of a job that completed, was cancelled, failed: each with RQ's status of it."""
+    tcp.start()
+    tcp.client().flushall()
+    tests = Path(__file__).parents[1]
+    ran = subprocess.run(
+        [sys.executable, Path(__file__).with_name("django_admin.py"), tcp.tcp_url],
+        env=os.environ | {"PYTHONPATH": str(tests)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.stdout.splitlines() == [
+        "home 200",
+        "complete 200 finished True",
+        "cancel 200 canceled True",
+        "fail 200 failed True",
+    ], ran.stderr
