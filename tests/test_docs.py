@@ -16,6 +16,8 @@ import click
 import pytest
 import yaml
 
+import jobtelemetry
+from jobtelemetry import testing
 from jobtelemetry.cli import COMMANDS, main
 from jobtelemetry.mixin.config import MixinConfig
 from support.needed import needed
@@ -72,7 +74,13 @@ def test_every_page_is_in_the_menu() -> None:
         return set().union(*map(pages, entry.values() if isinstance(entry, dict) else entry))  # type: ignore[union-attr,call-overload]
 
     menu = pages(yaml.safe_load((_ROOT / "mkdocs.yml").read_text())["nav"])
-    assert menu == {path.name for path in _DOCS.glob("*.md")}
+    assert menu == {path.name for path in _DOCS.glob("*.md")}, "give the page a place in the nav of mkdocs.yml"
+
+
+def test_every_public_name_is_explained() -> None:
+    """The page of the Python names has each of them, and of the testing module's."""
+    named = set(re.findall(r"`(\w+)[(`]", (_DOCS / "api.md").read_text()))
+    assert set(jobtelemetry.__all__) | set(testing.__all__) <= named | {"__version__"}
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:

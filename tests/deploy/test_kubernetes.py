@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
+import promql_parser
 import pytest
 import yaml
 
 from jobtelemetry import __version__
+from jobtelemetry.contract import FAMILIES
 from jobtelemetry.mixin.build import files
 from jobtelemetry.mixin.config import MixinConfig
 from mixin.promtool import promtool
@@ -148,6 +152,25 @@ def test_kustomize_makes_valid_resources() -> None:
         scaler = yaml.safe_load(path.read_text())
         validate([scaler])
         assert scaler["spec"]["scaleTargetRef"]["name"] == "jobtelemetry-pool"
+
+
+def test_pools_are_scaled_by_a_metric_that_there_is() -> None:
+    """Every query for KEDA and prometheus-adapter is PromQL over families of the contract."""
+    folder = _DEPLOY / "kubernetes" / "monitoring"
+    scalers = [
+        of(rendered(**_EVERYTHING, **{"pool.autoscaling.kind": "keda"}), "ScaledObject"),
+        yaml.safe_load((folder / "keda.yaml").read_text()),
+    ]
+    queries = [one["spec"]["triggers"][0]["metadata"]["query"] for one in scalers]
+    commented = "\n".join(re.findall(r"^#   ?(.*)$", (folder / "hpa.yaml").read_text(), re.MULTILINE))
+    (rule,) = yaml.safe_load(textwrap.dedent(commented))["rules"]["external"]
+    queries.append(rule["metricsQuery"].replace("<<.LabelMatchers>>", 'queue="default"'))
+    names = {family.name for family in FAMILIES}
+    for query in queries:
+        promql_parser.parse(query)
+        assert set(re.findall(r"jobtelemetry_\w+", query)) <= names
+    hpa = yaml.safe_load((folder / "hpa.yaml").read_text())
+    assert hpa["spec"]["metrics"][0]["external"]["metric"]["name"] == rule["name"]["as"]
 
 
 @pytest.mark.parametrize("way", ["helm", "kustomize"])

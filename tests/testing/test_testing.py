@@ -146,3 +146,13 @@ def test_pytest_finds_the_fixture_by_itself(tmp_path: Path) -> None:
     )
     assert "1 failed, 1 passed" in ran.stdout
     assert "it ended as discard (TypeError): object of type 'int' has no len()" in ran.stdout
+
+
+def test_the_plugin_is_light() -> None:
+    """Where jobtelemetry is installed, every pytest loads it: it imports neither RQ nor Redis nor an SDK."""
+    program = (
+        "import sys, jobtelemetry.pytest_plugin; "
+        "print([n for n in ('rq', 'redis', 'prometheus_client', 'opentelemetry', 'sentry_sdk') if n in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
