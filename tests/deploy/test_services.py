@@ -24,6 +24,8 @@ from support.needed import needed
 from support.servers import TcpServer
 from support.waiting import eventually
 
+#: What installs packages or starts a dozen processes takes its time on a busy machine.
+pytestmark = pytest.mark.timeout(480)
 _ROOT = Path(__file__).parents[2]
 _DEPLOY = _ROOT / "deploy"
 _SCRIPTS = Path(sysconfig.get_path("scripts"))

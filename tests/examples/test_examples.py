@@ -25,6 +25,8 @@ from support.needed import needed
 from support.servers import TcpServer
 from support.waiting import eventually
 
+#: What installs packages or starts a dozen processes takes its time on a busy machine.
+pytestmark = pytest.mark.timeout(480)
 _EXAMPLES = Path(__file__).parents[2] / "examples"
 _README = (_EXAMPLES / "README.md").read_text()
 _BLOCKS = dict(re.findall(r"^## (\w+):.*?```sh\n(.*?)```", _README, re.MULTILINE | re.DOTALL))
