@@ -166,8 +166,10 @@ def test_the_changelog_has_the_version_that_is_to_come() -> None:
 def test_a_python_too_old_for_the_mixin_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """On Python 3.10 the remedy is another Python, and not an extra that would bring nothing."""
     from jobtelemetry.errors import MissingExtraError
+    from jobtelemetry import mixin
     from jobtelemetry.mixin import build, config
 
+    monkeypatch.delattr(mixin, "dashboards", raising=False)
     monkeypatch.setitem(sys.modules, "jobtelemetry.mixin.dashboards", None)
     monkeypatch.setattr(build.sys, "version_info", (3, 10, 13))
     with pytest.raises(MissingExtraError, match=r"needs Python 3\.11 or later.* this is 3\.10"):

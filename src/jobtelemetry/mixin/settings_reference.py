@@ -18,8 +18,8 @@ _HEAD = """# Settings of the mixin
 <!-- Made by `python -m jobtelemetry.mixin.settings_reference > docs/mixin-settings.md`; change the comments in
 src/jobtelemetry/mixin/config.py, not this file. -->
 
-What dashboards, rules and alerts are made for: `jobtelemetry mixin build --out monitoring --set NAME=VALUE`, with `--set` as often
-as you like. Durations are written as Prometheus writes them (`5m`, `1h30m`), several values with commas between them.
+What dashboards, rules and alerts are made for: `jobtelemetry mixin build --out monitoring --set slo=99.5`, with `--set`
+as often as you like. Durations are written as Prometheus writes them (`5m`, `1h30m`), several values with commas between them.
 Where to begin is in [alerts for your objective](objective.md).
 """
 _SECTION = re.compile(r"    # --- (.*?) -+$")
