@@ -165,8 +165,8 @@ def test_the_changelog_has_the_version_that_is_to_come() -> None:
 
 def test_a_python_too_old_for_the_mixin_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """On Python 3.10 the remedy is another Python, and not an extra that would bring nothing."""
-    from jobtelemetry.errors import MissingExtraError
     from jobtelemetry import mixin
+    from jobtelemetry.errors import MissingExtraError
     from jobtelemetry.mixin import build, config
 
     monkeypatch.delattr(mixin, "dashboards", raising=False)
