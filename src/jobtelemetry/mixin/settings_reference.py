@@ -19,8 +19,8 @@ _HEAD = """# Settings of the mixin
 src/jobtelemetry/mixin/config.py, not this file. -->
 
 What dashboards, rules and alerts are made for: `jobtelemetry mixin build --out monitoring --set slo=99.5`, with `--set`
-as often as you like. Durations are written as Prometheus writes them (`5m`, `1h30m`), several values with commas between
-them. Where to begin is in [alerts for your objective](objective.md).
+as often as you like. Durations are written as Prometheus writes them (`5m`, `1h30m`), several values with commas
+between them. Where to begin is in [alerts for your objective](objective.md).
 """
 _SECTION = re.compile(r"    # --- (.*?) -+$")
 _COMMENT = re.compile(r"    #: ?(.*)$")
