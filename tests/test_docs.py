@@ -27,6 +27,7 @@ _ROOT = Path(__file__).parents[1]
 _SOURCES = _ROOT / "src" / "jobtelemetry"
 _DOCS = _ROOT / "docs"
 _PAGES = sorted([*_ROOT.glob("*.md"), *_DOCS.glob("*.md"), *_ROOT.glob("examples/*.md")])
+_DEPLOY_FILES = [path for path in (_ROOT / "deploy").rglob("*") if path.is_file() and "grafana" not in path.parts]
 _SCRIPTS = Path(sysconfig.get_path("scripts"))
 #: Commands whose options are RQ's.
 _RQS = {"worker", "worker-pool"}
@@ -143,6 +144,15 @@ def _check_command(words: list[str], where: str) -> None:
             assert word.partition("=")[0] in known, f"{where} has no {word}"
     for setting in re.findall(r"--set (\S+=\S+)", " ".join(rest)):
         MixinConfig().with_settings([setting])
+
+
+def test_every_setting_that_is_named_exists() -> None:
+    """A variable of ours, in documentation, deployment and examples, is on the page of all settings."""
+    known = set(re.findall(r"\w*JOBTELEMETRY_\w+", (_DOCS / "settings.md").read_text()))
+    files = [*_PAGES, *_DOCS.glob("runbooks/*.md"), *_DEPLOY_FILES]
+    for file in files:
+        named = set(re.findall(r"\bJOBTELEMETRY_[A-Z_]+[A-Z]\b", file.read_text()))
+        assert named <= known, f"{file.relative_to(_ROOT)} names {', '.join(named - known)}"
 
 
 def test_receivers_are_taken_by_an_alertmanager(tmp_path: Path) -> None:
