@@ -22,12 +22,14 @@ NAMES = [
     "State",
     "StoreError",
     "__version__",
+    "asgi_app",
     "instrument",
     "is_instrumented",
     "job",
     "register_rate_limit",
     "set_attribute",
     "uninstrument",
+    "wsgi_app",
 ]
 
 

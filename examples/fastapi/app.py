@@ -1,9 +1,8 @@
-"""A FastAPI application with ``/metrics`` beside its own routes."""
+"""A FastAPI application with jobtelemetry's page and metrics beside its own routes."""
 
 import os
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry, make_asgi_app
 from redis import Redis
 from rq import Queue
 
@@ -14,11 +13,9 @@ jobtelemetry.instrument()
 
 redis = Redis.from_url(os.environ.get("REDIS_URL", "redis://localhost:6379/0"))
 queue = Queue("default", connection=redis)
-registry = CollectorRegistry()
-registry.register(jobtelemetry.Collector(redis))
 
 app = FastAPI()
-app.mount("/metrics", make_asgi_app(registry))
+app.mount("/jobs", jobtelemetry.asgi_app(redis))  # the page at /jobs/, /jobs/metrics for Prometheus
 
 
 @app.post("/pictures/{name}", status_code=202)

@@ -1,9 +1,8 @@
-"""A Flask application whose ``/metrics`` shows every job, whichever gunicorn process answers."""
+"""A Flask application whose ``/jobs/metrics`` shows every job, whichever gunicorn process answers."""
 
 import os
 
 from flask import Flask
-from prometheus_client import CollectorRegistry, make_wsgi_app
 from redis import Redis
 from rq import Queue
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -15,12 +14,10 @@ jobtelemetry.instrument()  # with --preload once, before gunicorn forks; that is
 
 redis = Redis.from_url(os.environ.get("REDIS_URL", "redis://localhost:6379/0"))
 queue = Queue("default", connection=redis)
-registry = CollectorRegistry()
-registry.register(jobtelemetry.Collector(redis))
 
 app = Flask(__name__)
 # The numbers live in Redis, so neither PROMETHEUS_MULTIPROC_DIR nor a child_exit hook is needed.
-app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/metrics": make_wsgi_app(registry)})  # type: ignore[method-assign]
+app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/jobs": jobtelemetry.wsgi_app(redis)})  # type: ignore[method-assign]
 
 
 @app.post("/users/<address>")

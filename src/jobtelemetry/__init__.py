@@ -21,6 +21,7 @@ from jobtelemetry.ratelimit import RateLimited, register_rate_limit
 
 if TYPE_CHECKING:
     from jobtelemetry.exporter.collector import Collector
+    from jobtelemetry.exporter.mounted import asgi_app, wsgi_app
     from jobtelemetry.rq import instrument, is_instrumented, uninstrument
 
 __all__ = [
@@ -38,20 +39,24 @@ __all__ = [
     "State",
     "StoreError",
     "__version__",
+    "asgi_app",
     "instrument",
     "is_instrumented",
     "job",
     "register_rate_limit",
     "set_attribute",
     "uninstrument",
+    "wsgi_app",
 ]
 
 #: What needs RQ or prometheus_client is loaded when it is first asked for.
 _LAZY = {
     "Collector": "jobtelemetry.exporter.collector",
+    "asgi_app": "jobtelemetry.exporter.mounted",
     "instrument": "jobtelemetry.rq",
     "is_instrumented": "jobtelemetry.rq",
     "uninstrument": "jobtelemetry.rq",
+    "wsgi_app": "jobtelemetry.exporter.mounted",
 }
 
 

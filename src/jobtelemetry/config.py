@@ -29,10 +29,12 @@ class _KeyPrefix(Text):
 class _Listen:
     """What a variable has for host and port together; each of the two takes its part."""
 
-    written = "[HOST:]PORT with a port from 0 to 65535"
+    written = "[HOST:]PORT with a port from 0 to 65535, or unix:/path"
 
     @staticmethod
     def parts(text: str) -> tuple[str, int]:
+        if text.startswith("unix:/"):
+            return text, 0
         host, _, port = text.rpartition(":")
         if not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not host.startswith("[")):
             raise RefusedError(repr(text))
@@ -47,6 +49,13 @@ class _Host(_Listen, Text):
 class _Port(_Listen, Whole):
     def read(self, text: str) -> int:
         return self.parts(text)[1]
+
+
+class _RoutePrefix(Text):
+    """``/telemetry/`` is ``/telemetry``, and ``/`` is nothing."""
+
+    def take(self, value: object) -> str:
+        return super().take(value).rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -66,13 +75,26 @@ class Config:
         "0.0.0.0",  # noqa: S104 - an exporter is there to be scraped
         _Host(form="an address"),
         "JOBTELEMETRY_LISTEN",
-        help="Address that the exporter binds.",
+        help="Address that the exporter binds, or unix:/path for a socket.",
     )
     listen_port: int = setting(
         DEFAULT_PORT,
         _Port(0, 65535, called="a port"),
         "JOBTELEMETRY_LISTEN",
         help="Port that the exporter binds; 0 takes a free one.",
+    )
+    web_config_file: str = setting(
+        "",
+        Text(r"[^\x00]*", "a path"),
+        "JOBTELEMETRY_WEB_CONFIG_FILE",
+        help="File with TLS and passwords for the exporter, in the format of Prometheus' exporter-toolkit; none by "
+        "default.",
+    )
+    route_prefix: str = setting(
+        "",
+        _RoutePrefix(r"|/|(/[A-Za-z0-9._~-]+)+/?", "a path such as /telemetry"),
+        "JOBTELEMETRY_ROUTE_PREFIX",
+        help="What stands before every path that the exporter serves, behind a proxy that does not take it away.",
     )
     key_prefix: str = setting(
         "rq",
@@ -169,7 +191,7 @@ Config.__doc__ = settings.documented(Config)
 
 
 def parse_listen(text: str, *, option: str) -> tuple[str, int]:
-    """Split ``[HOST:]PORT`` (``[::1]:10427`` for IPv6) into host and port.
+    """Split ``[HOST:]PORT`` (``[::1]:10427`` for IPv6) into host and port; ``unix:/path`` stays and gets port 0.
 
     Args:
         text: What the user gave.

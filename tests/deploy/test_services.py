@@ -68,7 +68,7 @@ def test_the_image_is_built_from_pinned_versions() -> None:
     lines = (_DEPLOY / "container" / "constraints.txt").read_text().splitlines()
     pins = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines if "==" in line)}
     wanted = [Requirement(line) for line in metadata.requires("jobtelemetry") or ()]
-    for extra in ("", "demo", "otlp", "sentry"):
+    for extra in ("", "demo", "otlp", "sentry", "web"):
         for one in wanted:
             if (one.marker is None or one.marker.evaluate({"extra": extra})) and one.name != "jobtelemetry":
                 assert one.specifier.contains(pins[canonicalize_name(one.name)]), one

@@ -94,7 +94,8 @@ class Shop:
 
     def metrics_without_the_time(self) -> str:
         """The same without what differs from scrape to scrape."""
-        return "\n".join(line for line in self.metrics().splitlines() if "scrape_duration" not in line)
+        lines = self.metrics("/jobs/metrics").splitlines()
+        return "\n".join(line for line in lines if "scrape_duration" not in line)
 
     @property
     def log(self) -> str:
@@ -230,7 +231,7 @@ def test_flask(shop: Shop) -> None:
 def test_fastapi(shop: Shop) -> None:
     """A coroutine as a job, and ``/metrics`` mounted beside the routes."""
     shop.play(is_what_happened(resize=ONE_OF_EACH))
-    assert 'jobtelemetry_jobs_enqueued_total{queue="default",worker="jobs.resize"} 2.0' in shop.metrics("/metrics/")
+    assert 'jobtelemetry_jobs_enqueued_total{queue="default",worker="jobs.resize"} 2.0' in shop.metrics("/jobs/metrics")
 
 
 @example("opentelemetry")

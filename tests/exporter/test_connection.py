@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from contextlib import suppress
+
 import pytest
 import redis
+import redis.asyncio
 
+from jobtelemetry.config import Config
 from jobtelemetry.errors import ConfigError
-from jobtelemetry.exporter.connection import SOCKET_TIMEOUT, connect, redact, with_time_limits
+from jobtelemetry.exporter.collector import Collector
+from jobtelemetry.exporter.connection import MOST_BYTES, SOCKET_TIMEOUT, connect, with_time_limits
+from jobtelemetry.redis_url import shown
 
 
 @pytest.mark.parametrize("url", ["redis://localhost:6379/0", "rediss://u:p@example.com:6380/1", "unix:///tmp/a.sock"])
@@ -31,7 +39,7 @@ def test_a_password_is_never_told() -> None:
     with pytest.raises(ConfigError) as caught:
         connect("http://user:secret@localhost")
     assert "secret" not in str(caught.value)
-    assert redact("redis://:secret@h:1/2") == "redis://***@h:1/2"
+    assert shown("redis://:secret@h:1/2") == "redis://***@h:1/2"
 
 
 def test_an_applications_connection_is_copied_with_limits() -> None:
@@ -58,7 +66,7 @@ def test_tls_and_unix_sockets_stay_what_they_are() -> None:
     assert isinstance(connection, redis.SSLConnection)
     assert connection.ca_certs == "/ca.pem"
     unix = with_time_limits(redis.Redis(unix_socket_path="/tmp/a.sock")).connection_pool
-    assert unix.connection_class is redis.UnixDomainSocketConnection
+    assert issubclass(unix.connection_class, redis.UnixDomainSocketConnection)
     assert unix.connection_kwargs["path"] == "/tmp/a.sock"
 
 
@@ -70,3 +78,47 @@ def test_a_connection_of_another_kind_is_left_alone() -> None:
 
     theirs = redis.Redis(connection_pool=redis.ConnectionPool(connection_class=Special))
     assert with_time_limits(theirs) is theirs
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("redis://localhost", "got a URL; make a connection of it"),
+        (redis.asyncio.Redis(), "got the asynchronous redis.asyncio.client.Redis"),
+        (None, "got builtins.NoneType"),
+        (redis.ConnectionPool(), "got redis.connection.ConnectionPool"),
+    ],
+    ids=["url", "asynchronous", "nothing", "pool"],
+)
+def test_what_is_no_connection_is_said_at_once(given: object, said: str) -> None:
+    """A collector that could never read is not made."""
+    with pytest.raises(ConfigError, match=r"^expected a connection") as caught:
+        Collector(given, Config())  # type: ignore[arg-type]
+    assert said in str(caught.value)
+
+
+def test_an_answer_of_gigabytes_is_not_taken() -> None:
+    """What stands in Redis' place may send what it likes: reading stops at a bound, and the memory is free again."""
+    announced = 2 * 1024**3
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        sent = 0
+
+        def flood() -> None:
+            nonlocal sent
+            peer, _ = listening.accept()
+            piece = b"x" * 1024 * 1024
+            with peer, suppress(OSError):
+                while True:
+                    peer.recv(65536)
+                    peer.sendall(b"$%d\r\n" % announced)
+                    while sent < announced:
+                        peer.sendall(piece)
+                        sent += len(piece)
+
+        thread = threading.Thread(target=flood, daemon=True)
+        thread.start()
+        client = connect(f"redis://127.0.0.1:{listening.getsockname()[1]}?protocol=2", reply_timeout=20)
+        with client, pytest.raises(redis.RedisError, match="more than 128 MiB in one answer"):
+            client.get("x")
+        thread.join(20)
+    assert sent < 2 * MOST_BYTES

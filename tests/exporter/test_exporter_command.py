@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,11 @@ def running(url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
-        found = re.search(r"Serving metrics on (http://127\.0\.0\.1:\d+)/metrics$", line)
+        found = re.search(
+            r"Serving metrics on (http://127\.0\.0\.1:\d+)/metrics "
+            r"\(open to this machine, not encrypted, without a password\)$",
+            line,
+        )
         assert found, line
         yield process, found[1]
     finally:
@@ -117,6 +122,17 @@ def test_a_busy_port_is_one_line(invoke: Callable[..., Any], nobody: str) -> Non
             "",
             f"Error: port {port} on 127.0.0.1 is already in use; choose another with --listen\n",
         )
+
+
+def test_check_says_whether_it_would_start(invoke: Callable[..., Any], nobody: str, tmp_path: Path) -> None:
+    """Settings and web configuration are looked at, and nobody listens or connects."""
+    code, said, _ = invoke("exporter", "--check", "--redis-url", nobody)
+    assert (code, said) == (0, f"The settings can be used: Redis at {nobody}; no TLS, no password.\n")
+    (tmp_path / "web.yml").write_text("basic_auth_users: {joe: secret}")
+    for option in ("--web-config-file", "--web.config.file"):
+        code, _, error = invoke("exporter", "--check", "--redis-url", nobody, option, str(tmp_path / "web.yml"))
+        assert (code, "basic_auth_users.joe must be a bcrypt hash" in error, "secret" in error) == (2, True, False)
+    assert invoke("exporter", "--check", "--route-prefix", "a b")[0] == 2
 
 
 def test_other_errors_of_ours_are_exit_code_1(invoke: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

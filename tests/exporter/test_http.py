@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from jobtelemetry.config import Config
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.exporter.background import every
+from jobtelemetry.exporter.clients import LIMITS, Phase
 from jobtelemetry.exporter.server import ExporterServer
 from support.needed import needed
 
@@ -138,13 +140,16 @@ def test_silent_clients_block_nobody(nobody: str, serve: Serve, fetch: Fetch) ->
 
 def test_a_silent_client_is_dropped(nobody: str, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who connects and says nothing is disconnected after a while, without a word in the log."""
-    monkeypatch.setattr("jobtelemetry.exporter.listener._Handler.timeout", 0.1)
+    monkeypatch.setitem(LIMITS, Phase.NEW, 0.1)
     with socket.create_connection(serve(nobody).address, timeout=10) as client:
         assert client.recv(1) == b""
 
 
-def test_garbage_is_refused_quietly(nobody: str, serve: Serve, fetch: Fetch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_garbage_is_refused_quietly(
+    nobody: str, serve: Serve, fetch: Fetch, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is no HTTP gets an error or is dropped, and nothing is printed."""
+    monkeypatch.setitem(LIMITS, Phase.NEW, 0.5)
     server = serve(nobody)
     for garbage in (
         b"\x16\x03\x01\x02\x00\r\n\r\n",
@@ -203,6 +208,44 @@ def test_all_interfaces_are_shown_by_an_address_that_opens(nobody: str, fetch: F
     with ExporterServer(nobody, Config(), "::", 0) as server:
         for host in ("[::1]", "127.0.0.1"):
             assert fetch(f"http://{host}:{server.address[1]}/healthz").status == 200
+
+
+def test_a_unix_socket(nobody: str, tmp_path: Path) -> None:
+    """A proxy on the same machine reaches it by a file, which goes with it and outlives a killed one."""
+    path = tmp_path / "exporter.sock"
+    with socket.socket(socket.AF_UNIX) as left_over:  # by a process that was killed
+        left_over.bind(str(path))
+    with ExporterServer(nobody, Config(), f"unix:{path}", 0) as server:
+        assert server.url == f"unix:{path}"
+        assert path.stat().st_mode & 0o777 == 0o660
+        curl = [needed("curl"), "-sS", "--unix-socket", str(path), "http://x/healthz"]
+        assert subprocess.run(curl, capture_output=True, text=True).stdout == "ok\n"
+        with pytest.raises(ConfigError, match="somebody listens on"):
+            ExporterServer(nobody, Config(), f"unix:{path}", 0)
+    assert not path.exists()
+    path.write_text("not ours")
+    with pytest.raises(ConfigError, match="is no socket"):
+        ExporterServer(nobody, Config(), f"unix:{path}", 0)
+    with pytest.raises(ConfigError, match="cannot listen on unix:/nowhere"):
+        ExporterServer(nobody, Config(), "unix:/nowhere/at/all", 0)
+
+
+def test_below_a_prefix(redis_server: EmbeddedServer, serve: Serve, fetch: Fetch) -> None:
+    """Everything is below it, nothing beside it, and without a slash at the end one is sent to the page."""
+    server = serve(redis_server.url, config=Config(route_prefix="/telemetry"))
+    assert server.url.endswith("/telemetry")
+    assert [fetch(f"{server.url}{path}").status for path in ("/metrics", "/", "/healthz", "/readyz")] == [200] * 4
+    assert "No job has been seen yet" in fetch(server.url).text
+    base = server.url.removesuffix("/telemetry")
+    assert [fetch(f"{base}{path}").status for path in ("/metrics", "/", "/telemetryx")] == [404] * 3
+
+
+def test_a_scrape_with_little_time(hanging: str, serve: Serve, fetch: Fetch) -> None:
+    """Prometheus says how long it waits; it gets up 0 before it gives up."""
+    url = f"{serve(hanging).url}/metrics"
+    answer = fetch(url, X_Prometheus_Scrape_Timeout_Seconds="0.4")
+    assert "\njobtelemetry_up 0.0\n" in answer.text
+    assert "scrape_duration_seconds 0.3" in answer.text
 
 
 def test_closing_frees_the_port(nobody: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -79,10 +81,64 @@ def test_an_answer_never_began_before_the_question(eventually: Callable[..., Non
         first = pool.submit(limited)
         eventually(lambda: calls)
         others = [pool.submit(limited) for _ in range(4)]
-        eventually(lambda: limited._next is not None and len(limited._next._waiters) == len(others))
+        eventually(lambda: limited._next is not None and len(limited._next.begun._cond._waiters) == len(others))
         gate.set()
         assert first.result() == 1
         assert {future.result() for future in others} == {2}
+
+
+def test_three_at_once_all_get_an_answer(eventually: Callable[..., None]) -> None:
+    """A read that takes most of the limit does not use up the time of those who wait for the next one."""
+    calls, limit = [], 2.0
+
+    def read() -> int:
+        calls.append(None)
+        time.sleep(0.55 * limit)  # two of these are longer than the limit
+        return len(calls)
+
+    limited = TimeLimited(read, limit)
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(limited)
+        eventually(lambda: calls)
+        others = [pool.submit(limited) for _ in range(2)]
+        assert first.result() == 1
+        assert [other.result() for other in others] == [2, 2]
+
+
+def test_who_has_less_time_gives_up_sooner(release: threading.Event) -> None:
+    """A scraper's own limit goes before ours, also while it waits for another one's read."""
+    limited = TimeLimited(release.wait, 20)
+    for _ in range(2):
+        with pytest.raises(TimeoutError, match=r"no answer within 0\.05 s"):
+            limited(within=0.05)
+
+
+def test_a_fork_during_a_read_begins_anew(release: threading.Event, eventually: Callable[..., None]) -> None:
+    """A child inherits neither a lock that nobody releases nor a read that nobody ends."""
+    parent, reading = os.getpid(), threading.Event()
+
+    def read() -> Snapshot:
+        if os.getpid() == parent:
+            reading.set()
+            release.wait()
+        return Snapshot(taken_at=1.0)
+
+    reader = SnapshotReader(read, 20)
+    thread = threading.Thread(target=reader.read)
+    thread.start()
+    assert reading.wait(20)
+    reader._read._lock.acquire()  # the worst moment for a fork
+    reader._lock.acquire()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking with threads is what this is about
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if all(reader.read(10).snapshot for _ in range(2)) else 1)
+    reader._lock.release()
+    reader._read._lock.release()
+    release.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_errors_come_through() -> None:
@@ -116,6 +172,28 @@ def test_an_outage_is_one_line_and_its_end_another(caplog: pytest.LogCaptureFixt
     first, second = [record.getMessage() for record in caplog.records]
     assert "Connection refused" in first
     assert second.startswith("Redis can be read again after")
+
+
+def test_who_is_in_a_hurry_makes_no_outage(
+    caplog: pytest.LogCaptureFixture, release: threading.Event, eventually: Callable[..., None]
+) -> None:
+    """A stranger who gives us no time cannot fill the log; a real failure is told though nobody waited for it."""
+    failing = threading.Event()
+
+    def read() -> Snapshot:
+        release.wait()
+        if failing.is_set():
+            raise redis.ConnectionError("refused")
+        return Snapshot(taken_at=1.0)
+
+    reader = SnapshotReader(read, 20)
+    with caplog.at_level(logging.INFO):
+        assert [reader.read(0.01).snapshot for _ in range(3)] == [None] * 3
+        assert caplog.records == []
+        failing.set()
+        release.set()
+        eventually(lambda: caplog.records)
+    assert "Redis cannot be read" in caplog.records[0].getMessage()
 
 
 def test_a_fault_of_our_own_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,12 +8,10 @@ from typing import Any, TypeVar
 
 import click
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from jobtelemetry.config import Config
-from jobtelemetry.errors import ConfigError
-from jobtelemetry.exporter.connection import redact
+from jobtelemetry.exporter.connection import connect
+from jobtelemetry.redis_url import shown
 from jobtelemetry.settings import otherwise
 from jobtelemetry.store.keys import Keys
 
@@ -53,15 +51,7 @@ def target(redis_url: str | None) -> Target:
         ConfigError: The option or a variable has no usable value.
     """
     config = Config.from_env().with_overrides(redis_url=redis_url)
-    try:
-        connection: redis.Redis = redis.Redis.from_url(
-            config.redis_url,
-            socket_connect_timeout=_CONNECT_TIMEOUT,
-            socket_timeout=_REPLY_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"the Redis URL {redact(config.redis_url)!r} cannot be used: {error}") from None
+    connection = connect(config.redis_url, connect_timeout=_CONNECT_TIMEOUT, reply_timeout=_REPLY_TIMEOUT)
     if context := click.get_current_context(silent=True):
         context.call_on_close(connection.close)
     return Target(connection, Keys(config.key_prefix), config)
@@ -69,4 +59,4 @@ def target(redis_url: str | None) -> Target:
 
 def described(ctx: click.Context) -> str:
     """Which Redis a command asks, without a password: ``Redis at redis://localhost:6379/0``."""
-    return f"Redis at {redact(Config.from_env().with_overrides(redis_url=ctx.params.get('redis_url')).redis_url)}"
+    return f"Redis at {shown(Config.from_env().with_overrides(redis_url=ctx.params.get('redis_url')).redis_url)}"

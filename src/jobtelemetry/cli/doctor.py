@@ -76,6 +76,7 @@ def examine(ctx: click.Context, where: Target, exporter: str | None, prometheus:
     from jobtelemetry.diagnosis.endpoints import check_exporter, check_prometheus
     from jobtelemetry.diagnosis.findings import Finding, Level
     from jobtelemetry.diagnosis.server import check_server
+    from jobtelemetry.redis_url import scrub
     from jobtelemetry.store.read import read_snapshot
 
     recorded, now = None, time.time()
@@ -87,10 +88,10 @@ def examine(ctx: click.Context, where: Target, exporter: str | None, prometheus:
         yield _clocks(where)
     except (RedisConnectionError, RedisTimeoutError) as error:
         advice = "Start it, or correct --redis-url; nothing that is kept there could be checked."
-        yield Finding("redis", Level.PROBLEM, f"{described(ctx)} does not answer: {error}", advice)
+        yield Finding("redis", Level.PROBLEM, f"{described(ctx)} does not answer: {scrub(str(error))}", advice)
     except RedisError as error:
         advice = "Allow this user to read RQ's and jobtelemetry's keys, or use the workers' own --redis-url."
-        yield Finding("redis", Level.PROBLEM, f"{described(ctx)} refuses to be read: {error}", advice)
+        yield Finding("redis", Level.PROBLEM, f"{described(ctx)} refuses to be read: {scrub(str(error))}", advice)
     if exporter:
         yield from check_exporter(exporter, recorded, now)
     else:

@@ -53,8 +53,9 @@ def _told_by_redis(error: Exception, ctx: click.Context) -> str:
     from redis.exceptions import ConnectionError as RedisConnectionError
 
     from jobtelemetry.cli.connecting import described
+    from jobtelemetry.redis_url import scrub
 
-    said = " ".join(str(error).split()).rstrip(".")
+    said = scrub(" ".join(str(error).split())).rstrip(".")
     place = described(ctx)
     if isinstance(error, AuthenticationError):
         return f"{place} refuses the login: {said}"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from jobtelemetry import otel
+from jobtelemetry import otel, redis_url
+from jobtelemetry.cli import metrics_process
+from jobtelemetry.cli.metrics_process import CONNECTION_OPTIONS
 from jobtelemetry.config import Config, parse_listen
 from jobtelemetry.errors import ConfigError, MissingExtraError
 from jobtelemetry.exporter.beside import serving_beside
-from jobtelemetry.logformat import log_to_stderr
+from jobtelemetry.logformat import chosen, log_to_stderr
 from jobtelemetry.sinks import sentry
 
 
@@ -30,7 +33,7 @@ def instrumented(rq_command: str, *, name: str, help: str) -> click.Command:
     original = rq_main.commands[rq_command]
     metrics = click.Option(
         ["--metrics"],
-        metavar="[HOST:]PORT",
+        metavar="[HOST:]PORT|unix:/PATH",
         help="Serve /metrics from here as well; port 0 takes a free one. Without it, run 'jobtelemetry exporter'.",
     )
     log_json = click.Option(
@@ -58,19 +61,29 @@ def _instrumenting(original: click.Command) -> Callable[..., Any]:
             sentry.start_from_environment()
             otel.configure(exit_timeout=Config.from_env().flush_timeout)
             instrument()
+            if url := _url(options):
+                redis_url.check(url)  # redis-py's own error would have a piece of the password in it
         except (ConfigError, MissingExtraError) as error:
             raise click.UsageError(str(error)) from error
         if address is None:
             return context.invoke(original, **options)
-        with serving_beside(lambda: _connection(options), *address) as url:
-            click.echo(f"Serving metrics on {url}/metrics", err=True)
-            return context.invoke(original, **options)
+        request = {"options": {name: options.get(name) for name in CONNECTION_OPTIONS}, "log": chosen()}
+        try:
+            with serving_beside([sys.executable, "-m", metrics_process.__name__], request, *address):
+                return context.invoke(original, **options)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from error
 
     return run
 
 
-def _connection(options: dict[str, Any]) -> Any:
-    """The connection that RQ makes of its options."""
-    from rq.cli.helpers import CliConfig
+def _url(options: dict[str, Any]) -> Any:
+    """The URL that RQ makes its connection of, where it is one."""
+    from rq.cli.helpers import read_config_file
 
-    return CliConfig(**options).connection
+    if options.get("url"):
+        return options["url"]
+    if not options.get("config"):
+        return Config.from_env().redis_url
+    settings: dict[str, Any] = read_config_file(options["config"])  # type: ignore[no-untyped-call]
+    return settings.get("REDIS_URL")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import urllib.error
@@ -9,11 +10,12 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from jobtelemetry._version import __version__
 from jobtelemetry.contract import BUILD_INFO, JOB_EXECUTIONS, UP
 from jobtelemetry.diagnosis.findings import Finding, Level, many
+from jobtelemetry.redis_url import scrub, shown
 
 _TIME_LIMIT = 5.0
 _MOST_BYTES = 64_000_000
@@ -35,9 +37,13 @@ def check_exporter(url: str, recorded: int | None, now: float) -> Iterator[Findi
         recorded: Executions that Redis holds, read just before; ``None`` if unknown.
         now: Redis' clock, Unix time.
     """
-    address = url if urlsplit(url).path.rstrip("/") else f"{url.rstrip('/')}/metrics"
     try:
-        body, date = _get(address)
+        whole = url if urlsplit(url).path.rstrip("/") else f"{url.rstrip('/')}/metrics"
+    except ValueError:
+        whole = url
+    address = shown(whole)
+    try:
+        body, date = _get(whole)
     except _Unreachable as error:
         advice = "Start it (jobtelemetry exporter), or correct --exporter."
         yield Finding("exporter", Level.PROBLEM, f"{address} does not answer: {error}", advice)
@@ -76,11 +82,11 @@ def check_prometheus(url: str, now: float, expected: frozenset[str] = frozenset(
         now: Redis' clock, Unix time.
         expected: Names of the alerts that belong to this version.
     """
-    base = url.rstrip("/")
+    whole, base = url.rstrip("/"), shown(url.rstrip("/"))
     try:
-        rules = _api(f"{base}/api/v1/rules")
-        samples = _api(f"{base}/api/v1/query?query={quote(f'timestamp({UP.name})')}")["result"]
-        values = _api(f"{base}/api/v1/query?query={UP.name}")["result"]
+        rules = _api(f"{whole}/api/v1/rules")
+        samples = _api(f"{whole}/api/v1/query?query={quote(f'timestamp({UP.name})')}")["result"]
+        values = _api(f"{whole}/api/v1/query?query={UP.name}")["result"]
     except _Unreachable as error:
         yield Finding("prometheus", Level.PROBLEM, f"{base} does not answer: {error}", "Correct --prometheus.")
         return
@@ -144,20 +150,36 @@ def _api(url: str) -> Any:
 
 def _get(url: str) -> tuple[str, float | None]:
     """The body and the time in the ``Date`` header."""
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise _Unreachable("a URL with http:// or https:// is needed")
     try:
-        with urllib.request.urlopen(url, timeout=_TIME_LIMIT) as answer:  # noqa: S310 - the scheme is checked
+        request = _request(url)
+        with urllib.request.urlopen(request, timeout=_TIME_LIMIT) as answer:  # noqa: S310 - the scheme is checked
             body = answer.read(_MOST_BYTES).decode("utf-8", "replace")
             date = answer.headers.get("Date")
     except urllib.error.HTTPError as error:
         raise _Unreachable(f"status {error.code}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _Unreachable(str(getattr(error, "reason", error)) or type(error).__name__) from None
+        raise _Unreachable(scrub(str(getattr(error, "reason", error))) or type(error).__name__) from None
     try:
         return body, parsedate_to_datetime(date).timestamp() if date else None
     except (TypeError, ValueError):
         return body, None
+
+
+def _request(url: str) -> urllib.request.Request:
+    """A request whose user name and password are where they belong, and not in the name of the host."""
+    try:
+        parts = urlsplit(url)
+        place = parts.netloc.rpartition("@")[2]
+        urlsplit(f"//{place}").port  # noqa: B018 - whether it is a number is the question
+    except ValueError:
+        raise _Unreachable("it is no URL with a host and a port") from None
+    if parts.scheme not in ("http", "https") or "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise _Unreachable("a URL with http:// or https:// is needed, with a password that is percent-encoded")
+    request = urllib.request.Request(parts._replace(netloc=place).geturl())  # noqa: S310 - the scheme is checked
+    if parts.username is not None:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+    return request
 
 
 def _values(body: str) -> dict[str, float]:

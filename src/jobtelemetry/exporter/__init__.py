@@ -3,6 +3,10 @@
 ``connection`` connects with short time limits, ``reading`` reads a :class:`~jobtelemetry.store.snapshot.Snapshot`
 without ever hanging, ``families`` turns it into metric families and ``collector`` puts these into a registry.
 ``verdict`` says what the numbers mean, ``formats`` how they are written; ``markup``, ``tables`` and
-``page`` show them. ``app`` answers HTTP requests, ``listener`` is the socket and ``server`` the whole; ``background``
-and ``reconciling`` work beside it, and ``beside`` runs it beside a pool.
+``page`` show them. ``app`` makes the answer to a request, by ``negotiation`` of its form, and knows no sockets.
+
+Who asks ``app``: ``mounted`` inside of a web application, or ``server``, which is ``binding`` (a socket), ``listener``
+(Tornado, and what it has no answer for), ``clients`` (who stays where there are too many) and ``doorkeeper`` (TLS and
+passwords: ``web_config``, ``tls``, ``passwords``). ``background`` and ``reconciling`` work beside it, and ``beside``
+runs it beside a worker.
 """

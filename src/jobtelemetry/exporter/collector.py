@@ -23,17 +23,20 @@ class Collector:
 
         REGISTRY.register(jobtelemetry.Collector(Redis.from_url("redis://localhost")))
 
-    Registering does no I/O. Collecting reads Redis once, in at most two seconds; if that fails, only
-    ``jobtelemetry_up 0`` and the families about the scrape are yielded, and one line per outage is logged.
+    Registering does no I/O. Collecting reads Redis once, in at most two seconds, or four where another scrape is being
+    answered; if that fails, only ``jobtelemetry_up 0`` and the families about the scrape are yielded, and one line per
+    outage is logged. It goes on working in processes that are forked, also while it reads.
 
     Args:
-        connection: RQ's Redis. Reads go over connections of the collector's own with short time limits.
+        connection: RQ's Redis, a synchronous ``redis.Redis``. Reads go over connections of the collector's own with
+            short time limits.
         config: The settings; read from the environment by default.
         read: What reads a snapshot, instead of reading it from ``connection``.
         time_limit: Seconds after which a read counts as failed.
 
     Raises:
-        ConfigError: The environment was read and a variable has no usable value.
+        ConfigError: It is not a connection that can be read from here, or the environment was read and a variable has
+            no usable value.
     """
 
     def __init__(
@@ -54,7 +57,11 @@ class Collector:
 
     def collect(self) -> Iterator[Metric]:
         """The families with the numbers of this moment."""
-        reading = self.reader.read()
+        return self.collect_within(None)
+
+    def collect_within(self, seconds: float | None) -> Iterator[Metric]:
+        """The same for who cannot wait longer than so many seconds."""
+        reading = self.reader.read(seconds)
         if reading.snapshot is not None:
             yield from families.build(reading.snapshot)
         yield from families.about_scrape(up=reading.snapshot is not None, seconds=reading.seconds)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from typing import Generic, TypeVar
 from redis.exceptions import RedisError
 
 from jobtelemetry.errors import JobTelemetryError
+from jobtelemetry.redis_url import scrub
 from jobtelemetry.store.snapshot import Snapshot
 
 #: Seconds after which a scrape gives up on Redis. Sockets give up earlier; this also ends a slow name server.
@@ -23,53 +27,105 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
+class HurriedError(TimeoutError):
+    """Who asked had less time than the limit, which says nothing about what was called."""
+
+
 class TimeLimited(Generic[T]):
     """Calls a function that may hang, and waits for it no longer than a limit.
 
     At most one call runs at any time, in a daemon thread. Who asks meanwhile gets the *next* call's result, shared
-    with all others who wait: never one that began before they asked, and never a pile of threads.
+    with all others who wait: never one that began before they asked, and never a pile of threads. Their time counts
+    from when that call begins, so three who ask at once are all answered while a call takes no longer than the limit.
+
+    It works in a process that was forked while a call ran: the child begins anew.
 
     Args:
         function: What to call.
-        limit: Seconds that one caller waits.
+        limit: Seconds that one call may take.
     """
 
     def __init__(self, function: Callable[[], T], limit: float) -> None:
         self._function = function
         self._limit = limit
+        self._begin_anew()
+        renew_in_forks(self._begin_anew)
+
+    def _begin_anew(self) -> None:
         self._lock = threading.Lock()
-        self._next: Future[T] | None = None
+        self._next: _Call[T] | None = None
         self._working = False
 
-    def __call__(self) -> T:
+    def __call__(self, within: float | None = None) -> T:
         """The function's result.
 
+        Args:
+            within: Seconds from now after which nobody waits for it any more; without it only the limit counts.
+
         Raises:
+            HurriedError: It may return in time, but not for this caller.
             TimeoutError: It did not return in time; it may still be running.
             Exception: What the function raised.
         """
+        asked = time.monotonic()
+        given_up = math.inf if within is None else asked + within
         with self._lock:
             if self._next is None:
-                self._next = Future()
-            future = self._next
+                self._next = _Call()
+            call = self._next
             if not self._working:
                 self._working = True
                 threading.Thread(target=self._work, name="jobtelemetry-read", daemon=True).start()
-        if not wait([future], timeout=self._limit).done:
-            raise TimeoutError(f"no answer within {self._limit:g} s")
-        return future.result()
+        # The call before this one has its limit too: if it takes longer, there is no hope for this one either.
+        ours = asked + self._limit
+        if call.begun.wait(_until(min(ours, given_up))):
+            ours = call.since + self._limit
+            if wait([call.answer], _until(min(ours, given_up))).done:
+                return call.answer.result()
+        if given_up < ours:
+            raise HurriedError(f"no answer within {within:.3g} s")
+        raise TimeoutError(f"no answer within {self._limit:g} s")
 
     def _work(self) -> None:
         while True:
             with self._lock:
-                future, self._next = self._next, None
-                if future is None:
+                call, self._next = self._next, None
+                if call is None:
                     self._working = False
                     return
+            call.since = time.monotonic()
+            call.begun.set()
             try:
-                future.set_result(self._function())
+                call.answer.set_result(self._function())
             except BaseException as error:  # noqa: BLE001 - it is raised where the answer is awaited
-                future.set_exception(error)
+                call.answer.set_exception(error)
+
+
+class _Call(Generic[T]):
+    """One call of the function, that several may wait for."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.since = 0.0
+        self.answer: Future[T] = Future()
+
+
+def _until(moment: float) -> float:
+    return max(0.0, moment - time.monotonic())
+
+
+def renew_in_forks(renew: Callable[[], None]) -> None:
+    """Call a bound method in every process that is forked from now on, for as long as its object lives.
+
+    A lock that another thread held when the process was forked is held for ever in the child.
+    """
+    reference = weakref.WeakMethod(renew)
+
+    def in_child() -> None:
+        if (found := reference()) is not None:
+            found()
+
+    os.register_at_fork(after_in_child=in_child)
 
 
 @dataclass(frozen=True)
@@ -96,22 +152,41 @@ class SnapshotReader:
     """
 
     def __init__(self, read: Callable[[], Snapshot], time_limit: float = TIME_LIMIT) -> None:
-        self._read = TimeLimited(read, time_limit)
+        self._function = read
+        self._read = TimeLimited(self._read_and_note, time_limit)
         self._down_since: float | None = None
-        self._lock = threading.Lock()
+        self._renew_lock()
+        renew_in_forks(self._renew_lock)
         #: The newest snapshot that was read; kept through an outage.
         self.last: Snapshot | None = None
 
-    def read(self) -> Reading:
-        """Try once."""
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+
+    def read(self, within: float | None = None) -> Reading:
+        """Try once.
+
+        Args:
+            within: Seconds that this reader can wait, where that may be less than the time limit.
+        """
         begin = time.monotonic()
         try:
-            snapshot = self._read()
+            snapshot = self._read(within)
         except Exception as error:  # noqa: BLE001 - whatever it was, the scrape must be answered
-            self._note_failure(error)
+            if isinstance(error, TimeoutError) and not isinstance(error, HurriedError):
+                self._note_failure(error)  # it has not ended, so nobody else does
             return Reading(None, explain(error), time.monotonic() - begin)
-        self._note_success(snapshot)
         return Reading(snapshot, "", time.monotonic() - begin)
+
+    def _read_and_note(self) -> Snapshot:
+        """One read, and what it says about Redis, whether or not anybody still waits for it."""
+        try:
+            snapshot = self._function()
+        except Exception as error:
+            self._note_failure(error)
+            raise
+        self._note_success(snapshot)
+        return snapshot
 
     def _note_failure(self, error: Exception) -> None:
         with self._lock:
@@ -134,8 +209,8 @@ class SnapshotReader:
 
 
 def explain(error: BaseException) -> str:
-    """One line about an error, with its class where the message alone would not say enough."""
-    text = " ".join(str(error).split())
+    """One line about an error, with its class where the message alone would not say enough, and without a password."""
+    text = scrub(" ".join(str(error).split()))
     return text if text and _expected(error) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
