@@ -3,6 +3,8 @@
 For one RQ: ``nox -s 'truth_table(rq="2.7")'``. What follows ``--`` goes to the command: ``nox -s soak -- --minutes 1``.
 """
 
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "venv"
@@ -21,7 +23,7 @@ every_rq = nox.parametrize("rq", list(VERSIONS))
 @every_rq
 def truth_table(session: nox.Session, rq: str) -> None:
     """Every way a job can end, for every worker class."""
-    run(session, rq, "pytest", "tests/acceptance", "tests/rq", "tests/store")
+    run(session, rq, "pytest", "tests/acceptance", "tests/rq", "tests/store", "tests/testing")
 
 
 @nox.session
@@ -36,6 +38,17 @@ def rq_suite(session: nox.Session, rq: str) -> None:
 def soak(session: nox.Session, rq: str) -> None:
     """Thousands of jobs while processes die: lost, double, misclassified."""
     run(session, rq, "tests.soak")
+
+
+@nox.session(python=["3.10", "3.11", "3.12", "3.13", "3.14"])
+def wheel(session: nox.Session) -> None:
+    """The wheel alone, on every Python that this machine has: bare, then with every extra."""
+    session.run("python", "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", session.create_tmp(), ".")
+    (made,) = Path(session.create_tmp()).glob("jobtelemetry-*.whl")
+    session.install(str(made))
+    session.run("jobtelemetry", "--help", silent=True)
+    session.install(f"{made}[all]")
+    session.run("jobtelemetry", "demo")
 
 
 def run(session: nox.Session, rq: str, *module: str) -> None:

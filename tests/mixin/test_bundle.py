@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from click.testing import CliRunner
 from jobtelemetry.cli import main
 from jobtelemetry.contract import FAMILIES
 from jobtelemetry.errors import ConfigError
-from jobtelemetry.mixin import alerts
+from jobtelemetry.mixin import alerts, settings_reference
 from jobtelemetry.mixin.build import files
 from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.dashboards.theme import STATE_COLORS
@@ -40,6 +42,13 @@ def test_the_reference_is_made_from_the_contract() -> None:
     """``docs/metrics.md`` is what the contract says, and names every family."""
     assert (_ROOT / "docs" / "metrics.md").read_text(encoding="utf-8") == reference()
     assert all(f"`{family.name}`" in reference() for family in FAMILIES)
+
+
+def test_the_page_of_settings_is_made_from_their_comments() -> None:
+    """``docs/mixin-settings.md`` has every setting once, with its default and what it is for."""
+    page = (_ROOT / "docs" / "mixin-settings.md").read_text(encoding="utf-8")
+    assert page == settings_reference.reference()
+    assert re.findall(r"^\| `(\w+)`", page, re.MULTILINE) == [one.name for one in fields(MixinConfig)]
 
 
 def test_the_command_builds_for_other_labels(tmp_path: Path) -> None:

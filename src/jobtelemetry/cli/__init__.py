@@ -17,6 +17,7 @@ _LONGEST_MESSAGE = 4_000
 COMMANDS = {
     "demo": "Run a whole RQ worker pool on an embedded server and watch it.",
     "exporter": "Serve /metrics and pages for people from what Redis holds.",
+    "runbook": "What to do about an alert.",
     "mixin": "Make Grafana dashboards and Prometheus rules for your labels and thresholds.",
     "worker": "RQ's worker command, instrumented.",
     "worker-pool": "RQ's worker-pool command, instrumented.",

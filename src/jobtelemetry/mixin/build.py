@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from jobtelemetry.errors import MissingExtraError
 from jobtelemetry.mixin import alerts, recording
 from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.rules import rule_file
+
+_OLDEST_PYTHON = (3, 11)
 
 
 def files(config: MixinConfig) -> dict[str, str]:
@@ -25,6 +28,12 @@ def files(config: MixinConfig) -> dict[str, str]:
             **{f"grafana/dashboards/{name}.json": text for name, text in dashboards.documents(config).items()},
         }
     except ModuleNotFoundError as error:
+        if sys.version_info < _OLDEST_PYTHON:
+            needed, here = (".".join(map(str, version[:2])) for version in (_OLDEST_PYTHON, sys.version_info))
+            raise MissingExtraError(
+                f"the mixin needs Python {needed} or later, because grafana-foundation-sdk does, and this is {here}; "
+                "run it with another Python: the rules and dashboards do not depend on the one that your workers use"
+            ) from error
         raise MissingExtraError(
             f"the mixin needs the package {error.name}; install it with: pip install 'jobtelemetry[mixin]'"
         ) from error

@@ -1,0 +1,5 @@
+"""The jobs."""
+
+
+def work() -> None:
+    """Do it."""
