@@ -108,6 +108,20 @@ class Config:
         "JOBTELEMETRY_MAX_LABEL_SETS",
         help="Label sets that one family may have; what goes beyond is counted under `__other__`.",
     )
+    max_queues: int = setting(
+        1000,
+        Whole(least=1),
+        "JOBTELEMETRY_MAX_QUEUES",
+        help="Queues that the exporter shows by name, the largest by the jobs that RQ keeps; the others are summed "
+        "into `__other__`.",
+    )
+    histogram_detail: str = setting(
+        "full",
+        OneOf(("full", "coarse", "off")),
+        "JOBTELEMETRY_HISTOGRAM_DETAIL",
+        help="Buckets that the exporter shows of run times and waits: all, every third, or only `+Inf` with count and "
+        "sum.",
+    )
     extra_labels: tuple[str, ...] = setting(
         (),
         Names(most=8, taken=("worker", "queue", "state", "reason", "error_type", "le", "quantile", "job", "instance")),

@@ -9,6 +9,7 @@ from prometheus_client import Metric
 
 from jobtelemetry.config import Config
 from jobtelemetry.exporter import families
+from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.exporter.connection import with_time_limits
 from jobtelemetry.exporter.reading import TIME_LIMIT, SnapshotReader
 from jobtelemetry.store.keys import Keys
@@ -49,6 +50,7 @@ class Collector:
     ) -> None:
         config = config or Config.from_env()
         own, keys = with_time_limits(connection), Keys(config.key_prefix)
+        self.cardinality = Cardinality.of(config)
         self.reader = SnapshotReader(read or Reader(own, keys).read, time_limit)
 
     def describe(self) -> Iterator[Metric]:
@@ -63,5 +65,5 @@ class Collector:
         """The same for who cannot wait longer than so many seconds."""
         reading = self.reader.read(seconds)
         if reading.snapshot is not None:
-            yield from families.build(reading.snapshot)
+            yield from families.build(reading.snapshot, self.cardinality)
         yield from families.about_scrape(up=reading.snapshot is not None, seconds=reading.seconds)

@@ -12,8 +12,10 @@ from prometheus_client.samples import Exemplar as PrometheusExemplar
 from jobtelemetry import contract
 from jobtelemetry._version import __version__
 from jobtelemetry.contract import Family, Kind
+from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.figures import fold
-from jobtelemetry.store.snapshot import Counter, Exemplar, Histogram, Series, Snapshot
+from jobtelemetry.outcomes import State
+from jobtelemetry.store.snapshot import Counter, Exemplar, Histogram, LabelSet, Series, Snapshot
 
 Value = Counter | Histogram | float
 #: Label values in the order of the family's labels, the value, and what a job family has of extra labels.
@@ -21,6 +23,7 @@ Row = tuple[tuple[str, ...], Value] | tuple[tuple[str, ...], Value, tuple[tuple[
 V = TypeVar("V", Counter, Histogram, float)
 D = TypeVar("D", bound=str)
 
+_EVERYTHING = Cardinality()
 #: RQ knows this one only for all queues together.
 _RATE_LIMITED = "rate_limited"
 
@@ -31,11 +34,31 @@ def describe() -> Iterator[Metric]:
         yield _metric(family, (), ())
 
 
-def build(snapshot: Snapshot) -> Iterator[Metric]:
-    """Every family that comes from Redis, with the snapshot's numbers."""
-    for family in contract.FAMILIES:
-        if family in _ROWS:
-            yield _metric(family, _ROWS[family](snapshot), snapshot.extra_labels)
+def build(snapshot: Snapshot, cardinality: Cardinality = _EVERYTHING) -> Iterator[Metric]:
+    """Every family that comes from Redis, with the snapshot's numbers, as many of them as may be shown."""
+    snapshot = cardinality.of_snapshot(snapshot)
+    for family in READ:
+        yield _metric(cardinality.of_family(family), rows(family, snapshot), snapshot.extra_labels)
+
+
+def rows(family: Family, snapshot: Snapshot) -> Iterable[Row]:
+    """What a family shows of a snapshot."""
+    return _ROWS[family](snapshot)
+
+
+def labels_of(family: Family, row: Row, extra_labels: tuple[str, ...]) -> dict[str, str]:
+    """The labels of a row by name.
+
+    Args:
+        family: The row's family.
+        row: The row.
+        extra_labels: The extra labels that any series carries; the others have them empty.
+    """
+    by_name = dict(zip(family.labels, row[0], strict=True))
+    if extra_labels and family.labels[:2] == Series._fields[:2]:
+        by_name |= dict.fromkeys(extra_labels, "")
+        by_name.update(*row[2:])
+    return by_name
 
 
 def about_scrape(*, up: bool, seconds: float) -> Iterator[Metric]:
@@ -50,13 +73,9 @@ def about_scrape(*, up: bool, seconds: float) -> Iterator[Metric]:
 
 
 def _metric(family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...]) -> Metric:
-    further = dict.fromkeys(extra_labels, "") if family.labels[:2] == Series._fields[:2] else {}
     metric = Metric(family.name.removesuffix("_total"), family.help, family.kind.value)
-    for labels, value, *extra in rows:
-        by_name = dict(zip(family.labels, labels, strict=True)) | further
-        if further:
-            by_name.update(*extra)
-        for sample in _samples(family, by_name, value):
+    for row in rows:
+        for sample in _samples(family, labels_of(family, row, extra_labels), row[1]):
             metric.add_sample(f"{metric.name}{sample.suffix}", sample.labels, sample.value, exemplar=sample.exemplar)
     return metric
 
@@ -84,14 +103,19 @@ def _samples(family: Family, labels: dict[str, str], value: Value) -> Iterator[_
 
 
 def _buckets(family: Family, labels: dict[str, str], histogram: Histogram) -> Iterator[_Sample]:
-    exemplars: dict[str, Exemplar] = {}
-    if family.exemplars:
-        for bound, exemplar in sorted(histogram.exemplars.items(), key=lambda item: item[1].timestamp):
-            exemplars[contract.le(float(bound), family.buckets)] = exemplar
+    exemplars = exemplars_of(family, histogram)
     below = 0
     for bound, count in fold(histogram.counts, family.buckets).items():
         below += count
         yield _Sample("_bucket", {**labels, "le": bound}, below, _exemplar(exemplars.get(bound)))
+
+
+def exemplars_of(family: Family, histogram: Histogram) -> dict[str, Exemplar]:
+    """The newest exemplar of each bucket that the family shows, by the text of its upper bound."""
+    if not family.exemplars:
+        return {}
+    by_age = sorted(histogram.exemplars.items(), key=lambda item: item[1].timestamp)
+    return {contract.le(float(bound), family.buckets): exemplar for bound, exemplar in by_age}
 
 
 def _exemplar(exemplar: Exemplar | None) -> PrometheusExemplar | None:
@@ -180,4 +204,30 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.EXECUTIONS_RECONCILED: lambda snapshot: [((), Counter(snapshot.reconciled, snapshot.created))],
     contract.EXECUTIONS_LATE: lambda snapshot: [((), Counter(snapshot.late, snapshot.created))],
     contract.SERIES_DROPPED: lambda snapshot: _counts(snapshot.dropped, snapshot),
+}
+
+#: The families that come from Redis, in the contract's order.
+READ: tuple[Family, ...] = tuple(family for family in contract.FAMILIES if family in _ROWS)
+
+
+def _details(one: LabelSet, values: Mapping[D, V]) -> Iterator[Row]:
+    return _by_detail({(one.series, detail): value for detail, value in values.items()})
+
+
+def _single(one: LabelSet, value: Counter | Histogram | float | None) -> Iterator[Row]:
+    return iter(() if value is None else (((one.series.worker, one.series.queue), value, one.series.extra),))
+
+
+#: Where the rows of a family are in one label set, for the families that are nothing but those of all label sets.
+OF_LABEL_SET: Mapping[Family, Callable[[LabelSet], Iterable[Row]]] = {
+    contract.JOB_EXECUTIONS: lambda one: _details(
+        one, {state: one.executions.get(state) or Counter(0, one.created) for state in State}
+    ),
+    contract.JOB_CANCELLATIONS: lambda one: _details(one, one.cancellations),
+    contract.JOB_ERRORS: lambda one: _details(one, one.errors),
+    contract.JOB_DURATION: lambda one: _details(one, one.durations),
+    contract.JOB_WAIT: lambda one: _single(one, one.wait if one.wait.counts else Histogram(created=one.created)),
+    contract.JOBS_ENQUEUED: lambda one: _single(one, Counter(one.enqueued, one.created)),
+    contract.JOBS_CANCELLED_UNSTARTED: lambda one: _single(one, Counter(one.unstarted, one.created)),
+    contract.JOB_LAST_COMPLETED: lambda one: _single(one, one.last_completed),
 }

@@ -1,0 +1,130 @@
+"""What ``/metrics`` answers: only what changed since the last scrape is written anew."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from prometheus_client import Metric
+from prometheus_client.exposition import generate_latest as generate_text
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from jobtelemetry.contract import Family
+from jobtelemetry.exporter.cardinality import Cardinality
+from jobtelemetry.exporter.families import OF_LABEL_SET, READ, Row, rows
+from jobtelemetry.exporter.lines import Lines, write
+from jobtelemetry.store.snapshot import LabelSet, Snapshot
+
+_EOF = b"# EOF\n"
+
+
+class Exposition:
+    """Writes snapshots, byte for byte as prometheus_client would, and keeps the text of every label set.
+
+    A label set that is the same object as in the snapshot before has the same text, so a scrape costs what happened
+    since the last one. What it keeps is about as much as one answer of each format that is asked for.
+
+    Args:
+        cardinality: What may be shown.
+    """
+
+    def __init__(self, cardinality: Cardinality | None = None) -> None:
+        cardinality = cardinality or Cardinality()
+        self._formats = {openmetrics: _Format(cardinality, openmetrics=openmetrics) for openmetrics in (False, True)}
+
+    def render(self, snapshot: Snapshot | None, about_scrape: Iterable[Metric], *, openmetrics: bool) -> bytes:
+        """The answer to one scrape; may be called by several threads.
+
+        Args:
+            snapshot: What Redis has; ``None`` if it could not be read.
+            about_scrape: The families about the scrape itself, which come last.
+            openmetrics: Whether to write OpenMetrics, else the text format.
+        """
+        return self._formats[openmetrics].render(snapshot, about_scrape)
+
+
+class _Kept(NamedTuple):
+    """A label set, which must live as long as its identity is asked for, and its lines by family."""
+
+    label_set: LabelSet
+    lines: tuple[Lines, ...]
+
+
+class _Format:
+    """One of the two formats."""
+
+    def __init__(self, cardinality: Cardinality, *, openmetrics: bool) -> None:
+        self._cardinality = cardinality
+        self._openmetrics = openmetrics
+        self._lock = threading.Lock()
+        self._heads = {family: self._head(family) for family in READ}
+        self._extra_labels: tuple[str, ...] = ()
+        self._kept: dict[int, _Kept] = {}
+
+    def render(self, snapshot: Snapshot | None, about_scrape: Iterable[Metric]) -> bytes:
+        parts: list[bytes] = []
+        if snapshot is not None:
+            with self._lock:
+                parts.extend(self._families(self._cardinality.of_snapshot(snapshot)))
+        parts.append(self._written_by_prometheus_client(about_scrape))
+        if self._openmetrics:
+            parts.append(_EOF)
+        return b"".join(parts)
+
+    def _families(self, snapshot: Snapshot) -> Iterator[bytes]:
+        extra_labels = tuple(sorted(snapshot.extra_labels))
+        if extra_labels != self._extra_labels:
+            self._extra_labels, self._kept = extra_labels, {}
+        of_sets = self._of_sets(snapshot)
+        for family in READ:
+            found = of_sets.get(family)
+            if found is None:
+                found = (self._write(family, rows(family, snapshot)),)
+            head, head_of_created = self._heads[family]
+            yield head
+            yield from (lines.samples for lines in found)
+            if not self._openmetrics and any(lines.created for lines in found):
+                yield head_of_created
+                yield from (lines.created for lines in found)
+
+    def _of_sets(self, snapshot: Snapshot) -> dict[Family, tuple[Lines, ...]]:
+        """The lines of the families that are nothing but label sets."""
+        # Two keys in Redis can say the same labels, if a stranger wrote them; then only the merged rows are right, and
+        # so they are where a snapshot was put together without label sets.
+        if len(snapshot.seen) != len(snapshot.sets):
+            self._kept = {}
+            return {}
+        before = self._kept
+        self._kept = {id(one): before.get(id(one)) or self._keep(one) for one in snapshot.sets}
+        if not self._kept:
+            return {}
+        return dict(zip(OF_LABEL_SET, zip(*(kept.lines for kept in self._kept.values()), strict=True), strict=True))
+
+    def _keep(self, one: LabelSet) -> _Kept:
+        return _Kept(one, tuple(self._write(family, found(one)) for family, found in OF_LABEL_SET.items()))
+
+    def _write(self, family: Family, found: Iterable[Row]) -> Lines:
+        return write(self._cardinality.of_family(family), found, self._extra_labels, openmetrics=self._openmetrics)
+
+    def _head(self, family: Family) -> tuple[bytes, bytes]:
+        """What stands above a family, and above the moments at which its series were first seen."""
+        name = family.name.removesuffix("_total")
+        return (
+            self._written_by_prometheus_client([Metric(name, family.help, family.kind.value)]),
+            self._written_by_prometheus_client([Metric(f"{name}_created", family.help, "gauge")]),
+        )
+
+    def _written_by_prometheus_client(self, metrics: Iterable[Metric]) -> bytes:
+        generate: Callable[[Any], bytes] = generate_openmetrics if self._openmetrics else generate_text
+        return generate(_Given(metrics)).removesuffix(_EOF)
+
+
+class _Given:
+    """A collector of given metrics."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
