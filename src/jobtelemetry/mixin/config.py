@@ -99,8 +99,6 @@ class MixinConfig:
     #: How far back killed horses and abandoned executions are counted, and how many are worth a ticket.
     deaths_window: str = "15m"
     deaths: int = 1
-    #: ``error_type`` of a rate limit, as a regular expression.
-    rate_limit_errors: str = ".*RateLimit.*|.*TooManyRequests.*|.*Throttl.*"
     #: Executions ended by a rate limit within the window, and their part of all, that make a storm.
     rate_limit_window: str = "15m"
     rate_limit_count: int = 20
@@ -156,6 +154,8 @@ class MixinConfig:
     #: How long a blind spot, a missing exporter and an unreachable Redis may last.
     audit_hold: str = "5m"
     exporter_hold: str = "3m"
+    #: An installation that was there within this time and is no longer scraped is missed.
+    exporter_memory: str = "1d"
     redis_hold: str = "2m"
     #: How far back errors in hooks and dropped series are counted.
     health_window: str = "15m"
@@ -222,7 +222,7 @@ def _burn_rate(text: str) -> BurnRate:
     return BurnRate(float(factor), long, short, severity, hold)
 
 
-_DURATIONS = re.compile(r"(_window|_hold|_age|_offset|_range|_refresh|interval)$")
+_DURATIONS = re.compile(r"(_window|_hold|_age|_offset|_range|_refresh|_memory|interval)$")
 
 
 def _check(config: MixinConfig) -> None:

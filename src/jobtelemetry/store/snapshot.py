@@ -91,13 +91,18 @@ class RunningExecution:
 
 @dataclass(frozen=True)
 class QueueState:
-    """What RQ holds for one queue. ``jobs`` is keyed by the contract's ``QUEUE_STATUSES``."""
+    """What RQ holds for one queue.
+
+    ``jobs`` is keyed by the contract's ``QUEUE_STATUSES``; ``blocked`` are deferred jobs that nothing will ever let run,
+    ``None`` if nobody looked.
+    """
 
     name: str
     jobs: Mapping[str, int] = field(default_factory=dict)
     oldest_enqueued_at: float | None = None
     overdue_scheduled: int = 0
     scheduler_up: bool = False
+    blocked: int | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,13 @@ class Snapshot:
         late: Endings that came after that.
         dropped: Observations that a full family had no room for, by family.
         created: When the first number was written, Unix time; the ``_created`` of counters without labels.
+        rate_limited_executions: Executions that failed of a rate limit, by series.
+        generation_started: When the present generation of numbers began, Unix time; 0 if there is none.
+        counts_lost_at: Since when counts are missing, Unix time; ``None`` if none are known to be.
+        counts_lost: How many executions, as far as anybody can know.
+        accounts_difference: Executions that the accounts have more (or fewer: negative) than the label sets; 0 is health.
+        rejected: Values under our keys that are not ours or make no sense.
+        clock_skew: Seconds by which a clock differed from Redis's, at most; ``None`` if not known.
     """
 
     taken_at: float
@@ -168,6 +180,13 @@ class Snapshot:
     late: int = 0
     dropped: Mapping[str, int] = field(default_factory=lambda: _EMPTY)
     created: float = 0.0
+    rate_limited_executions: Mapping[Series, Counter] = field(default_factory=dict)
+    generation_started: float = 0.0
+    counts_lost_at: float | None = None
+    counts_lost: int = 0
+    accounts_difference: int = 0
+    rejected: int = 0
+    clock_skew: float | None = None
 
     @property
     def unrecorded(self) -> int:

@@ -34,6 +34,7 @@ def counters(cancels: float) -> Iterator[tuple[str, _Labels, float]]:
     yield contract.JOB_CANCELLATIONS.name, {**_JOB, "reason": "not_matched"}, cancels
     yield contract.JOB_ERRORS.name, {**_JOB, "error_type": "TimeoutError"}, 0.1
     yield contract.JOB_ERRORS.name, {**_JOB, "error_type": "RateLimited"}, 0.02
+    yield contract.JOB_RATE_LIMITED.name, _JOB, 0.02
     for bound in (*map(repr, contract.DURATION_BUCKETS), "+Inf"):
         labels = {**_JOB, "state": "completed", "le": bound}
         yield f"{contract.JOB_DURATION.name}_bucket", labels, float(float(bound) >= 1)

@@ -14,6 +14,11 @@ def counter(family: contract.Family, label: str, value: str, numbers: str) -> Se
     return {name(family.name, **{label: value}): numbers}
 
 
+def installation(cluster: str, numbers: str) -> Series:
+    """The exporter of one of several installations: it answers, or is gone together with its target."""
+    return {name(metric, f"{cluster}:10427", cluster=cluster): numbers for metric in ("up", contract.UP.name)}
+
+
 CASES = (
     Case(
         "JobTelemetryExporterDown",
@@ -34,6 +39,36 @@ CASES = (
         "one of two replicas is enough",
         alive() | {name("up", "b:10427"): flat(0)},
         "30m",
+    ),
+    Case(
+        "JobTelemetryExporterDown",
+        "one of two installations whose exporter vanishes together with its target pages, and the other does not",
+        installation("a", "1+0x90") | installation("b", "1+0x20 stale"),
+        "30m",
+        (firing("JobTelemetryExporterDown", "page", cluster="b"),),
+        settings=("installation_labels=cluster,job",),
+        also=("26m", "80m"),
+    ),
+    Case(
+        "JobTelemetryExporterDown",
+        "one of two installations whose exporter does not answer pages, and the other does not",
+        installation("a", "1+0x90")
+        | installation("b", "1+0x20 stale")
+        | {name("up", "b:10427", cluster="b"): "1+0x20 0+0x60"},
+        "30m",
+        (firing("JobTelemetryExporterDown", "page", cluster="b"),),
+        settings=("installation_labels=cluster,job",),
+    ),
+    Case(
+        "JobTelemetryExporterDown",
+        "an exporter that moves to another address raises nothing",
+        {
+            name(family, instance): numbers
+            for family in ("up", contract.UP.name)
+            for instance, numbers in (("a:10427", "1+0x20 stale"), ("b:10427", "_x22 1+0x60"))
+        },
+        "22m",
+        also=("30m", "60m"),
     ),
     Case(
         "JobTelemetryRedisDown",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobtelemetry import contract
-from jobtelemetry.mixin.alerts.jobs import running_over_limit
+from jobtelemetry.mixin import names
 from jobtelemetry.mixin.durations import seconds, spoken
 from jobtelemetry.mixin.names import Board
 from jobtelemetry.mixin.promql import PromQL
@@ -23,19 +23,13 @@ def stalled(q: PromQL) -> Alert:
 
     RQ workers that are all busy with executions of a usual length are no reason: that is a backlog.
     """
-    by, window = q.by("queue"), q.config.stalled_window
-    waiting = f"min by ({by}) (min_over_time({q.raw(contract.QUEUE_JOBS, _QUEUED)}[{window}])) > 0"
-    workers = f"sum by ({by}) ({q.of(contract.RQ_WORKERS)}) > 0"
-    taken = f"max by ({by}) (changes({q.raw(contract.QUEUE_OLDEST_JOB)}[{window}])) > 0"
-    ended = f"sum by ({by}) (\n{q.gained(contract.JOB_EXECUTIONS, window)}\n) > 0"
-    free = f"""sum by ({by}) ({q.of(contract.RQ_WORKERS, 'status!="busy"')}) == 0"""
-    before = f"max by ({by}) ({q.raw(contract.QUEUE_JOBS, _QUEUED)} offset {window}) > 0"
-    hung = f"({running_over_limit(q)})"
+    window = q.config.stalled_window
+    ended = names.increase("queue", contract.JOB_EXECUTIONS, window)
     return Alert(
         "QueueStalled",
-        f"({waiting})\nand on ({by}) ({before})\nand on ({by}) ({workers})\nunless on ({by}) ({taken})\nunless on "
-        f"({by}) ({ended})\n"
-        f"unless on ({by}) (({free}) unless on ({q.by()}) {hung})",
+        f"{names.waiting(window)} > 0\nand {names.RQ_WORKERS} > 0\n"
+        f"unless {names.taken(window)} > 0\nunless {ended} > 0\n"
+        f"unless ({names.RQ_WORKERS_FREE} == 0 unless on ({q.by()}) {names.RUNNING_TOO_LONG})",
         "page",
         "Jobs wait on a queue, RQ workers listen, and nothing is done.",
         f"At least {{{{ $value }}}} job(s) have been waiting on queue {{{{ $labels.queue }}}} for {spoken(window)}. "

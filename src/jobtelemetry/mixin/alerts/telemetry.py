@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobtelemetry import contract
 from jobtelemetry.contract import Family
+from jobtelemetry.mixin import names
 from jobtelemetry.mixin.durations import spoken
 from jobtelemetry.mixin.names import Board
 from jobtelemetry.mixin.promql import PromQL
@@ -24,15 +25,18 @@ def alerts(q: PromQL) -> tuple[Alert, ...]:
 
 
 def exporter_down(q: PromQL) -> Alert:
-    """Nothing is scraped: every other alert is blind."""
-    selector = q.config.selector
+    """Nothing is scraped, of all installations or of one that was there: every other alert is blind."""
+    known, scraped = q.config.exporter_memory, f"up{{{q.config.selector}}}"
+    there = q.raw(contract.UP)
     return Alert(
         "JobTelemetryExporterDown",
-        f"absent({q.raw(contract.UP)})\nunless on () (max by ({q.by()}) (up{{{selector}}}) == 0)\n"
-        f"or max by ({q.by()}) (up{{{selector}}}) == 0",
+        f"max by ({q.by()}) ({scraped}) == 0\n"
+        f"or max by ({q.by()}) (present_over_time({there}[{known}]))\n"
+        f"  unless max by ({q.by()}) ({there})\n"
+        f"or absent_over_time({there}[{known}]) unless on () {scraped} == 0",
         "page",
         "The jobtelemetry exporter is down or not scraped.",
-        "Prometheus has no metrics of {{ $labels.job }}: no exporter answers. No job is affected and no count is "
+        f"Prometheus has no metrics of {_installation(q)}: no exporter answers, or its target is gone. No job is affected and no count is "
         "lost, but no other alert can fire.",
         Board.HEALTH,
         q.config.exporter_hold,
@@ -117,4 +121,8 @@ def watchdog(q: PromQL) -> Alert:
 
 
 def _grown(q: PromQL, family: Family, label: str) -> str:
-    return f"sum by ({q.by(label)}) (\n{q.gained(family, q.config.health_window)}\n) > 0"
+    return f"{names.increase(label, family, q.config.health_window)} > 0"
+
+
+def _installation(q: PromQL) -> str:
+    return ", ".join(f"{label} {{{{ $labels.{label} }}}}" for label in q.base)
