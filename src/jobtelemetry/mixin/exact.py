@@ -6,7 +6,8 @@ older state was restored), or be gone and begin anew. So what counts is::
 
     the value at the end - the value at the beginning + all that it fell in between
 
-where a counter that is not there is 0, if somebody looked. Per family there are four recorded series (see :func:`rules`);
+where a counter that is not there is 0, if somebody looked. What two evaluations cannot tell stays unknown: falls while (or
+just before) no exporter was scraped, or while one replica ends and another is behind it, and what ended between a fall and the next look. Per family there are four recorded series (see :func:`rules`);
 the alerts and the panels read those that are reckoned from them.
 """
 
@@ -30,9 +31,9 @@ FAMILIES: tuple[Family, ...] = (
     contract.SERIES_DROPPED,
 )
 #: A replica's last value is remembered for so many evaluations, so that the others catch up when it ends ...
-_REMEMBERED = 8
+_REMEMBERED = 5
 #: ... and that it looked for fewer: so a counter is gone only if somebody looked and did not see it.
-_LOOKED = 4
+_LOOKED = 3
 
 
 def once(family: Family) -> str:
