@@ -203,6 +203,12 @@ RQ_WORKER_PROCESSES = Family(
     "Live RQ worker processes by status, each counted once however many queues it listens on.",
     ("status",),
 )
+RQ_WORKER_NEWEST_BIRTH = Family(
+    "jobtelemetry_rq_worker_newest_birth_timestamp_seconds",
+    Kind.GAUGE,
+    "When the youngest live RQ worker of this queue was started, in Unix time; absent where it is not known.",
+    ("queue",),
+)
 RQ_WORKERS_UNINSTRUMENTED = Family(
     "jobtelemetry_rq_workers_uninstrumented",
     Kind.GAUGE,
@@ -300,6 +306,7 @@ FAMILIES: tuple[Family, ...] = (
     QUEUE_BLOCKED_JOBS,
     RQ_WORKERS,
     RQ_WORKER_PROCESSES,
+    RQ_WORKER_NEWEST_BIRTH,
     RQ_WORKERS_UNINSTRUMENTED,
     UNRECORDED_EXECUTIONS,
     COUNTS_LOST_AT,

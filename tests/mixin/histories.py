@@ -94,8 +94,8 @@ class History:
     def within(self, end: int, steps: int) -> tuple[int, int] | None:
         """How many executions ended in so many steps up to this one: at least, and at most.
 
-        Both are the same where the counter was seen at both ends. Where a replica is a step behind, what ended in that
-        step may count for the next. Where nobody looked at the beginning, what ended before somebody did may be missing.
+        Both are the same where the counter was seen at both ends. Where a replica is a step behind, what ended in
+        that step may count for the next. Where nobody looked at the beginning, what ended before somebody did may be missing.
 
         Returns:
             ``None`` where nobody looks at the end.

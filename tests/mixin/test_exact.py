@@ -9,7 +9,6 @@ import pytest
 
 from jobtelemetry.mixin.build import files
 from jobtelemetry.mixin.config import MixinConfig
-from jobtelemetry.mixin.exact import FAMILIES, once
 from mixin.histories import STEP, History
 from mixin.promtool import promtool
 

@@ -163,6 +163,15 @@ def _rq_worker_processes(snapshot: Snapshot) -> Iterator[Row]:
         yield (status,), float(counts[status])
 
 
+def _newest_birth(snapshot: Snapshot) -> Iterator[Row]:
+    newest: dict[str, float] = {}
+    for worker in snapshot.rq_workers:
+        for queue in worker.queues if worker.birth is not None else ():
+            newest[queue] = max(worker.birth or 0.0, newest.get(queue, 0.0))
+    for queue, birth in newest.items():
+        yield (queue,), birth
+
+
 def _queue_blocked(snapshot: Snapshot) -> Iterator[Row]:
     for queue in snapshot.queues:
         if queue.blocked is not None:
@@ -199,6 +208,7 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.QUEUE_BLOCKED_JOBS: _queue_blocked,
     contract.RQ_WORKERS: _rq_workers,
     contract.RQ_WORKER_PROCESSES: _rq_worker_processes,
+    contract.RQ_WORKER_NEWEST_BIRTH: _newest_birth,
     contract.RQ_WORKERS_UNINSTRUMENTED: lambda snapshot: [((), float(snapshot.uninstrumented))],
     contract.UNRECORDED_EXECUTIONS: lambda snapshot: [((), float(snapshot.unrecorded))],
     contract.COUNTS_LOST_AT: lambda snapshot: _if_known(snapshot.counts_lost_at),

@@ -124,7 +124,9 @@ def gained_on_show(q: PromQL, family: Family, window: str, extra: str = "", *, s
         _Parts(
             end=q.of(family, extra),
             begin=begin,
-            fallen=f"sum_over_time({fallen(family)}{q.matchers(family, extra)}[{window}])" if family in FAMILIES else "",
+            fallen=f"sum_over_time({fallen(family)}{q.matchers(family, extra)}[{window}])"
+            if family in FAMILIES
+            else "",
             known=f"({known})",
             begun=f"{q.of(family, extra, suffix='_created')} > time() - {span}",
             first=f"min by ({labels}) (min_over_time({q.raw(family, extra)}{subquery}))",

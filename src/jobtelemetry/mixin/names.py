@@ -63,6 +63,54 @@ def taken(window: str) -> str:
     return f"queue:jobtelemetry_queue_oldest_job:changes{window}"
 
 
+def failure_ratio(window: str) -> str:
+    """The part of a worker's executions that failed and are tried again."""
+    return f"worker:jobtelemetry_job_failures:ratio{window}"
+
+
+def failure_baseline(window: str) -> str:
+    """The highest that it was at the same hours before."""
+    return f"worker:jobtelemetry_job_failures:baseline{window}"
+
+
+def run_time(figure: str, window: str) -> str:
+    """``mean``, ``p95`` or ``count`` of a worker's completed executions; with ``_before`` that of the same hours before."""
+    return f"worker:jobtelemetry_job_duration_seconds:{figure}_{window}"
+
+
+def enqueue_rate(window: str) -> str:
+    """How many jobs of a worker are enqueued in a second."""
+    return f"worker:jobtelemetry_jobs_enqueued:rate{window}"
+
+
+def enqueue_most(window: str) -> str:
+    """The highest that it was in the past."""
+    return f"worker:jobtelemetry_jobs_enqueued:most{window}"
+
+
+def starts(window: str) -> str:
+    """About how many jobs of a queue started."""
+    return f"queue:jobtelemetry_job_wait_seconds:count_{window}"
+
+
+def late_ratio(window: str) -> str:
+    """The part of them that waited for too long."""
+    return f"queue:jobtelemetry_job_late:ratio{window}"
+
+
+def drain(window: str) -> str:
+    """How long it takes to serve the jobs that wait on a queue, at the rate of the window."""
+    return f"queue:jobtelemetry_queue_drain_seconds:rate{window}"
+
+
+def births(window: str) -> str:
+    """How many RQ workers of a queue were born at least in each fifth of the window."""
+    return f"queue:jobtelemetry_rq_worker_births:least{window}"
+
+
+#: Jobs that wait on a queue, and how many waited around the same time of the days before.
+WAITING = "queue:jobtelemetry_queue_jobs:waiting"
+WAITING_BEFORE = "queue:jobtelemetry_queue_jobs:waiting_before"
 #: Live RQ workers that listen on a queue, and those of them that are not busy.
 RQ_WORKERS = "queue:jobtelemetry_rq_workers:sum"
 RQ_WORKERS_FREE = "queue:jobtelemetry_rq_workers:free"

@@ -97,4 +97,3 @@ def series_names(family: Family) -> tuple[str, ...]:
     if family.kind is Kind.HISTOGRAM:
         return tuple(f"{family.name}{suffix}" for suffix in ("_bucket", "_sum", "_count", "_created"))
     return (family.name, f"{base}_created") if family.kind is Kind.COUNTER else (family.name,)
-

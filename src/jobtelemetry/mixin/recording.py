@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobtelemetry import contract
 from jobtelemetry.contract import Family
-from jobtelemetry.mixin import exact, names
+from jobtelemetry.mixin import exact, names, past
 from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.durations import seconds, step
 from jobtelemetry.mixin.promql import PromQL, in_state
@@ -17,6 +17,8 @@ ABANDONED = (Ending.ABANDONED, Ending.STUCK)
 
 #: Windows from here on are evaluated in the slow group.
 _LONG = 86_400
+#: The same for what is reckoned from buckets, where each sample is read.
+_SHORT = 3600
 
 
 def groups(config: MixinConfig) -> tuple[Group, ...]:
@@ -28,17 +30,24 @@ def groups(config: MixinConfig) -> tuple[Group, ...]:
     windows = dict.fromkeys((*config.burn_windows, config.low_traffic_window, config.slo_window))
     quick = [window for window in windows if seconds(window) < _LONG]
     slow = [window for window in windows if window not in quick]
+    early = [window for window in config.latency_windows if seconds(window) < _SHORT]
+    later = [window for window in config.latency_windows if window not in early]
     counters = (rule for family in exact.FAMILIES for rule in exact.rules(q, family))
     return (
         Group(
             "jobtelemetry.counters",
             config.interval,
-            (*counters, *(rule for w in quick for rule in burn(q, w)), *match(q), *increases(q)),
+            (*counters, *(rule for w in quick for rule in burn(q, w)), *match(q), *increases(q), *past.retries(q)),
         ),
         Group("jobtelemetry.ratios.slow", config.slow_interval, tuple(rule for w in slow for rule in burn(q, w))),
-        Group("jobtelemetry.usual", config.slow_interval, (p99(q), pause(q))),
+        Group(
+            "jobtelemetry.usual", config.slow_interval, (p99(q), pause(q), past.most_enqueued(q), *past.run_times(q))
+        ),
+        Group("jobtelemetry.enqueued", config.interval, (past.enqueued(q),)),
+        Group("jobtelemetry.late", config.interval, tuple(rule for w in early for rule in past.late(q, w))),
+        Group("jobtelemetry.late.slow", config.slow_interval, tuple(rule for w in later for rule in past.late(q, w))),
         Group("jobtelemetry.limits", config.interval, (limit(q), over_limit(q))),
-        Group("jobtelemetry.queues", config.interval, queues(q)),
+        Group("jobtelemetry.queues", config.interval, (*queues(q), *past.drain(q), born(q))),
     )
 
 
@@ -59,6 +68,8 @@ def increases(q: PromQL) -> tuple[Recording, ...]:
         ),
         increase(q, ("worker",), contract.JOB_RATE_LIMITED, limits),
         increase(q, ("worker",), contract.JOB_EXECUTIONS, limits),
+        increase(q, ("worker",), contract.JOB_RATE_LIMITED, config.retry_window),
+        increase(q, ("worker",), contract.JOB_EXECUTIONS, config.retry_window),
         increase(q, ("queue",), contract.JOB_EXECUTIONS, config.stalled_window),
         increase(q, ("hook",), contract.HANDLER_ERRORS, health),
         increase(q, ("family",), contract.SERIES_DROPPED, health),
@@ -92,6 +103,18 @@ def match(q: PromQL) -> tuple[Recording, ...]:
         Recording(executions, f"sum by ({by}) (\n{both}\n)"),
         Recording(ratio, f"sum by ({by}) (\n{completed}\n)\n/ ({executions} > 0)"),
         Recording(names.match_baseline(window), f"min by ({by}) (\n    {parts}\n)"),
+    )
+
+
+def born(q: PromQL) -> Recording:
+    """How many RQ workers of a queue were born at least in each fifth of a window that began with some."""
+    window, by = q.config.births_window, q.by("queue")
+    part = f"{seconds(window) // 5}s"
+    newest = q.raw(contract.RQ_WORKER_NEWEST_BIRTH)
+    return Recording(
+        names.births(window),
+        f"min_over_time(max by ({by}) (changes({newest}[{part}]))[{window}:{part}])\n"
+        f"and max by ({by}) ({newest} offset {window})",
     )
 
 

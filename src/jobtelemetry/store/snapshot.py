@@ -107,7 +107,10 @@ class QueueState:
 
 @dataclass(frozen=True)
 class RQWorkerState:
-    """One live RQ worker process, and what RQ and jobtelemetry each counted for it."""
+    """One live RQ worker process, and what RQ and jobtelemetry each counted for it.
+
+    ``birth`` is when it was started, Unix time; ``None`` if unknown.
+    """
 
     name: str
     queues: tuple[str, ...] = ()
@@ -115,6 +118,7 @@ class RQWorkerState:
     instrumented: bool = False
     counted_by_rq: int = 0
     recorded: int = 0
+    birth: float | None = None
 
     @property
     def unrecorded(self) -> int:

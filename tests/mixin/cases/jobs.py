@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jobtelemetry import contract
-from mixin.series import Case, Series, alive, cancellations, errors, executions, firing, flat, name, rate_limited, values
+from mixin.series import (
+    Case,
+    Series,
+    alive,
+    cancellations,
+    errors,
+    executions,
+    firing,
+    flat,
+    name,
+    rate_limited,
+    values,
+)
 
 
 def running(started: str, *, worker: str = "w", queue: str = "q") -> Series:
@@ -74,9 +86,9 @@ CASES = (
         | executions(completed="0+1x90")
         | errors("WorkHorseKilled", "300+0x40 120+0x60")
         | {
-            name(
-                "jobtelemetry_job_errors_created", worker="w", queue="q", error_type="WorkHorseKilled"
-            ): values([-9000] * 40 + [2390] * 60)
+            name("jobtelemetry_job_errors_created", worker="w", queue="q", error_type="WorkHorseKilled"): values(
+                [-9000] * 40 + [2390] * 60
+            )
         },
         "41m",
         also=("45m", "54m", "55m", "56m", "57m"),
@@ -187,7 +199,10 @@ CASES = (
     Case(
         "JobRateLimitStorm",
         "failures that are no rate limits are no storm",
-        alive() | executions(failure="0+3x90") | errors("ValueError", "0+3x90") | rate_limited("0+0x90"),
+        alive()
+        | executions(completed="0+5x90", failure="0+3x90")
+        | errors("ValueError", "0+3x90")
+        | rate_limited("0+0x90"),
         "45m",
     ),
     Case(
@@ -342,6 +357,14 @@ CASES = (
         "345m",
         (firing("JobPeriodicMissed", worker="w"),),
         settings=_SHORT_WEEK,
+    ),
+    Case(
+        "JobPeriodicMissed",
+        "a worker that was deleted from the code is missed once, and not mourned",
+        alive() | last_completed(completed_at(range(5, 331, 5))),
+        "352m",
+        settings=(*_SHORT_WEEK, "periodic_mourning_window=10m"),
+        also=("360m", "380m"),
     ),
     Case(
         "JobPeriodicMissed",

@@ -15,7 +15,15 @@ _SCHEDULED = 'status="scheduled"'
 
 def alerts(q: PromQL) -> tuple[Alert, ...]:
     """All alerts of this group."""
-    return (stalled(q), without_workers(q), oldest_job_too_old(q), scheduler_down(q), scheduled_overdue(q))
+    return (
+        stalled(q),
+        without_workers(q),
+        oldest_job_too_old(q),
+        scheduler_down(q),
+        scheduled_overdue(q),
+        jobs_blocked(q),
+        workers_restarting(q),
+    )
 
 
 def stalled(q: PromQL) -> Alert:
@@ -103,4 +111,36 @@ def scheduled_overdue(q: PromQL) -> Alert:
         Board.QUEUES,
         q.config.overdue_hold,
         ("queue",),
+    )
+
+
+def jobs_blocked(q: PromQL) -> Alert:
+    """Deferred jobs wait for a job that will never complete."""
+    return Alert(
+        "QueueJobsBlocked",
+        f"max by ({q.by('queue')}) ({q.raw(contract.QUEUE_BLOCKED_JOBS)}) > 0",
+        "ticket",
+        "Deferred jobs wait for a job that will never complete.",
+        "{{ $value }} deferred job(s) of queue {{ $labels.queue }} depend on a job that was cancelled, failed for good "
+        "or is gone: nothing lets them run.",
+        Board.QUEUES,
+        q.config.blocked_hold,
+        ("queue",),
+    )
+
+
+def workers_restarting(q: PromQL) -> Alert:
+    """RQ workers are born all the time, and were not at the same hours before: they crash and are restarted."""
+    window = q.config.births_window
+    births = names.births(window)
+    before = "\n".join(f"unless {births} offset {then} >= 2" for then in q.config.baselines)
+    return Alert(
+        "QueueWorkersRestarting",
+        f"{births} >= 2\n{before}",
+        "ticket",
+        "RQ workers of a queue are restarted again and again.",
+        f"For {spoken(window)}, at least {{{{ $value }}}} RQ workers of queue {{{{ $labels.queue }}}} were born in each "
+        "fifth of that time: they end soon after their start.",
+        Board.QUEUES,
+        variables=("queue",),
     )

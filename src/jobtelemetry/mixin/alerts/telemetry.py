@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobtelemetry import contract
 from jobtelemetry.contract import Family
 from jobtelemetry.mixin import names
-from jobtelemetry.mixin.durations import spoken
+from jobtelemetry.mixin.durations import seconds, spoken
 from jobtelemetry.mixin.names import Board
 from jobtelemetry.mixin.promql import PromQL
 from jobtelemetry.mixin.rules import Alert
@@ -20,6 +20,11 @@ def alerts(q: PromQL) -> tuple[Alert, ...]:
         workers_uninstrumented(q),
         handler_errors(q),
         series_dropped(q),
+        counts_lost(q),
+        accounts_differ(q),
+        reconciler_down(q),
+        values_rejected(q),
+        clock_skew(q),
         watchdog(q),
     )
 
@@ -105,6 +110,77 @@ def series_dropped(q: PromQL) -> Alert:
         f"{{{{ $value }}}} observation(s) of {{{{ $labels.family }}}} in the last {spoken(q.config.health_window)} "
         "were counted under worker='__other__', because the family has as many label sets as it may.",
         Board.HEALTH,
+    )
+
+
+def counts_lost(q: PromQL) -> Alert:
+    """Redis lost what was counted, or shows an older state of it."""
+    lost = f"max by ({q.by()}) ({q.raw(contract.COUNTS_LOST_AT)})"
+    generation = f"max by ({q.by()}) ({q.raw(contract.GENERATION_STARTED)})"
+    recent = f"< {seconds(q.config.lost_memory)}"
+    return Alert(
+        "JobTelemetryCountsLost",
+        f"max by ({q.by()}) ({q.raw(contract.COUNTS_LOST)})\n"
+        f"and (time() - {lost} {recent}\n"
+        f"  or time() - {generation} {recent} and {lost})",
+        "ticket",
+        "Redis lost counts: the figures are too low.",
+        "At least {{ $value }} counted execution(s) are missing, because keys of jobtelemetry were deleted, evicted or "
+        "replaced by an older state of Redis. What RQ kept there may be missing, too.",
+        Board.HEALTH,
+    )
+
+
+def accounts_differ(q: PromQL) -> Alert:
+    """Every execution is booked twice, and the sums differ."""
+    return Alert(
+        "JobTelemetryAccountsDiffer",
+        f"min by ({q.by()}) (abs({q.raw(contract.ACCOUNTS_DIFFERENCE)})) > 0",
+        "ticket",
+        "The accounts of the RQ workers and the counters differ.",
+        "Every execution is counted in its label set and in its RQ worker's account; the sums differ by {{ $value }}.",
+        Board.HEALTH,
+        q.config.audit_hold,
+    )
+
+
+def reconciler_down(q: PromQL) -> Alert:
+    """No exporter can count abandoned executions."""
+    return Alert(
+        "JobTelemetryReconcilerDown",
+        f"max by ({q.by()}) ({q.raw(contract.RECONCILER_UP)}) == 0",
+        "ticket",
+        "No exporter can count executions that were abandoned.",
+        f"No exporter of {_installation(q)} may write to Redis, so that executions whose RQ worker died stay as running.",
+        Board.HEALTH,
+        q.config.audit_hold,
+    )
+
+
+def values_rejected(q: PromQL) -> Alert:
+    """Somebody else writes to our keys."""
+    return Alert(
+        "JobTelemetryValuesRejected",
+        f"max by ({q.by()}) ({q.raw(contract.VALUES_REJECTED)}) > 0",
+        "ticket",
+        "Values under jobtelemetry's keys make no sense.",
+        "{{ $value }} value(s) under jobtelemetry's keys in Redis are not its own or make no sense, and are passed over.",
+        Board.HEALTH,
+        q.config.audit_hold,
+    )
+
+
+def clock_skew(q: PromQL) -> Alert:
+    """A host's clock is wrong."""
+    return Alert(
+        "JobTelemetryClockSkew",
+        f"max by ({q.by()}) (abs({q.raw(contract.CLOCK_SKEW)})) > {q.config.skew_seconds:g}",
+        "ticket",
+        "The clock of a host that works with RQ is wrong.",
+        "The clock of a host that enqueues or runs jobs differs from that of Redis by {{ $value | humanizeDuration }}: "
+        "RQ's own moments are wrong, and what is scheduled runs at another time.",
+        Board.HEALTH,
+        q.config.skew_hold,
     )
 
 
