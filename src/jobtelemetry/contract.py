@@ -282,7 +282,8 @@ SERIES_DROPPED = Family(
 RECONCILER_UP = Family(
     "jobtelemetry_reconciler_up",
     Kind.GAUGE,
-    "Whether this exporter can count executions that were abandoned: it may write to Redis; absent where it does not try.",
+    "Whether this exporter can count executions that were abandoned: it may write to Redis; absent where it does not "
+    "try.",
 )
 UP = Family("jobtelemetry_up", Kind.GAUGE, "Whether the last read from Redis succeeded.")
 SCRAPE_DURATION = Family("jobtelemetry_scrape_duration_seconds", Kind.GAUGE, "How long this scrape took to read Redis.")

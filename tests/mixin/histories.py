@@ -95,7 +95,8 @@ class History:
         """How many executions ended in so many steps up to this one: at least, and at most.
 
         Both are the same where the counter was seen at both ends. Where a replica is a step behind, what ended in
-        that step may count for the next. Where nobody looked at the beginning, what ended before somebody did may be missing.
+        that step may count for the next. Where nobody looked at the beginning, what ended before somebody did may be
+        missing.
 
         Returns:
             ``None`` where nobody looks at the end.

@@ -19,6 +19,7 @@ from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.dashboards.theme import STATE_COLORS
 from jobtelemetry.mixin.reference import reference
 from jobtelemetry.outcomes import State
+from mixin.shipped import FOLDER, shipped
 
 _ROOT = Path(__file__).parents[2]
 _BOARDS = {name: json.loads(text) for name, text in files(MixinConfig()).items() if name.endswith(".json")}
@@ -34,6 +35,11 @@ _PANELS = [
 def test_committed_files_are_what_the_defaults_make(name: str) -> None:
     """``deploy/`` holds exactly what ``jobtelemetry mixin build --out deploy`` writes."""
     assert (_ROOT / "deploy" / name).read_text(encoding="utf-8") == files(MixinConfig())[name]
+
+
+def test_the_shipped_tests_are_the_cases() -> None:
+    """``deploy/prometheus/tests`` holds exactly what the cases make, for users who change thresholds."""
+    assert {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()} == shipped()
 
 
 def test_the_reference_is_made_from_the_contract() -> None:

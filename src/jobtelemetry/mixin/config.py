@@ -167,8 +167,8 @@ class MixinConfig:
     #: Age of the job at the head of a queue, and how long it must be older.
     oldest_job_age: str = "15m"
     oldest_job_hold: str = "5m"
-    #: A queue drains too slowly if so many jobs more wait than this window ago, and at the rate at which they were taken
-    #: in it, it takes so long to serve those that wait. Not where as many waited at the same hours before.
+    #: A queue drains too slowly if so many jobs more wait than this window ago, and at the rate at which they were
+    #: taken in it, it takes so long to serve those that wait. Not where as many waited at the same hours before.
     drain_window: str = "30m"
     drain_min_jobs: int = 100
     drain_max_age: str = "1h"
@@ -294,15 +294,7 @@ def _check(config: MixinConfig) -> None:
         value = getattr(config, one.name)
         if isinstance(value, str) and _DURATIONS.search(one.name):
             object.__setattr__(config, one.name, normalised(value, what=one.name))
-    for name in ("match_baselines", "baselines", "regression_baselines"):
-        for offset in getattr(config, name):
-            normalised(offset, what=name)
-    for name in ("burn_rates", "latency_burn_rates"):
-        for rate in getattr(config, name):
-            for duration in (rate.long, rate.short, rate.hold):
-                normalised(duration, what=name)
-            if rate.severity not in ("page", "ticket"):
-                raise ConfigError(f"the severity in {name} must be page or ticket, got {rate.severity!r}")
+    _check_offsets_and_rates(config)
     for name in ("slo", "latency_slo"):
         if not 0 < getattr(config, name) < 100:
             raise ConfigError(f"{name} must be per cent, above 0 and below 100, got {getattr(config, name):g}")
@@ -315,6 +307,18 @@ def _check(config: MixinConfig) -> None:
         raise ConfigError(f'selector must be PromQL matchers such as job="jobs", got {config.selector!r}')
     if not config.installation_labels or not all(map(_LABEL.fullmatch, config.installation_labels)):
         raise ConfigError("installation_labels must be one or more label names, separated by commas")
+
+
+def _check_offsets_and_rates(config: MixinConfig) -> None:
+    for name in ("match_baselines", "baselines", "regression_baselines"):
+        for offset in getattr(config, name):
+            normalised(offset, what=name)
+    for name in ("burn_rates", "latency_burn_rates"):
+        for rate in getattr(config, name):
+            for duration in (rate.long, rate.short, rate.hold):
+                normalised(duration, what=name)
+            if rate.severity not in ("page", "ticket"):
+                raise ConfigError(f"the severity in {name} must be page or ticket, got {rate.severity!r}")
 
 
 def _are_matchers(text: str) -> bool:

@@ -1,14 +1,16 @@
 """By how much a counter grew within a window, exactly: the one expression for it, and the recording rules behind it.
 
 ``increase()`` extrapolates (three executions become 3.2), and takes every fall for a restart from 0. The counters live
-in Redis: they know nothing of restarts, and can go back a little (a fail-over to a replica that lagged), go back far (an
-older state was restored), or be gone and begin anew. So what counts is::
+in Redis: they know nothing of restarts, and can go back a little (a fail-over to a replica that lagged), go back far
+(an older state was restored), or be gone and begin anew. So what counts is::
 
     the value at the end - the value at the beginning + all that it fell in between
 
-where a counter that is not there is 0, if somebody looked. What two evaluations cannot tell stays unknown: falls while (or
-just before) no exporter was scraped, or while one replica ends and another is behind it, and what ended between a fall and the next look. Per family there are four recorded series (see :func:`rules`);
-the alerts and the panels read those that are reckoned from them.
+where a counter that is not there is 0, if somebody looked. Per family there are four recorded series (see
+:func:`rules`); the alerts and the panels read those that are reckoned from them.
+
+What two evaluations cannot tell stays unknown: falls while no exporter was scraped or just before, falls while one
+replica ends and another is behind it, and what ended between a fall and the next look.
 """
 
 from __future__ import annotations
@@ -60,7 +62,8 @@ def rules(q: PromQL, family: Family) -> tuple[Recording, ...]:
     """What is recorded of a counter at every evaluation.
 
     It fell by all that it was, if it began anew or is gone; by the difference, if it is only less than it was. A
-    generation of numbers that begins with an older state gives that moment to all its counters: they did not begin then.
+    generation of numbers that begins with an older state gives that moment to all its counters: they did not begin
+    then.
     """
     labels, interval = q.by(*labels_of(family)), q.config.interval
     memory, recent = (f"{many * seconds(interval)}s" for many in (_REMEMBERED, _LOOKED))
@@ -84,6 +87,7 @@ def gained(q: PromQL, family: Family, window: str, extra: str = "") -> str:
     """By how much a counter grew within a window, for a rule.
 
     Args:
+        q: Writes expressions.
         family: One of :data:`FAMILIES`.
         window: A duration.
         extra: Matchers, such as :func:`jobtelemetry.mixin.promql.in_state` gives.
@@ -110,6 +114,7 @@ def gained_on_show(q: PromQL, family: Family, window: str, extra: str = "", *, s
     """The same for a panel, which reads the counters themselves: what was counted a moment ago is on show.
 
     Args:
+        q: Writes expressions.
         family: A counter.
         window: A variable of Grafana's, such as ``$__range``.
         extra: Further matchers.

@@ -74,7 +74,7 @@ def failure_baseline(window: str) -> str:
 
 
 def run_time(figure: str, window: str) -> str:
-    """``mean``, ``p95`` or ``count`` of a worker's completed executions; with ``_before`` that of the same hours before."""
+    """``mean``, ``p95`` or ``count`` of completed executions; with ``_before`` that of the same hours before."""
     return f"worker:jobtelemetry_job_duration_seconds:{figure}_{window}"
 
 
@@ -108,6 +108,8 @@ def births(window: str) -> str:
     return f"queue:jobtelemetry_rq_worker_births:least{window}"
 
 
+#: How long ago a worker last completed.
+PAUSE = "worker:jobtelemetry_job_pause_seconds:now"
 #: Jobs that wait on a queue, and how many waited around the same time of the days before.
 WAITING = "queue:jobtelemetry_queue_jobs:waiting"
 WAITING_BEFORE = "queue:jobtelemetry_queue_jobs:waiting_before"

@@ -65,17 +65,14 @@ def most_enqueued(q: PromQL) -> Recording:
 
 
 def late(q: PromQL, window: str) -> tuple[Recording, ...]:
-    """The part of a queue's jobs that started later than they should, and how many started."""
+    """The part of a queue's jobs that started later than they should; of a long window how many started, too."""
     by, bound = q.by("queue"), contract.le(seconds(q.config.latency_target), contract.WAIT_BUCKETS)
     intime = q.rate(contract.JOB_WAIT, window, f'le="{bound}"', suffix="_bucket")
     number = q.rate(contract.JOB_WAIT, window, suffix="_count")
-    return (
-        Recording(names.starts(window), f"sum by ({by}) ({number}) * {seconds(window)}"),
-        Recording(
-            names.late_ratio(window),
-            f"1 - sum by ({by}) ({intime})\n/ (sum by ({by}) ({number}) > 0)",
-        ),
-    )
+    ratio = Recording(names.late_ratio(window), f"1 - sum by ({by}) ({intime})\n/ (sum by ({by}) ({number}) > 0)")
+    if window not in {rate.long for rate in q.config.latency_burn_rates}:
+        return (ratio,)
+    return (ratio, Recording(names.starts(window), f"sum by ({by}) ({number}) * {seconds(window)}"))
 
 
 def drain(q: PromQL) -> tuple[Recording, ...]:
@@ -83,11 +80,11 @@ def drain(q: PromQL) -> tuple[Recording, ...]:
     config, by = q.config, q.by("queue")
     queued = q.raw(contract.QUEUE_JOBS, 'status="queued"')
     served = q.rate(contract.JOB_WAIT, config.drain_window, suffix="_count")
-    around = [(then, min(3600, seconds(then) // 4)) for then in config.baselines]
-    before = [
-        f'label_replace(max_over_time({names.WAITING}[{2 * half}s] offset {seconds(then) - half}s), "at", "{then}", "", "")'
-        for then, half in around
-    ]
+    before = []
+    for then in config.baselines:
+        around = min(3600, seconds(then) // 4)
+        most = f"max_over_time({names.WAITING}[{2 * around}s] offset {seconds(then) - around}s)"
+        before.append(f'label_replace({most}, "at", "{then}", "", "")')
     return (
         Recording(names.WAITING, f"max by ({by}) ({queued})"),
         Recording(names.drain(config.drain_window), f"{names.WAITING} / (sum by ({by}) ({served}) > 0)"),

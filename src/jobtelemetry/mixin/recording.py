@@ -46,7 +46,7 @@ def groups(config: MixinConfig) -> tuple[Group, ...]:
         Group("jobtelemetry.enqueued", config.interval, (past.enqueued(q),)),
         Group("jobtelemetry.late", config.interval, tuple(rule for w in early for rule in past.late(q, w))),
         Group("jobtelemetry.late.slow", config.slow_interval, tuple(rule for w in later for rule in past.late(q, w))),
-        Group("jobtelemetry.limits", config.interval, (limit(q), over_limit(q))),
+        Group("jobtelemetry.limits", config.interval, (limit(q), over_limit(q), pause_now(q))),
         Group("jobtelemetry.queues", config.interval, (*queues(q), *past.drain(q), born(q))),
     )
 
@@ -158,6 +158,11 @@ def pause(q: PromQL) -> Recording:
         f"and on ({by}) ({changes} >= {config.periodic_min_completions})\n"
         f"and on ({by}) ({before})",
     )
+
+
+def pause_now(q: PromQL) -> Recording:
+    """How long ago a worker last completed."""
+    return Recording(names.PAUSE, f"time() - max by ({q.by('worker')}) ({q.raw(contract.JOB_LAST_COMPLETED)})")
 
 
 def limit(q: PromQL) -> Recording:

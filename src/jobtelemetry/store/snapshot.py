@@ -93,8 +93,8 @@ class RunningExecution:
 class QueueState:
     """What RQ holds for one queue.
 
-    ``jobs`` is keyed by the contract's ``QUEUE_STATUSES``; ``blocked`` are deferred jobs that nothing will ever let run,
-    ``None`` if nobody looked.
+    ``jobs`` is keyed by the contract's ``QUEUE_STATUSES``; ``blocked`` are deferred jobs that nothing will ever let
+    run, ``None`` if nobody looked.
     """
 
     name: str
@@ -160,7 +160,7 @@ class Snapshot:
         generation_started: When the present generation of numbers began, Unix time; 0 if there is none.
         counts_lost_at: Since when counts are missing, Unix time; ``None`` if none are known to be.
         counts_lost: How many executions, as far as anybody can know.
-        accounts_difference: Executions that the accounts have more (or fewer: negative) than the label sets; 0 is health.
+        accounts_difference: Executions that the accounts have more (negative: fewer) than the label sets; 0 is health.
         rejected: Values under our keys that are not ours or make no sense.
         clock_skew: Seconds by which a clock differed from Redis's, at most; ``None`` if not known.
     """

@@ -105,9 +105,11 @@ CASES = (
         "failures after which the jobs are discarded are told by the error budget alone",
         alive() | executions(completed="0+2x200", failure="0+6x200", discard="0+2x200"),
         "90m",
-        (firing("JobErrorBudgetBurn", "page", worker="w", long_window="1h", short_window="5m"),)
-        + (firing("JobErrorBudgetBurn", "page", worker="w", long_window="6h", short_window="30m"),)
-        + (firing("JobErrorBudgetBurn", worker="w", long_window="1d", short_window="2h"),),
+        (
+            firing("JobErrorBudgetBurn", "page", worker="w", long_window="1h", short_window="5m"),
+            firing("JobErrorBudgetBurn", "page", worker="w", long_window="6h", short_window="30m"),
+            firing("JobErrorBudgetBurn", worker="w", long_window="1d", short_window="2h"),
+        ),
     ),
     Case(
         REGRESSED,

@@ -131,13 +131,12 @@ def running_too_long(q: PromQL) -> Alert:
 def periodic_missed(q: PromQL) -> Alert:
     """A worker that completes again and again has not for far longer than it ever paused."""
     config = q.config
-    last = f"max by ({q.by('worker')}) ({q.raw(contract.JOB_LAST_COMPLETED)})"
     least = seconds(config.periodic_min_age)
     usual = f"{config.periodic_factor:g} * {names.longest_pause(config.periodic_window)}"
     return Alert(
         "JobPeriodicMissed",
-        f"time() - {last} > clamp_min({usual}, {least})\n"
-        f"and time() - {last} < clamp_min({usual}, {least}) + {seconds(config.periodic_mourning_window)}",
+        f"{names.PAUSE} > clamp_min({usual}, {least})\n"
+        f"and {names.PAUSE} < clamp_min({usual}, {least}) + {seconds(config.periodic_mourning_window)}",
         "ticket",
         "A worker that runs regularly has not completed for long.",
         "{{ $labels.worker }} last completed {{ $value | humanizeDuration }} ago: more than "

@@ -66,7 +66,8 @@ def run_time_regressed(q: PromQL) -> Alert:
         "A worker's executions take far longer than they used to.",
         "Executions of {{ $labels.worker }} took {{ $value | humanizeDuration }} in the last "
         f"{spoken(window)}: the mean is more than {config.regression_mean_factor:g} times, or the p95 more than "
-        f"{config.regression_p95_factor:g} times, that of the same hours {spoken(config.regression_baselines[0])} before.",
+        f"{config.regression_p95_factor:g} times, that of the same hours {spoken(config.regression_baselines[0])} "
+        "before.",
         Board.WORKER,
         config.regression_hold,
         ("worker",),

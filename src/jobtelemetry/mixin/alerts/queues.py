@@ -139,8 +139,8 @@ def workers_restarting(q: PromQL) -> Alert:
         f"{births} >= 2\n{before}",
         "ticket",
         "RQ workers of a queue are restarted again and again.",
-        f"For {spoken(window)}, at least {{{{ $value }}}} RQ workers of queue {{{{ $labels.queue }}}} were born in each "
-        "fifth of that time: they end soon after their start.",
+        f"For {spoken(window)}, at least {{{{ $value }}}} RQ workers of queue {{{{ $labels.queue }}}} were born in "
+        "each fifth of that time: they end soon after their start.",
         Board.QUEUES,
         variables=("queue",),
     )

@@ -41,8 +41,8 @@ def exporter_down(q: PromQL) -> Alert:
         f"or absent_over_time({there}[{known}]) unless on () {scraped} == 0",
         "page",
         "The jobtelemetry exporter is down or not scraped.",
-        f"Prometheus has no metrics of {_installation(q)}: no exporter answers, or its target is gone. No job is affected and no count is "
-        "lost, but no other alert can fire.",
+        f"Prometheus has no metrics of {_installation(q)}: no exporter answers, or its target is gone. "
+        "No job is affected and no count is lost, but no other alert can fire.",
         Board.HEALTH,
         q.config.exporter_hold,
     )
@@ -151,7 +151,8 @@ def reconciler_down(q: PromQL) -> Alert:
         f"max by ({q.by()}) ({q.raw(contract.RECONCILER_UP)}) == 0",
         "ticket",
         "No exporter can count executions that were abandoned.",
-        f"No exporter of {_installation(q)} may write to Redis, so that executions whose RQ worker died stay as running.",
+        f"No exporter of {_installation(q)} may write to Redis, so that executions whose RQ worker died stay as "
+        "running.",
         Board.HEALTH,
         q.config.audit_hold,
     )
@@ -164,7 +165,8 @@ def values_rejected(q: PromQL) -> Alert:
         f"max by ({q.by()}) ({q.raw(contract.VALUES_REJECTED)}) > 0",
         "ticket",
         "Values under jobtelemetry's keys make no sense.",
-        "{{ $value }} value(s) under jobtelemetry's keys in Redis are not its own or make no sense, and are passed over.",
+        "{{ $value }} value(s) under jobtelemetry's keys in Redis are not its own or make no sense, and are passed "
+        "over.",
         Board.HEALTH,
         q.config.audit_hold,
     )
