@@ -1,7 +1,7 @@
 """The cases as files for everybody's promtool: ``python -m mixin.shipped`` in ``tests`` writes them.
 
-``promtool test rules deploy/prometheus/tests/*.yml`` runs them against the rules beside them, also after thresholds were
-changed. Those cases that need other settings are not among them.
+``promtool test rules deploy/prometheus/tests/*.yml`` runs them against the rules beside them, also after thresholds
+were changed. Those cases that need other settings are not among them.
 """
 
 from __future__ import annotations

@@ -46,15 +46,14 @@ def about_scrape(*, up: bool, seconds: float, reconciler: bool | None = None) ->
         seconds: How long that took.
         reconciler: Whether this exporter's reconciler can write; ``None`` if it has none, or has not tried yet.
     """
-    rows: dict[Family, Row] = {
-        contract.UP: ((), float(up)),
-        contract.SCRAPE_DURATION: ((), seconds),
-        contract.BUILD_INFO: ((__version__,), 1.0),
+    rows: dict[Family, list[Row]] = {
+        contract.RECONCILER_UP: _if_known(reconciler),
+        contract.UP: [((), float(up))],
+        contract.SCRAPE_DURATION: [((), seconds)],
+        contract.BUILD_INFO: [((__version__,), 1.0)],
     }
-    if reconciler is not None:
-        rows[contract.RECONCILER_UP] = ((), float(reconciler))
-    for family, row in rows.items():
-        yield _metric(family, [row], with_source=False)
+    for family, found in rows.items():
+        yield _metric(family, found, with_source=False)
 
 
 def _metric(family: Family, rows: Iterable[Row], *, with_source: bool) -> Metric:
