@@ -41,7 +41,7 @@ def objective(q: PromQL) -> list[panels.PanelBuilder]:
             f"Burn rate over {spoken(rate.long)}",
             f"How many times faster than the objective allows jobs are discarded. Above {rate.factor:g}, and over "
             f"{spoken(rate.short)} as well, the alert is a {rate.severity}. Without data where no job ended; "
-            "a worker has the same colour everywhere.",
+            "the colours are those of the discard ratio above.",
             [
                 range_query(
                     f"max by (worker) ({names.discard_ratio(rate.long)}{{{_scope(q)}}}) / {allowed}", "{{worker}}"

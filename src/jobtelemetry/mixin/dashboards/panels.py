@@ -133,9 +133,6 @@ def lines(
         panel = panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A"))
     if shades:
         panel = panel.color_scheme(build.FieldColor().mode(model.FieldColorModeId.SHADES).fixed_color(shades))
-    else:
-        # A worker, a queue or an error type has one colour on all panels.
-        panel = panel.color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
     if highest is not None:
         panel = panel.max(highest)
     if decimals is not None:
