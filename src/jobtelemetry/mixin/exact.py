@@ -68,16 +68,18 @@ def rules(q: PromQL, family: Family) -> tuple[Recording, ...]:
     labels, interval = q.by(*labels_of(family)), q.config.interval
     memory, recent = (f"{many * seconds(interval)}s" for many in (_REMEMBERED, _LOOKED))
     before = f"{once(family)} offset {interval}"
+    # Not the recorded one: that would be looked back for where Prometheus was restarted meanwhile.
+    there = f"max by ({q.by()}) (last_over_time({q.raw(contract.UP)}[{recent}])) == 1"
     generation = f"max by ({q.by()}) ({q.raw(contract.GENERATION_STARTED)})"
     return (
         Recording(once(family), f"max by ({labels}) (last_over_time({q.raw(family)}[{memory}]))"),
         Recording(begun(family), f"min by ({labels}) (last_over_time({q.raw(family, suffix='_created')}[{memory}]))"),
-        Recording(looked(family), f"max by ({q.by()}) (last_over_time({q.raw(contract.UP)}[{recent}])) == 1"),
+        Recording(looked(family), there),
         Recording(
             fallen(family),
             f"{before} and {begun(family)} > {begun(family)} offset {interval}\n"
             f"  unless {begun(family)} <= on ({q.by()}) group_left () {generation}\n"
-            f"or ({before} unless {once(family)}) and on ({q.by()}) {looked(family)}\n"
+            f"or ({before} unless {once(family)}) and on ({q.by()}) ({there})\n"
             f"or {before} - {once(family)} > 0",
         ),
     )
