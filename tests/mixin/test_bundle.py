@@ -60,6 +60,16 @@ def test_the_command_builds_for_other_labels(tmp_path: Path) -> None:
     assert "14.4 * 0.005" in rules
 
 
+def test_labels_that_rq_workers_add_are_kept_apart() -> None:
+    """With ``extra_labels`` no rule takes two tenants for two replicas of one exporter."""
+    name = "prometheus/rules/jobtelemetry-recording.yml"
+    rules = files(MixinConfig().with_settings(["extra_labels=source,tenant"]))[name]
+    assert (
+        "max by (job, worker, queue, state, source, tenant) (last_over_time(jobtelemetry_job_executions_total" in rules
+    )
+    assert "source" not in files(MixinConfig().with_settings(["extra_labels="]))[name]
+
+
 def test_settings_lists_every_setting_as_set_takes_it() -> None:
     """What ``mixin settings`` prints can be given back to ``--set`` and changes nothing."""
     ran = CliRunner().invoke(main, ["mixin", "settings"])

@@ -59,6 +59,9 @@ class MixinConfig:
     #: else the scrape adds (``instance``, ``pod``) tells replicas of an exporter apart: all of them show the same
     #: numbers, because these live in Redis, so the highest is taken and nothing is counted twice.
     installation_labels: tuple[str, ...] = ("job",)
+    #: Labels that RQ workers add to those of every job family. Without one that they add, what differs only in it would
+    #: be taken for what several exporters show of the same.
+    extra_labels: tuple[str, ...] = ("source",)
     #: Worker labels that neither alerts nor dashboards look at, as a regular expression.
     ignored_workers: str = ""
 
@@ -307,6 +310,8 @@ def _check(config: MixinConfig) -> None:
         raise ConfigError(f'selector must be PromQL matchers such as job="jobs", got {config.selector!r}')
     if not config.installation_labels or not all(map(_LABEL.fullmatch, config.installation_labels)):
         raise ConfigError("installation_labels must be one or more label names, separated by commas")
+    if not all(map(_LABEL.fullmatch, config.extra_labels)):
+        raise ConfigError("extra_labels must be label names, separated by commas")
 
 
 def _check_offsets_and_rates(config: MixinConfig) -> None:

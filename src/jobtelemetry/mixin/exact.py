@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from jobtelemetry import contract
 from jobtelemetry.contract import Family
 from jobtelemetry.mixin.durations import seconds, step
-from jobtelemetry.mixin.promql import PromQL, labels_of
+from jobtelemetry.mixin.promql import PromQL
 from jobtelemetry.mixin.rules import Recording
 
 #: The counters whose growth is asked for.
@@ -65,7 +65,7 @@ def rules(q: PromQL, family: Family) -> tuple[Recording, ...]:
     generation of numbers that begins with an older state gives that moment to all its counters: they did not begin
     then.
     """
-    labels, interval = q.by(*labels_of(family)), q.config.interval
+    labels, interval = q.by(*q.labels(family)), q.config.interval
     memory, recent = (f"{many * seconds(interval)}s" for many in (_REMEMBERED, _LOOKED))
     before = f"{once(family)} offset {interval}"
     # Not the recorded one: that would be looked back for where Prometheus was restarted meanwhile.
@@ -123,7 +123,7 @@ def gained_on_show(q: PromQL, family: Family, window: str, extra: str = "", *, s
         step: Makes the search for the first look a subquery, for a long window.
         span: The window in seconds.
     """
-    labels = q.by(*labels_of(family))
+    labels = q.by(*q.labels(family))
     begin = f"{q.of(family, extra, offset=window)}"
     subquery = f"[{window}{':' + step if step else ''}]"
     known = f"max by ({q.by()}) ({q.raw(contract.UP)} offset {window}) == 1"
@@ -156,7 +156,7 @@ class _Parts:
 
 
 def _grown(parts: _Parts, q: PromQL, family: Family) -> str:
-    labels = q.by(*labels_of(family))
+    labels = q.by(*q.labels(family))
     terms = [("end", parts.end), ("begin", f"-({parts.begin})"), ("fallen", parts.fallen)]
     summed = "\n   or ".join(f'label_replace({expr}, "at", "{name}", "", "")' for name, expr in terms if expr)
     generation = f"max by ({q.by()}) ({q.config_only().raw(contract.GENERATION_STARTED)})"

@@ -40,6 +40,10 @@ class PromQL:
         """``job, worker``: the labels of an aggregation."""
         return ", ".join((*self.base, *labels))
 
+    def labels(self, family: Family) -> tuple[str, ...]:
+        """All labels that a family can have."""
+        return labels_of(family, self.config.extra_labels)
+
     def config_only(self) -> PromQL:
         """The same without a scope: whatever a dashboard's variables say."""
         return PromQL(self.config)
@@ -47,7 +51,7 @@ class PromQL:
     def matchers(self, family: Family, extra: str = "") -> str:
         """``{...}`` for a family, with the matchers of the scope that it has labels for."""
         parts = [self.config.selector]
-        labels = labels_of(family)
+        labels = self.labels(family)
         parts += [matcher for label, matcher in self.scope if label in labels]
         if "worker" in labels:
             # What retires there was counted elsewhere before: nothing happens to it.
@@ -68,11 +72,11 @@ class PromQL:
     def of(self, family: Family, extra: str = "", *, offset: str = "", suffix: str = "") -> str:
         """The family once, however many replicas show it."""
         shift = f" offset {offset}" if offset else ""
-        return f"max by ({self.by(*labels_of(family))}) ({self.raw(family, extra, suffix=suffix)}{shift})"
+        return f"max by ({self.by(*self.labels(family))}) ({self.raw(family, extra, suffix=suffix)}{shift})"
 
     def rate(self, family: Family, window: str, extra: str = "", *, suffix: str = "") -> str:
         """``rate()`` once, however many replicas show the family."""
-        labels = [*labels_of(family), *(["le"] if suffix == "_bucket" else [])]
+        labels = [*self.labels(family), *(["le"] if suffix == "_bucket" else [])]
         return f"max by ({self.by(*labels)}) (rate({self.raw(family, extra, suffix=suffix)}[{window}]))"
 
     def quantile(self, q: float, family: Family, window: str, by: Sequence[str], extra: str = "") -> str:
@@ -86,9 +90,9 @@ def in_state(*states: State) -> str:
     return f'state="{states[0]}"' if len(states) == 1 else f'state=~"{"|".join(states)}"'
 
 
-def labels_of(family: Family) -> tuple[str, ...]:
-    """All labels that a family can have, the optional ``source`` among them."""
-    return (*family.labels, SOURCE) if "worker" in family.labels else family.labels
+def labels_of(family: Family, extra: tuple[str, ...] = (SOURCE,)) -> tuple[str, ...]:
+    """All labels that a family can have, also those that only some installations have."""
+    return (*family.labels, *extra) if "worker" in family.labels else family.labels
 
 
 def series_names(family: Family) -> tuple[str, ...]:

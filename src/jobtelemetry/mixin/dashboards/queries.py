@@ -48,7 +48,7 @@ def per_minute(q: PromQL, family: Family, by: str, extra: str = "") -> str:
 
 def quantile_in_range(q: PromQL, level: float, family: Family, by: str) -> str:
     """A quantile of all observations in the range on show, also of those before the second scrape."""
-    labels = q.by(*family.labels, "source", "le")
+    labels = q.by(*q.labels(family), "le")
     now = f"max by ({labels}) ({q.raw(family, suffix='_bucket')})"
     begin = f"max by ({labels}) ({q.raw(family, suffix='_bucket')} offset {RANGE})"
     return f"histogram_quantile({level:g}, sum by ({by}, le) (({now} - {begin} >= 0) or {now})) >= 0"
