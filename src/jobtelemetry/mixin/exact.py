@@ -32,6 +32,8 @@ FAMILIES: tuple[Family, ...] = (
     contract.HANDLER_ERRORS,
     contract.SERIES_DROPPED,
 )
+#: Of these no rule asks for the growth, only panels, which look themselves.
+_SHOWN_ONLY = (contract.JOB_CANCELLATIONS,)
 #: A replica's last value is remembered for so many evaluations, so that the others catch up when it ends ...
 _REMEMBERED = 5
 #: ... and that it looked for fewer: so a counter is gone only if somebody looked and did not see it.
@@ -74,7 +76,7 @@ def rules(q: PromQL, family: Family) -> tuple[Recording, ...]:
     return (
         Recording(once(family), f"max by ({labels}) (last_over_time({q.raw(family)}[{memory}]))"),
         Recording(begun(family), f"min by ({labels}) (last_over_time({q.raw(family, suffix='_created')}[{memory}]))"),
-        Recording(looked(family), there),
+        *(() if family in _SHOWN_ONLY else (Recording(looked(family), there),)),
         Recording(
             fallen(family),
             f"{before} and {begun(family)} > {begun(family)} offset {interval}\n"
