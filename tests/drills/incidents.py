@@ -527,10 +527,10 @@ DRILLS = (
     drill("backlog", "QueueOldestJobTooOld", cause=backlog, mend=more_workers),
 )
 
-#: Alerts whose incident no drill can cause, and why; their cases on promtool's clock are all there is.
+#: Alerts without a drill, and what their incident would take; their cases on promtool's clock are all there is.
 WITHOUT_DRILL = {
-    "JobTelemetryCountsLost": "the generations of the counters",
-    "JobTelemetryAccountsDiffer": "a fault of our own",
+    "JobTelemetryCountsLost": "a Redis that loses keys, and counters that know their generation",
+    "JobTelemetryAccountsDiffer": "a fault of our own in one of the two entries",
     "JobTelemetryReconcilerDown": "an exporter that says whether it may write",
     "JobTelemetryValuesRejected": "a reader that counts what it passes over",
     "JobTelemetryClockSkew": "a host whose clock is wrong",
