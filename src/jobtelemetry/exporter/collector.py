@@ -10,7 +10,9 @@ from prometheus_client import Metric
 from jobtelemetry.config import Config
 from jobtelemetry.exporter import families
 from jobtelemetry.exporter.connection import with_time_limits
+from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.exporter.reading import TIME_LIMIT, SnapshotReader
+from jobtelemetry.exporter.reconciling import Reconciler
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import Reader
 from jobtelemetry.store.snapshot import Snapshot
@@ -33,6 +35,7 @@ class Collector:
         config: The settings; read from the environment by default.
         read: What reads a snapshot, instead of reading it from ``connection``.
         time_limit: Seconds after which a read counts as failed.
+        reconciler: The one of the same exporter, where it has one.
 
     Raises:
         ConfigError: It is not a connection that can be read from here, or the environment was read and a variable has
@@ -46,10 +49,12 @@ class Collector:
         *,
         read: Callable[[], Snapshot] | None = None,
         time_limit: float = TIME_LIMIT,
+        reconciler: Reconciler | None = None,
     ) -> None:
         config = config or Config.from_env()
         own, keys = with_time_limits(connection), Keys(config.key_prefix)
-        self.reader = SnapshotReader(read or Reader(own, keys).read, time_limit)
+        self.reader = SnapshotReader(read or _OwnReader(own, keys).read, time_limit)
+        self.reconciler = reconciler
 
     def describe(self) -> Iterator[Metric]:
         """The families without samples; reads nothing."""
@@ -64,4 +69,23 @@ class Collector:
         reading = self.reader.read(seconds)
         if reading.snapshot is not None:
             yield from families.build(reading.snapshot)
-        yield from families.about_scrape(up=reading.snapshot is not None, seconds=reading.seconds)
+        reconciles = None if self.reconciler is None else self.reconciler.up
+        yield from families.about_scrape(
+            up=reading.snapshot is not None, seconds=reading.seconds, reconciler=reconciles
+        )
+
+
+class _OwnReader:
+    """One :class:`~jobtelemetry.store.read.Reader` for all reads of a process; a child of it begins anew."""
+
+    def __init__(self, connection: redis.Redis, keys: Keys) -> None:
+        self._connection, self._keys = connection, keys
+        self.begin_anew()
+        begin_anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """What a reader remembers may be half written when a process is forked, and its lock held."""
+        self._reader = Reader(self._connection, self._keys)
+
+    def read(self) -> Snapshot:
+        return self._reader.read()
