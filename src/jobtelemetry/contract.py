@@ -13,6 +13,9 @@ from enum import Enum
 #: The label value of a label set that a full family had no room for.
 OTHER = "__other__"
 
+#: The label value under which label sets that have been idle for long keep their sums.
+RETIRED = "__retired__"
+
 #: Upper bounds in seconds. From one poll of a cache to the longest job that anybody lets run.
 DURATION_BUCKETS: tuple[float, ...] = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
@@ -112,6 +115,12 @@ JOB_ERRORS = Family(
     "Executions that ended in failure or discard, by exception class or kind of death.",
     (*_JOB, "error_type"),
 )
+JOB_RATE_LIMITED = Family(
+    "jobtelemetry_job_rate_limited_total",
+    Kind.COUNTER,
+    "Executions that ended in failure or discard because of somebody's rate limit, whatever the exception is called.",
+    _JOB,
+)
 JOB_DURATION = Family(
     "jobtelemetry_job_duration_seconds",
     Kind.HISTOGRAM,
@@ -175,11 +184,30 @@ QUEUE_OVERDUE_SCHEDULED = Family(
     "Scheduled jobs whose time has come and that no scheduler has moved to the queue.",
     ("queue",),
 )
+QUEUE_BLOCKED_JOBS = Family(
+    "jobtelemetry_queue_blocked_jobs",
+    Kind.GAUGE,
+    "Deferred jobs that will never run by themselves: a job that they depend on was cancelled, failed for good or is "
+    "gone; absent where it is not known.",
+    ("queue",),
+)
 RQ_WORKERS = Family(
     "jobtelemetry_rq_workers",
     Kind.GAUGE,
     "Live RQ worker processes, by queue they listen on and status.",
     ("queue", "status"),
+)
+RQ_WORKER_PROCESSES = Family(
+    "jobtelemetry_rq_worker_processes",
+    Kind.GAUGE,
+    "Live RQ worker processes by status, each counted once however many queues it listens on.",
+    ("status",),
+)
+RQ_WORKER_NEWEST_BIRTH = Family(
+    "jobtelemetry_rq_worker_newest_birth_timestamp_seconds",
+    Kind.GAUGE,
+    "When the youngest live RQ worker of this queue was started, in Unix time; absent where it is not known.",
+    ("queue",),
 )
 RQ_WORKERS_UNINSTRUMENTED = Family(
     "jobtelemetry_rq_workers_uninstrumented",
@@ -190,6 +218,38 @@ UNRECORDED_EXECUTIONS = Family(
     "jobtelemetry_unrecorded_executions",
     Kind.GAUGE,
     "Executions that RQ counted for its live workers and jobtelemetry did not record: a blind spot unless 0.",
+)
+COUNTS_LOST_AT = Family(
+    "jobtelemetry_counts_lost_timestamp_seconds",
+    Kind.GAUGE,
+    "Since when counts are missing because jobtelemetry's keys in Redis were lost, evicted or replaced by an older "
+    "state, in Unix time; absent if they never were.",
+)
+COUNTS_LOST = Family(
+    "jobtelemetry_counts_lost_executions",
+    Kind.GAUGE,
+    "How many executions are missing in the counters for that reason, as far as it is known.",
+)
+GENERATION_STARTED = Family(
+    "jobtelemetry_generation_started_timestamp_seconds",
+    Kind.GAUGE,
+    "When the present generation of numbers began, in Unix time: nothing of it was lost since.",
+)
+ACCOUNTS_DIFFERENCE = Family(
+    "jobtelemetry_accounts_difference_executions",
+    Kind.GAUGE,
+    "Executions in the accounts of RQ workers minus those in the counters, which have two entries each: a fault "
+    "unless 0.",
+)
+VALUES_REJECTED = Family(
+    "jobtelemetry_values_rejected",
+    Kind.GAUGE,
+    "Values under jobtelemetry's keys in Redis that are not ours or make no sense, and are passed over.",
+)
+CLOCK_SKEW = Family(
+    "jobtelemetry_clock_skew_seconds",
+    Kind.GAUGE,
+    "By how much the clock of a host that works with RQ differed from Redis's, at most; absent where it is not known.",
 )
 SCHEDULER_UP = Family(
     "jobtelemetry_scheduler_up",
@@ -219,6 +279,12 @@ SERIES_DROPPED = Family(
     "Observations counted under worker='__other__' because the family was full.",
     ("family",),
 )
+RECONCILER_UP = Family(
+    "jobtelemetry_reconciler_up",
+    Kind.GAUGE,
+    "Whether this exporter can count executions that were abandoned: it may write to Redis; absent where it does not "
+    "try.",
+)
 UP = Family("jobtelemetry_up", Kind.GAUGE, "Whether the last read from Redis succeeded.")
 SCRAPE_DURATION = Family("jobtelemetry_scrape_duration_seconds", Kind.GAUGE, "How long this scrape took to read Redis.")
 BUILD_INFO = Family("jobtelemetry_build_info", Kind.GAUGE, "The version of jobtelemetry; always 1.", ("version",))
@@ -227,6 +293,7 @@ FAMILIES: tuple[Family, ...] = (
     JOB_EXECUTIONS,
     JOB_CANCELLATIONS,
     JOB_ERRORS,
+    JOB_RATE_LIMITED,
     JOB_DURATION,
     JOB_WAIT,
     JOBS_ENQUEUED,
@@ -237,14 +304,24 @@ FAMILIES: tuple[Family, ...] = (
     QUEUE_JOBS,
     QUEUE_OLDEST_JOB,
     QUEUE_OVERDUE_SCHEDULED,
+    QUEUE_BLOCKED_JOBS,
     RQ_WORKERS,
+    RQ_WORKER_PROCESSES,
+    RQ_WORKER_NEWEST_BIRTH,
     RQ_WORKERS_UNINSTRUMENTED,
     UNRECORDED_EXECUTIONS,
+    COUNTS_LOST_AT,
+    COUNTS_LOST,
+    GENERATION_STARTED,
+    ACCOUNTS_DIFFERENCE,
+    VALUES_REJECTED,
+    CLOCK_SKEW,
     SCHEDULER_UP,
     HANDLER_ERRORS,
     EXECUTIONS_RECONCILED,
     EXECUTIONS_LATE,
     SERIES_DROPPED,
+    RECONCILER_UP,
     UP,
     SCRAPE_DURATION,
     BUILD_INFO,

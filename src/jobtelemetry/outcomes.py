@@ -375,7 +375,8 @@ class _Verdict(Exception):
 class Cancel(_Verdict):
     """Raise or return this in a job to end it on purpose: neither a success nor a failure.
 
-    The job gets RQ's status ``canceled``, is not retried, and calls no failure callback, webhook or
+    Jobs that depend on it stay deferred, as after RQ's own ``job.cancel()``; one whose ``Dependency`` allows failure
+    runs. The job gets RQ's status ``canceled``, is not retried, and calls no failure callback, webhook or
     exception handler. On a worker that is not instrumented a raised ``Cancel`` is an ordinary failure.
 
     Args:
@@ -383,10 +384,24 @@ class Cancel(_Verdict):
             becomes a label, so it must not carry ids or free text. Without one the job is cancelled all the same, for
             ``unspecified``; with free text for ``invalid_reason``, and the text is put before ``detail``.
         detail: Free text for the log and the span.
+        enqueue_dependents: Whether the jobs that depend on it run all the same, as RQ's own option of that name.
 
     Raises:
         InvalidReasonError: ``reason`` is not an identifier, and :func:`strict_reasons` is on.
     """
+
+    #: Of a subclass that does not call this constructor.
+    enqueue_dependents: bool = False
+
+    if TYPE_CHECKING:
+
+        def __init__(self, reason: str | Enum, detail: str = "", *, enqueue_dependents: bool = False) -> None: ...
+
+    else:
+
+        def __init__(self, reason: Any = None, detail: Any = "", *, enqueue_dependents: bool = False) -> None:
+            super().__init__(reason, detail)
+            self.enqueue_dependents = bool(enqueue_dependents)
 
     _meaning = "cancelled on purpose; a failure only because this worker is not instrumented by jobtelemetry"
 

@@ -66,6 +66,8 @@ def label_text(value: object, most: int = LONGEST_LABEL) -> str:
         value: Anything.
         most: Characters.
     """
+    if type(value) is str and value.isascii() and value.isprintable() and len(value) <= most:
+        return value  # nearly every label, and this is on the path of every job
     text = text_of(value)
     if len(text) <= most:
         shown = _visible(text)

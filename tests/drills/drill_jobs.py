@@ -70,6 +70,11 @@ def flaky(number: int) -> None:
         raise TimeoutError(number)
 
 
+def think(number: int) -> None:
+    """Takes a moment, or six times as long."""
+    time.sleep(0.6 if _mode("think") == "slow" else 0.1)
+
+
 def slow(number: int) -> None:
     """Takes its time."""
     time.sleep(0.6)

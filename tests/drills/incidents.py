@@ -322,6 +322,52 @@ def ids_as_reasons(site: Site) -> None:
     site.enqueue("cancel_with_id", *range(8))
 
 
+def every_first_attempt_fails(site: Site) -> None:
+    """A lock that two jobs want: the first attempt fails, the second one completes."""
+    site.enqueue("flaky", *range(60), retry=Retry(1))
+
+
+def known_run_time(site: Site) -> None:
+    """A worker that has run for long enough that its run time is known."""
+    two_workers(site)
+    known = 'count(worker:jobtelemetry_job_duration_seconds:mean_before_10s{worker="drill_jobs.think"})'
+    site.run("think", 60, lambda: site.query(known) >= 1)
+
+
+def slower_deploy(site: Site) -> None:
+    """A deploy makes the job slow; nothing fails."""
+    site.set("think", "slow")
+    site.run("think", 1, site.active)
+
+
+def fast_again(site: Site) -> None:
+    """It is rolled back."""
+    site.set("think", "")
+    site.run("think", 1, lambda: not site.active())
+
+
+def known_rate(site: Site) -> None:
+    """A producer that has worked at a steady rate for long enough that the rate is known."""
+    two_workers(site)
+    known = 'count(worker:jobtelemetry_jobs_enqueued:most30s{worker="drill_jobs.show"})'
+    site.run("show", 60, lambda: site.query(known) >= 1)
+
+
+def flood(site: Site) -> None:
+    """A loop in the producer enqueues as fast as it can."""
+    site.enqueue("show", *range(400))
+
+
+def late_jobs(site: Site) -> None:
+    """A burst of jobs of which most wait for seconds."""
+    site.enqueue("slow", *range(45))
+
+
+def growing_queue(site: Site) -> None:
+    """More jobs come than two RQ workers can run for a while."""
+    site.enqueue("slow", *range(60))
+
+
 def rolling_deploy(site: Site) -> None:
     """Every RQ worker is replaced, one after the other, while jobs run."""
     site.enqueue("slow", *range(20))
@@ -433,5 +479,61 @@ DRILLS = (
     ),
     drill("execution log forbidden", "JobTelemetryHandlerErrors", cause=log_forbidden, mend=log_allowed),
     drill("ids in a label", "JobTelemetrySeriesDropped", prepare=little_room, cause=ids_as_reasons),
+    drill(
+        "every first attempt fails",
+        "JobRetryStorm",
+        cause=every_first_attempt_fails,
+        settings=("retry_window=20s", "retry_min_executions=20", "retry_hold=2s", "baselines=10m"),
+    ),
+    drill(
+        "slower deploy",
+        "JobRunTimeRegressed",
+        prepare=known_run_time,
+        cause=slower_deploy,
+        mend=fast_again,
+        settings=(
+            "regression_window=10s",
+            "regression_baselines=20s",
+            "regression_min_executions=5",
+            "regression_hold=1s",
+        ),
+    ),
+    drill(
+        "flood",
+        "JobFlooded",
+        prepare=known_rate,
+        cause=flood,
+        settings=(
+            "flood_window=10s",
+            "flood_past_window=30s",
+            "flood_offset=15s",
+            "flood_min_jobs=200",
+            "flood_factor=3",
+            "baselines=20s",
+        ),
+    ),
+    drill(
+        "jobs start late",
+        "QueueJobsStartLate",
+        cause=late_jobs,
+        settings=("latency_target=1s", "latency_burn_rates=2:20s/5s:ticket:2s", "latency_min_jobs=5", "baselines=10m"),
+    ),
+    drill(
+        "growing queue",
+        "QueueDrainsTooSlowly",
+        cause=growing_queue,
+        settings=("drain_window=10s", "drain_min_jobs=10", "drain_max_age=10s", "drain_hold=1s", "baselines=10m"),
+    ),
     drill("backlog", "QueueOldestJobTooOld", cause=backlog, mend=more_workers),
 )
+
+#: Alerts without a drill, and what their incident would take; their cases on promtool's clock are all there is.
+WITHOUT_DRILL = {
+    "JobTelemetryCountsLost": "a Redis that loses keys, and counters that know their generation",
+    "JobTelemetryAccountsDiffer": "a fault of our own in one of the two entries",
+    "JobTelemetryReconcilerDown": "an exporter that says whether it may write",
+    "JobTelemetryValuesRejected": "a reader that counts what it passes over",
+    "JobTelemetryClockSkew": "a host whose clock is wrong",
+    "QueueJobsBlocked": "a reader that looks at what deferred jobs wait for",
+    "QueueWorkersRestarting": "a reader that knows when RQ workers were born",
+}

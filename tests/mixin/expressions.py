@@ -15,6 +15,7 @@ from jobtelemetry.mixin.promql import labels_of, series_names
 SCRAPE_LABELS = {"job", "instance", "le", "__name__"}
 #: Series that are not ours: the scrape's, and the alerts.
 FOREIGN = {"up": {"job", "instance"}, "ALERTS": {"alertname", "alertstate", "severity", "worker", "queue", "job"}}
+FOREIGN["ALERTS_FOR_STATE"] = FOREIGN["ALERTS"] - {"alertstate"}
 #: Every series that the contract makes, and its labels.
 KNOWN = FOREIGN | {name: {*labels_of(family), *SCRAPE_LABELS} for family in FAMILIES for name in series_names(family)}
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +23,35 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def unit_test(case: Case, rules: Iterable[Path]) -> dict[str, Any]:
-    """The case as a document for ``promtool test rules``."""
+def unit_test(cases: Sequence[Case], rules: Iterable[Path | str]) -> dict[str, Any]:
+    """Cases with the same interval as a document for ``promtool test rules``."""
     return {
-        "rule_files": [str(path) for path in rules],
-        "evaluation_interval": case.every,
+        "rule_files": list(map(str, rules)),
+        "evaluation_interval": cases[0].every,
         "tests": [
             {
+                "name": f"{case.alert}: {case.says}",
                 "interval": case.every,
-                "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
+                "input_series": [
+                    {"series": series, "values": _short(numbers)} for series, numbers in case.series.items()
+                ],
                 "promql_expr_test": [test for at in (case.at, *case.also) for test in _fire(at, case.firing)],
             }
+            for case in cases
         ],
     }
+
+
+def _short(numbers: str) -> str:
+    """The same values in promtool's short form, where one comes several times in a row."""
+    parts = []
+    for value, again in groupby(numbers.split()):
+        count = len(list(again))
+        if count == 1 or not re.fullmatch(r"_|-?[0-9.]+", value):
+            parts += [value] * count
+        else:
+            parts.append(f"_x{count}" if value == "_" else f"{value}+0x{count - 1}")
+    return " ".join(parts)
 
 
 def _fire(at: str, firing: Iterable[dict[str, str]]) -> list[dict[str, Any]]:

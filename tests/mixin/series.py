@@ -79,6 +79,11 @@ def errors(error_type: str, numbers: str, worker: str = "w", queue: str = "q") -
     return {name(contract.JOB_ERRORS.name, worker=worker, queue=queue, error_type=error_type): numbers}
 
 
+def rate_limited(numbers: str, worker: str = "w", queue: str = "q") -> Series:
+    """The executions of a worker that a rate limit ended."""
+    return {name(contract.JOB_RATE_LIMITED.name, worker=worker, queue=queue): numbers}
+
+
 def cancellations(reason: str, numbers: str, worker: str = "w", queue: str = "q") -> Series:
     """The cancellations of a worker."""
     return {name(contract.JOB_CANCELLATIONS.name, worker=worker, queue=queue, reason=reason): numbers}

@@ -21,6 +21,7 @@ from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.dashboards.theme import STATE_COLORS
 from jobtelemetry.mixin.reference import reference
 from jobtelemetry.outcomes import State
+from mixin.shipped import FOLDER, shipped
 
 _ROOT = Path(__file__).parents[2]
 _BOARDS = {name: json.loads(text) for name, text in files(MixinConfig()).items() if name.endswith(".json")}
@@ -36,6 +37,11 @@ _PANELS = [
 def test_committed_files_are_what_the_defaults_make(name: str) -> None:
     """``deploy/`` holds exactly what ``jobtelemetry mixin build --out deploy`` writes."""
     assert (_ROOT / "deploy" / name).read_text(encoding="utf-8") == files(MixinConfig())[name]
+
+
+def test_the_shipped_tests_are_the_cases() -> None:
+    """``deploy/prometheus/tests`` holds exactly what the cases make, for users who change thresholds."""
+    assert {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()} == shipped()
 
 
 def test_the_reference_is_made_from_the_contract() -> None:
@@ -77,6 +83,16 @@ def test_a_selector_may_be_written_as_in_promql(given: str, selector: str) -> No
     assert MixinConfig().with_settings([f"selector={given}"]).selector == selector
 
 
+def test_labels_that_rq_workers_add_are_kept_apart() -> None:
+    """With ``extra_labels`` no rule takes two tenants for two replicas of one exporter."""
+    name = "prometheus/rules/jobtelemetry-recording.yml"
+    rules = files(MixinConfig().with_settings(["extra_labels=source,tenant"]))[name]
+    assert (
+        "max by (job, worker, queue, state, source, tenant) (last_over_time(jobtelemetry_job_executions_total" in rules
+    )
+    assert "source" not in files(MixinConfig().with_settings(["extra_labels="]))[name]
+
+
 def test_settings_lists_every_setting_as_set_takes_it() -> None:
     """What ``mixin settings`` prints can be given back to ``--set`` and changes nothing."""
     ran = CliRunner().invoke(main, ["mixin", "settings"])
@@ -102,7 +118,7 @@ def test_settings_lists_every_setting_as_set_takes_it() -> None:
         'selector=jöb="a"',
         'ignored_workers=a"b',
         "ignored_workers=(",
-        "rate_limit_errors=[",
+        "ignored_workers=[",
         "burn_rates=2:1h:page",
     ],
 )

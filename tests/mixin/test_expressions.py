@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -23,7 +24,7 @@ _RULES = [
     for rule in group["rules"]
 ]
 _RECORDED = {rule["record"] for rule in _RULES if "record" in rule}
-_RECORDED_LABELS = {"job", "worker", "queue", "state"}
+_RECORDED_LABELS = {"job", "worker", "queue", "state", "source", "error_type", "reason", "hook", "family"}
 
 
 def _panel_queries() -> list[tuple[str, str]]:
@@ -76,3 +77,11 @@ def test_every_recorded_series_is_used() -> None:
     expressions = "\n".join(rule["expr"] for rule in _RULES) + "\n".join(expr for _, expr in _panel_queries())
     unused = {name for name in _RECORDED if not re.search(re.escape(name) + r"(?![\w])", expressions)}
     assert not unused
+
+
+@pytest.mark.parametrize("rule", [rule for rule in _RULES if "alert" in rule], ids=lambda rule: rule["alert"])
+def test_alerts_can_be_read_by_somebody_who_was_woken(rule: dict[str, Any]) -> None:
+    """No expression of an alert has more than five lines, or lines that nobody reads to the end."""
+    lines = rule["expr"].splitlines()
+    assert len(lines) <= 5
+    assert max(map(len, lines)) <= 200

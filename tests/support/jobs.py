@@ -90,6 +90,12 @@ def fail_until(attempt: int, error: str = "ValueError", message: Any = "not yet"
     return now
 
 
+def cancel_and_let_run() -> None:
+    """Cancelled on purpose; what depends on it does not mind."""
+    note()
+    raise Cancel("movie_not_matched", enqueue_dependents=True)
+
+
 def cancel(reason: str = "movie_not_matched", returned: bool = False) -> Any:
     """End as cancelled."""
     note()

@@ -8,17 +8,17 @@ from pathlib import Path
 from types import FrameType
 
 import click
+import redis
 
 from jobtelemetry import otel
-from jobtelemetry.cli.connecting import redis_option
+from jobtelemetry.cli.connecting import client, described, redis_option
 from jobtelemetry.config import Config, parse_listen
 from jobtelemetry.errors import ConfigError
-from jobtelemetry.exporter.connection import connect
+from jobtelemetry.exporter.connection import SOCKET_TIMEOUT
 from jobtelemetry.exporter.doorkeeper import Doorkeeper
 from jobtelemetry.exporter.reconciling import reconciler
 from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.logformat import log_to_stderr
-from jobtelemetry.redis_url import shown
 from jobtelemetry.settings import otherwise
 from jobtelemetry.sinks import sentry
 
@@ -82,26 +82,30 @@ def exporter(
         host, port = parse_listen(listen, option="--listen")
         config = config.with_overrides(listen_host=host, listen_port=port)
     if check:
-        click.echo(_checked(config))
+        click.echo(_checked(config, redis_url))
         return
     log_to_stderr("json" if log_json else "text")
     sentry.start_from_environment()
     otel.configure(exit_timeout=config.flush_timeout)
-    connection = connect(config.redis_url)
-    server = ExporterServer(connection, config, background=reconciler(connection, config))
+    connection = _connection(config, redis_url)
+    server = ExporterServer(connection, config, reconciler=reconciler(connection, config))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopping(server))
     server.serve_forever()
 
 
-def _checked(config: Config) -> str:
+def _connection(config: Config, redis_url: str | None) -> redis.Redis:
+    return client(config, redis_url, connect_timeout=SOCKET_TIMEOUT, reply_timeout=SOCKET_TIMEOUT)
+
+
+def _checked(config: Config, redis_url: str | None) -> str:
     """What the settings come to; connects to nobody and listens nowhere."""
-    connect(config.redis_url)
+    _connection(config, redis_url)
     doorkeeper = Doorkeeper(Path(config.web_config_file) if config.web_config_file else None)
     doorkeeper.close()
     encrypted = "TLS" if doorkeeper.encrypts else "no TLS"
     demands = doorkeeper.demands or "no password"
-    return f"The settings can be used: Redis at {shown(config.redis_url)}; {encrypted}, {demands}."
+    return f"The settings can be used: {described(click.get_current_context())}; {encrypted}, {demands}."
 
 
 def _stopping(server: ExporterServer) -> Callable[[int, FrameType | None], None]:

@@ -23,7 +23,7 @@ from jobtelemetry.questions.failures import FailureGroup, group_failures
 from jobtelemetry.questions.queues import QueueLine, queue_lines
 from jobtelemetry.questions.rq_workers import RQWorker, most_telling, read_rq_workers
 from jobtelemetry.questions.stats import WorkerStats, from_counters
-from jobtelemetry.store.read import read_snapshot
+from jobtelemetry.store.read import Reader
 from jobtelemetry.store.snapshot import Snapshot
 
 #: RQ workers that are looked at: more than fit on a terminal.
@@ -79,6 +79,7 @@ class Watcher:
 
     def __init__(self, where: Target) -> None:
         self._where = where
+        self._reader = Reader(where.connection, where.keys)
         self._trends = Trends()
         self._logbook = Logbook(where.connection, where.keys)
         self._sampled = float("-inf")
@@ -90,7 +91,7 @@ class Watcher:
             redis.exceptions.RedisError: Redis does not answer or refuses.
         """
         connection, keys = self._where.connection, self._where.keys
-        snapshot = read_snapshot(connection, keys)
+        snapshot = self._reader.read()
         before, lately = self._trends.before(snapshot), self._trends.lately(snapshot)
         if snapshot.taken_at - self._sampled >= _SAMPLE_EVERY:
             self._trends.add(snapshot)

@@ -39,14 +39,15 @@ def queues(redis_url: str | None, over: float, limit: int, as_json: bool) -> Non
     from jobtelemetry.cli import queue_table, terminal
     from jobtelemetry.cli.connecting import target
     from jobtelemetry.questions.queues import queue_lines, tally_queues
-    from jobtelemetry.store.read import read_snapshot
+    from jobtelemetry.store.read import Reader
 
     where = target(redis_url)
+    reader = Reader(where.connection, where.keys)
     before = None
     if over:
-        before = tally_queues(read_snapshot(where.connection, where.keys))
+        before = tally_queues(reader.read())
         time.sleep(over)
-    snapshot = read_snapshot(where.connection, where.keys)
+    snapshot = reader.read()
     lines = queue_lines(snapshot, before)
     shown, out = lines[: limit or None], terminal.console()
     columns = queue_table.columns(snapshot.taken_at)

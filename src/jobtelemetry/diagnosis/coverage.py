@@ -74,6 +74,13 @@ def books(snapshot: Snapshot) -> Finding:
         )
         summary = f"counts are missing since {when}: {known}; {snapshot.counts_lost_why}"
         return Finding("books", Level.PROBLEM, summary, advice)
+    if snapshot.accounts_difference:
+        more = "accounts of the RQ workers" if snapshot.accounts_difference > 0 else "figures"
+        advice = "Somebody edited or deleted keys of jobtelemetry, or Redis restored a part of them."
+        summary = (
+            f"the two entries of {many(abs(snapshot.accounts_difference), 'execution')} differ: the {more} have more"
+        )
+        return Finding("books", Level.PROBLEM, summary, advice)
     strange = f"; {many(snapshot.rejected, 'value')} not ours or without sense: {_some(list(snapshot.rejected_names))}"
     if snapshot.rejected:
         advice = "They are passed over. Another program may use these keys, or somebody has edited them."

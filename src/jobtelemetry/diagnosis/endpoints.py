@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from jobtelemetry._version import __version__
-from jobtelemetry.contract import BUILD_INFO, JOB_EXECUTIONS, UP
+from jobtelemetry.contract import BUILD_INFO, JOB_EXECUTIONS, RECONCILER_UP, UP
 from jobtelemetry.diagnosis.findings import Finding, Level, many
 from jobtelemetry.redis_url import scrub, shown
 
@@ -66,6 +66,12 @@ def check_exporter(url: str, recorded: int | None, now: float) -> Iterator[Findi
         summary = f"{address} shows {exported:,} executions where Redis holds {recorded:,}"
         yield Finding("exporter", Level.PROBLEM, summary, advice)
         return
+    if values.get(RECONCILER_UP.name) == 0:
+        advice = (
+            "Give one exporter a user that may write, and the address of the primary; its /readyz says why it fails."
+        )
+        summary = f"{address} cannot write, so executions whose RQ worker died are not counted by it"
+        yield Finding("exporter", Level.WARNING, summary, advice)
     yield Finding("exporter", Level.OK, f"{address} is up and fresh: {many(exported, 'execution')}")
     if (theirs := _version(body)) and theirs != __version__:
         advice = "Run the same version everywhere: pip install -U jobtelemetry."

@@ -119,7 +119,12 @@ def _status(look: Look, snapshot: Snapshot) -> Body:
                 {"level": one.level.value, "text": one.text, "worker": one.worker or None} for one in trouble.findings
             ],
         },
-        "telemetry": {**_verdict(audit(snapshot)), "remarks": [_verdict(remark) for remark in remarks(snapshot)]},
+        "telemetry": {
+            **_verdict(audit(snapshot)),
+            "proven": snapshot.proven,
+            "reconciler_problem": look.reconciler_problem or None,
+            "remarks": [_verdict(remark) for remark in remarks(snapshot, look.reconciler_problem)],
+        },
     }
 
 

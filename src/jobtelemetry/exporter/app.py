@@ -114,6 +114,9 @@ class App:
             self._ping()
         except Exception as error:  # noqa: BLE001 - whatever keeps Redis from answering
             return text(HTTPStatus.SERVICE_UNAVAILABLE, f"Redis does not answer: {explain(error)}")
+        reconciler = self._collector.reconciler
+        if reconciler is not None and reconciler.problem:  # what is read is right, so who asks may send requests
+            return text(HTTPStatus.OK, f"ok to read; {reconciler.problem}")
         return text(HTTPStatus.OK, "ok")
 
 

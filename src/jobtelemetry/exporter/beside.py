@@ -186,9 +186,11 @@ def serve_for_parent(
     parent = int(request["parent"])
     try:
         config, connection = Config.from_env(), connect()
-        background = _both(reconciler(connection, config), parent)
         place = (request["host"], request["port"])
-        server = ExporterServer(connection, config, *place, background=background, option=OPTION)
+        watching = every(_PARENT, lambda: _end_with(parent), name="parent")
+        server = ExporterServer(
+            connection, config, *place, reconciler=reconciler(connection, config), background=watching, option=OPTION
+        )
     except JobTelemetryError as error:
         _say(tell, str(error))
         return
@@ -204,19 +206,10 @@ def _say(tell: Callable[[str], object], problem: str) -> None:
         sys.stdout.flush()
 
 
-def _both(reconciling: Callable[[threading.Event], None] | None, parent: int) -> Callable[[threading.Event], None]:
-    """The background of this exporter: reconciling, and watching whether the parent still lives."""
-
-    def end_with_parent() -> None:
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def run(stop: threading.Event) -> None:
-        if reconciling is not None:
-            threading.Thread(target=reconciling, args=(stop,), daemon=True).start()
-        every(_PARENT, end_with_parent, name="parent")(stop)
-
-    return run
+def _end_with(parent: int) -> None:
+    """End this process, by the way it is told to, where its parent has gone."""
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _is_ours(host: str, port: int) -> bool:

@@ -11,7 +11,9 @@ from jobtelemetry.config import Config
 from jobtelemetry.exporter import families
 from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.exporter.connection import with_time_limits
+from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.exporter.reading import TIME_LIMIT, SnapshotReader
+from jobtelemetry.exporter.reconciling import Reconciler
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import Reader
 from jobtelemetry.store.snapshot import Snapshot
@@ -34,6 +36,7 @@ class Collector:
         config: The settings; read from the environment by default.
         read: What reads a snapshot, instead of reading it from ``connection``.
         time_limit: Seconds after which a read counts as failed.
+        reconciler: The one of the same exporter, where it has one.
 
     Raises:
         ConfigError: It is not a connection that can be read from here, or the environment was read and a variable has
@@ -47,11 +50,13 @@ class Collector:
         *,
         read: Callable[[], Snapshot] | None = None,
         time_limit: float = TIME_LIMIT,
+        reconciler: Reconciler | None = None,
     ) -> None:
         config = config or Config.from_env()
         own, keys = with_time_limits(connection), Keys(config.key_prefix)
         self.cardinality = Cardinality.of(config)
-        self.reader = SnapshotReader(read or Reader(own, keys).read, time_limit)
+        self.reader = SnapshotReader(read or _OwnReader(own, keys).read, time_limit)
+        self.reconciler = reconciler
 
     def describe(self) -> Iterator[Metric]:
         """The families without samples; reads nothing."""
@@ -63,7 +68,30 @@ class Collector:
 
     def collect_within(self, seconds: float | None) -> Iterator[Metric]:
         """The same for who cannot wait longer than so many seconds."""
+        snapshot, about_scrape = self.look(seconds)
+        if snapshot is not None:
+            yield from families.build(snapshot, self.cardinality)
+        yield from about_scrape
+
+    def look(self, seconds: float | None) -> tuple[Snapshot | None, Iterator[Metric]]:
+        """What Redis has, ``None`` if it could not be read in so many seconds, and the families about the look."""
         reading = self.reader.read(seconds)
-        if reading.snapshot is not None:
-            yield from families.build(reading.snapshot, self.cardinality)
-        yield from families.about_scrape(up=reading.snapshot is not None, seconds=reading.seconds)
+        reconciles = None if self.reconciler is None else self.reconciler.up
+        up = reading.snapshot is not None
+        return reading.snapshot, families.about_scrape(up=up, seconds=reading.seconds, reconciler=reconciles)
+
+
+class _OwnReader:
+    """One :class:`~jobtelemetry.store.read.Reader` for all reads of a process; a child of it begins anew."""
+
+    def __init__(self, connection: redis.Redis, keys: Keys) -> None:
+        self._connection, self._keys = connection, keys
+        self.begin_anew()
+        begin_anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """What a reader remembers may be half written when a process is forked, and its lock held."""
+        self._reader = Reader(self._connection, self._keys)
+
+    def read(self) -> Snapshot:
+        return self._reader.read()

@@ -61,15 +61,22 @@ def labels_of(family: Family, row: Row, extra_labels: tuple[str, ...]) -> dict[s
     return by_name
 
 
-def about_scrape(*, up: bool, seconds: float) -> Iterator[Metric]:
-    """The families that tell of the scrape itself, also when Redis is away."""
-    rows: dict[Family, Row] = {
-        contract.UP: ((), float(up)),
-        contract.SCRAPE_DURATION: ((), seconds),
-        contract.BUILD_INFO: ((__version__,), 1.0),
+def about_scrape(*, up: bool, seconds: float, reconciler: bool | None = None) -> Iterator[Metric]:
+    """The families that tell of the scrape itself, also when Redis is away.
+
+    Args:
+        up: Whether Redis could be read.
+        seconds: How long that took.
+        reconciler: Whether this exporter's reconciler can write; ``None`` if it has none, or has not tried yet.
+    """
+    rows: dict[Family, list[Row]] = {
+        contract.RECONCILER_UP: _if_known(reconciler),
+        contract.UP: [((), float(up))],
+        contract.SCRAPE_DURATION: [((), seconds)],
+        contract.BUILD_INFO: [((__version__,), 1.0)],
     }
-    for family, row in rows.items():
-        yield _metric(family, [row], ())
+    for family, found in rows.items():
+        yield _metric(family, found, ())
 
 
 def _metric(family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...]) -> Metric:
@@ -174,6 +181,31 @@ def _rq_workers(snapshot: Snapshot) -> Iterator[Row]:
         yield labels, float(counts[labels])
 
 
+def _rq_worker_processes(snapshot: Snapshot) -> Iterator[Row]:
+    counts = Tally(worker.status or contract.RQ_WORKER_STATUSES[0] for worker in snapshot.rq_workers)
+    for status in dict.fromkeys((*contract.RQ_WORKER_STATUSES, *counts)):
+        yield (status,), float(counts[status])
+
+
+def _newest_birth(snapshot: Snapshot) -> Iterator[Row]:
+    newest: dict[str, float] = {}
+    for worker in snapshot.rq_workers:
+        for queue in worker.queues if worker.birth is not None else ():
+            newest[queue] = max(worker.birth or 0.0, newest.get(queue, 0.0))
+    for queue, birth in newest.items():
+        yield (queue,), birth
+
+
+def _queue_blocked(snapshot: Snapshot) -> Iterator[Row]:
+    for queue in snapshot.queues:
+        if queue.blocked is not None:
+            yield (queue.name,), float(queue.blocked)
+
+
+def _if_known(value: float | None) -> list[Row]:
+    return [] if value is None else [((), float(value))]
+
+
 def _counts(values: Mapping[str, int], snapshot: Snapshot) -> Iterator[Row]:
     for label, value in values.items():
         yield (label,), Counter(value, snapshot.created)
@@ -184,6 +216,7 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.JOB_EXECUTIONS: lambda snapshot: _by_detail(snapshot.executions),
     contract.JOB_CANCELLATIONS: lambda snapshot: _by_detail(snapshot.cancellations),
     contract.JOB_ERRORS: lambda snapshot: _by_detail(snapshot.errors),
+    contract.JOB_RATE_LIMITED: lambda snapshot: _by_series(snapshot.rate_limited_executions),
     contract.JOB_DURATION: lambda snapshot: _by_detail(snapshot.durations),
     contract.JOB_WAIT: lambda snapshot: _by_series(snapshot.waits),
     contract.JOBS_ENQUEUED: lambda snapshot: _by_series(snapshot.enqueued),
@@ -196,9 +229,18 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.QUEUE_OVERDUE_SCHEDULED: lambda snapshot: [
         ((queue.name,), float(queue.overdue_scheduled)) for queue in snapshot.queues
     ],
+    contract.QUEUE_BLOCKED_JOBS: _queue_blocked,
     contract.RQ_WORKERS: _rq_workers,
+    contract.RQ_WORKER_PROCESSES: _rq_worker_processes,
+    contract.RQ_WORKER_NEWEST_BIRTH: _newest_birth,
     contract.RQ_WORKERS_UNINSTRUMENTED: lambda snapshot: [((), float(snapshot.uninstrumented))],
     contract.UNRECORDED_EXECUTIONS: lambda snapshot: [((), float(snapshot.unrecorded))],
+    contract.COUNTS_LOST_AT: lambda snapshot: _if_known(snapshot.counts_lost_at),
+    contract.COUNTS_LOST: lambda snapshot: [((), float(snapshot.counts_lost))],
+    contract.GENERATION_STARTED: lambda snapshot: _if_known(snapshot.generation_started or None),
+    contract.ACCOUNTS_DIFFERENCE: lambda snapshot: [((), float(snapshot.accounts_difference))],
+    contract.VALUES_REJECTED: lambda snapshot: [((), float(snapshot.rejected))],
+    contract.CLOCK_SKEW: lambda snapshot: _if_known(snapshot.clock_skew),
     contract.SCHEDULER_UP: lambda snapshot: [((queue.name,), float(queue.scheduler_up)) for queue in snapshot.queues],
     contract.HANDLER_ERRORS: lambda snapshot: _counts(snapshot.handler_errors, snapshot),
     contract.EXECUTIONS_RECONCILED: lambda snapshot: [((), Counter(snapshot.reconciled, snapshot.created))],

@@ -13,6 +13,7 @@ from jobtelemetry.exporter.app import App, Request, Response
 from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.exporter.connection import connection_of
 from jobtelemetry.exporter.reading import TIME_LIMIT, TimeLimited
+from jobtelemetry.exporter.reconciling import Reconciler
 from jobtelemetry.exporter.site import Site
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ _Send = Callable[[_Message], Awaitable[None]]
 ASGIApplication = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
 
-def make_app(connection: redis.Redis | str | None, config: Config) -> App:
+def make_app(connection: redis.Redis | str | None, config: Config, reconciler: Reconciler | None = None) -> App:
     """What answers, from a connection, a URL, or the URL of the settings; connects with the first request."""
     client = connection_of(connection, config)
-    collector = Collector(client, config)
-    return App(collector, TimeLimited(client.ping, TIME_LIMIT), Site(client, config, collector.reader))
+    collector = Collector(client, config, reconciler=reconciler)
+    return App(collector, TimeLimited(client.ping, TIME_LIMIT), Site(client, config, collector.reader, reconciler))
 
 
 def wsgi_app(connection: redis.Redis | str | None = None, config: Config | None = None) -> WSGIApplication:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from redis.exceptions import RedisError
 
 from jobtelemetry.errors import JobTelemetryError
+from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.redis_url import scrub
 from jobtelemetry.store.snapshot import Snapshot
 
@@ -49,7 +48,7 @@ class TimeLimited(Generic[T]):
         self._function = function
         self._limit = limit
         self.begin_anew()
-        _renewed.add(self)
+        begin_anew_in_children(self)
 
     def begin_anew(self) -> None:
         """Forget calls that run or are waited for; in a child they are nobody's."""
@@ -115,22 +114,6 @@ def _until(moment: float) -> float:
     return max(0.0, moment - time.monotonic())
 
 
-class _Renewable(Protocol):
-    def begin_anew(self) -> None: ...
-
-
-#: What has a lock. One that another thread held when the process was forked is held for ever in the child.
-_renewed: weakref.WeakSet[_Renewable] = weakref.WeakSet()
-
-
-def _renew_in_child() -> None:
-    for one in list(_renewed):
-        one.begin_anew()
-
-
-os.register_at_fork(after_in_child=_renew_in_child)
-
-
 @dataclass(frozen=True)
 class Reading:
     """One attempt to read.
@@ -159,7 +142,7 @@ class SnapshotReader:
         self._read = TimeLimited(self._read_and_note, time_limit)
         self._down_since: float | None = None
         self.begin_anew()
-        _renewed.add(self)
+        begin_anew_in_children(self)
         #: The newest snapshot that was read; kept through an outage.
         self.last: Snapshot | None = None
 

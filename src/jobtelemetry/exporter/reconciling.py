@@ -1,17 +1,22 @@
-"""The reconciler as the exporter's background work."""
+"""The reconciler as the exporter's background work, and whether it can do what it is for."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from typing import Any
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
 from jobtelemetry.config import Config
+from jobtelemetry.errors import StoreError
 from jobtelemetry.exporter.background import every
 from jobtelemetry.exporter.connection import with_time_limits
+from jobtelemetry.exporter.reading import explain
 from jobtelemetry.sinks import Sinks, reporting_sinks
 from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.probe import probe
 from jobtelemetry.store.read import Reader
 from jobtelemetry.store.reconcile import reconcile, tidy
 from jobtelemetry.store.record import Limits
@@ -19,42 +24,71 @@ from jobtelemetry.store.record import Limits
 logger = logging.getLogger(__name__)
 
 
-def reconciler(connection: Any, config: Config) -> Callable[[threading.Event], None] | None:
-    """What counts abandoned executions every ``config.reconcile_interval`` seconds; ``None`` if that is 0.
+class Reconciler:
+    """Counts abandoned executions every ``config.reconcile_interval`` seconds, and knows whether it can.
 
     Whoever counts an ending tells of it, so the log and, where it is configured, Sentry hear of it from here. A sink
-    that fails is logged once a run.
+    that fails is logged once a run. Whether Redis lets this user write is tried at every run: most runs find nothing
+    to count, and would not notice.
 
     Args:
         connection: RQ's Redis; a connection of its own with time limits is made from it.
         config: The settings.
     """
-    if not config.reconcile_interval:
-        return None
-    client, keys = with_time_limits(connection), Keys(config.key_prefix)
-    limits = Limits(config.max_label_sets, config.log_size)
-    reader = Reader(client, keys)
-    logged: set[str] = set()
 
-    def log_once(hook: str, error: Exception) -> None:
-        if hook not in logged:
-            logged.add(hook)
+    def __init__(self, connection: Any, config: Config) -> None:
+        self._connection, self._keys = with_time_limits(connection), Keys(config.key_prefix)
+        self._limits = Limits(config.max_label_sets, config.log_size)
+        self._interval = config.reconcile_interval
+        self._reader = Reader(self._connection, self._keys)
+        self._logged: set[str] = set()
+        self._sinks = Sinks(reporting_sinks(config), self._log_once)
+        #: Why it could not write when it last tried; empty if it could; ``None`` before the first try. A Redis that is
+        #: away says nothing about that, and others say that it is away.
+        self.problem: str | None = None
+
+    @property
+    def up(self) -> bool | None:
+        """Whether it can write; ``None`` before the first try."""
+        return None if self.problem is None else not self.problem
+
+    def __call__(self, stop: threading.Event) -> None:
+        """Run again and again until told to stop."""
+        every(self._interval, self.run, name="reconciler")(stop)
+        self._sinks.flush()
+
+    def run(self) -> None:
+        """Run once.
+
+        Raises:
+            StoreError: It cannot write.
+            redis.exceptions.RedisError: Redis does not answer or refuses.
+        """
+        self._logged.clear()
+        try:
+            self._count_and_tend()
+        except (RedisConnectionError, RedisTimeoutError):
+            raise
+        except Exception as error:
+            self.problem = explain(error)
+            raise
+        self.problem = ""
+
+    def _count_and_tend(self) -> None:
+        if problem := probe(self._connection, self._keys):
+            raise StoreError(f"abandoned executions are not counted, for nothing can be written: {problem}")
+        for event in reconcile(self._connection, self._keys, self._limits):
+            self._sinks.tell(event)
+        tidy(self._connection, self._keys)
+        self._reader.check()
+        self._reader.tend()
+
+    def _log_once(self, hook: str, error: Exception) -> None:
+        if hook not in self._logged:
+            self._logged.add(hook)
             logger.error("Cannot tell of an ending", extra={"hook": hook}, exc_info=error)
 
-    sinks = Sinks(reporting_sinks(config), log_once)
 
-    def run() -> None:
-        logged.clear()
-        for event in reconcile(client, keys, limits):
-            sinks.tell(event)
-        tidy(client, keys)
-        reader.check()
-        reader.tend()
-
-    again_and_again = every(config.reconcile_interval, run, name="reconciler")
-
-    def run_and_flush(stop: threading.Event) -> None:
-        again_and_again(stop)
-        sinks.flush()
-
-    return run_and_flush
+def reconciler(connection: Any, config: Config) -> Reconciler | None:
+    """What counts abandoned executions; ``None`` if ``config.reconcile_interval`` is 0."""
+    return Reconciler(connection, config) if config.reconcile_interval else None

@@ -23,6 +23,7 @@ from jobtelemetry.exporter.connection import connection_of
 from jobtelemetry.exporter.doorkeeper import Doorkeeper
 from jobtelemetry.exporter.listener import Listener
 from jobtelemetry.exporter.mounted import make_app
+from jobtelemetry.exporter.reconciling import Reconciler
 
 #: Addresses that mean every one of this machine, and one that opens from here.
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound
@@ -46,7 +47,8 @@ class ExporterServer:
         config: The settings; read from the environment by default.
         host: Name or address to listen on, or ``unix:/path``; the one of ``config`` by default.
         port: The port; 0 takes a free one; the one of ``config`` by default.
-        background: Runs in a thread of its own while the server runs; it is handed the event that ends it.
+        reconciler: Runs in a thread of its own while the server runs; what is served says whether it can write.
+        background: Runs in a thread of its own too; it is handed the event that ends it.
         option: What a user would change where nobody can listen, for messages.
 
     Raises:
@@ -61,13 +63,14 @@ class ExporterServer:
         host: str | None = None,
         port: int | None = None,
         *,
+        reconciler: Reconciler | None = None,
         background: Callable[[threading.Event], None] | None = None,
         option: str = "--listen",
     ) -> None:
         config = config or Config.from_env()
         client = connection_of(connection, config)
         self._own_pool = None if client is connection else client.connection_pool
-        self._app = make_app(client, config)
+        self._app = make_app(client, config, reconciler)
         self._prefix = config.route_prefix.rstrip("/")
         self._doorkeeper = Doorkeeper(Path(config.web_config_file) if config.web_config_file else None)
         host, port = config.listen_host if host is None else host, config.listen_port if port is None else port
@@ -83,10 +86,11 @@ class ExporterServer:
             threading.Thread(target=self._serve, name="jobtelemetry-http", daemon=True),
             threading.Thread(target=trends, args=(self._stop,), name="jobtelemetry-trends", daemon=True),
         ]
-        if background is not None:
-            self._threads.append(
-                threading.Thread(target=background, args=(self._stop,), name="jobtelemetry-background", daemon=True)
-            )
+        for name, work in (("reconciler", reconciler), ("background", background)):
+            if work is not None:
+                self._threads.append(
+                    threading.Thread(target=work, args=(self._stop,), name=f"jobtelemetry-{name}", daemon=True)
+                )
         self._started = False
         self._listening = threading.Event()
 

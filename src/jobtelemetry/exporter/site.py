@@ -18,6 +18,7 @@ from jobtelemetry.exporter.logbook import Failed, Logbook
 from jobtelemetry.exporter.pages import job, listing, overview, worker
 from jobtelemetry.exporter.pages.frame import Look
 from jobtelemetry.exporter.reading import TIME_LIMIT, SnapshotReader, TimeLimited, explain
+from jobtelemetry.exporter.reconciling import Reconciler
 from jobtelemetry.exporter.trends import INTERVAL, Trends
 from jobtelemetry.questions.failures import group_failures
 from jobtelemetry.questions.rq_workers import RQWorker, read_rq_workers
@@ -48,11 +49,14 @@ class Site:
         connection: RQ's Redis.
         config: The settings.
         reader: What reads the state, shared with ``/metrics``.
+        reconciler: The one of the same exporter, where it has one.
     """
 
-    def __init__(self, connection: Any, config: Config, reader: SnapshotReader) -> None:
+    def __init__(
+        self, connection: Any, config: Config, reader: SnapshotReader, reconciler: Reconciler | None = None
+    ) -> None:
         self._connection, self._keys = with_time_limits(connection), Keys(config.key_prefix)
-        self._config, self._reader = config, reader
+        self._config, self._reader, self._reconciler = config, reader, reconciler
         self._trends = Trends()
         logbook = Logbook(self._connection, self._keys)
         self._failed = TimeLimited(logbook.look, TIME_LIMIT)
@@ -111,7 +115,8 @@ class Site:
         snapshot = reading.snapshot or self._reader.last
         if reading.snapshot is not None and self._trends.is_due(now):  # where no thread samples, those who look do
             self._trends.add(reading.snapshot)
-        return Look(snapshot, now, reading.error, self._trends, root, self._config.trace_url)
+        problem = (self._reconciler.problem if self._reconciler else None) or ""
+        return Look(snapshot, now, reading.error, self._trends, root, self._config.trace_url, problem)
 
     def _overview(self) -> Answer:
         look = self._look()

@@ -33,6 +33,8 @@ def audit(snapshot: Snapshot) -> Verdict:
         return _counts_lost(snapshot)
     if snapshot.unrecorded or snapshot.uninstrumented:
         return _blind_spot(snapshot)
+    if snapshot.accounts_difference:
+        return _accounts_differ(snapshot.accounts_difference)
     workers = len(snapshot.rq_workers)
     if not workers:
         return Verdict(
@@ -48,9 +50,22 @@ def audit(snapshot: Snapshot) -> Verdict:
     )
 
 
-def remarks(snapshot: Snapshot) -> tuple[Verdict, ...]:
-    """What else a reader should know before trusting or judging the figures."""
+def remarks(snapshot: Snapshot, reconciler_problem: str = "") -> tuple[Verdict, ...]:
+    """What else a reader should know before trusting or judging the figures.
+
+    Args:
+        snapshot: The state of the moment.
+        reconciler_problem: Why this exporter's reconciler cannot write; empty if it can, or if there is none.
+    """
     found = []
+    if reconciler_problem:
+        found.append(
+            Verdict(
+                Level.WARNING,
+                "This exporter cannot count executions whose RQ worker died",
+                f"{reconciler_problem}. One exporter that may write is enough; without one they stay as running.",
+            )
+        )
     if errors := sum(snapshot.handler_errors.values()):
         hooks = ", ".join(sorted(hook for hook, number in snapshot.handler_errors.items() if number))
         found.append(
@@ -94,6 +109,17 @@ def _counts_lost(snapshot: Snapshot) -> Verdict:
         f"Blind spot: counts are missing since {since}, {known}",
         f"What was noticed: {snapshot.counts_lost_why}. Look for evictions, a restore or a fail-over of Redis. When "
         "that is understood, “jobtelemetry reset --losses” takes the note away; the numbers do not come back.",
+    )
+
+
+def _accounts_differ(difference: int) -> Verdict:
+    """The two entries of the counted executions do not agree."""
+    which = "accounts of the RQ workers have more than the figures" if difference > 0 else "figures have more"
+    return Verdict(
+        Level.BAD,
+        f"Blind spot: the books differ by {_many(abs(difference), 'execution')}",
+        f"The {which}: somebody edited or deleted keys of jobtelemetry, or Redis restored a part of them. "
+        "“jobtelemetry doctor” says more.",
     )
 
 

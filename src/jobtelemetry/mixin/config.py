@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from jobtelemetry.contract import WAIT_BUCKETS
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.mixin.durations import normalised, seconds
 
@@ -64,6 +65,9 @@ class MixinConfig:
     #: else the scrape adds (``instance``, ``pod``) tells replicas of an exporter apart: all of them show the same
     #: numbers, because these live in Redis, so the highest is taken and nothing is counted twice.
     installation_labels: tuple[str, ...] = ("job",)
+    #: Labels that RQ workers add to those of every job family. Without one that they add, what differs only in it would
+    #: be taken for what several exporters show of the same.
+    extra_labels: tuple[str, ...] = ("source",)
     #: Worker labels that neither alerts nor dashboards look at, as a regular expression.
     ignored_workers: str = ""
 
@@ -105,12 +109,17 @@ class MixinConfig:
     #: How far back killed horses and abandoned executions are counted, and how many are worth a ticket.
     deaths_window: str = "15m"
     deaths: int = 1
-    #: ``error_type`` of a rate limit, as a regular expression.
-    rate_limit_errors: str = ".*RateLimit.*|.*TooManyRequests.*|.*Throttl.*"
     #: Executions ended by a rate limit within the window, and their part of all, that make a storm.
     rate_limit_window: str = "15m"
     rate_limit_count: int = 20
     rate_limit_ratio: float = 0.2
+    #: A retry storm: of the executions in this window, this part fails and is tried again ...
+    retry_window: str = "1h"
+    retry_ratio: float = 0.4
+    #: ... of at least so many, and more of them by this part than at the same hours before.
+    retry_min_executions: int = 50
+    retry_rise: float = 0.2
+    retry_hold: str = "10m"
 
     # --- Cancellations --------------------------------------------------------------------------------------------
     #: The match ratio of this window ...
@@ -128,12 +137,55 @@ class MixinConfig:
     #: ... in a worker that had ended this many executions before.
     new_reason_min_executions: int = 20
 
+    # --- What is slower, or more, than it used to be ----------------------------------------------------------------
+    #: With which times before the present hours are compared, where there is nothing to say otherwise.
+    baselines: tuple[str, ...] = ("1d", "7d")
+    #: Run times of this window regressed if their mean is so many times that of a week before (or of the first of these
+    #: that is known), or their p95 so many times ...
+    regression_window: str = "2h"
+    regression_baselines: tuple[str, ...] = ("7d", "1d")
+    regression_mean_factor: float = 1.4
+    regression_p95_factor: float = 1.8
+    #: ... with so many executions in both, and a p95 of so many seconds now.
+    regression_min_executions: int = 50
+    regression_min_seconds: float = 0.1
+    regression_hold: str = "30m"
+    #: A worker is flooded if jobs of it are enqueued so many times faster, over this window, than they ever were in the
+    #: past, and at least so many.
+    flood_window: str = "10m"
+    flood_factor: float = 10.0
+    flood_min_jobs: int = 1000
+    flood_past_window: str = "7d"
+    flood_offset: str = "1h"
+
+    # --- When jobs start ------------------------------------------------------------------------------------------
+    #: A job shall start within this time (one of the buckets of ``jobtelemetry_job_wait_seconds``) ...
+    latency_target: str = "1m"
+    #: ... and this per cent of a queue's jobs shall.
+    latency_slo: float = 95.0
+    #: As ``burn_rates``; nobody is woken because a job starts late.
+    latency_burn_rates: tuple[BurnRate, ...] = (
+        BurnRate(6, "1h", "5m", "ticket", "5m"),
+        BurnRate(2, "6h", "30m", "ticket", "15m"),
+    )
+    latency_min_jobs: int = 50
+
     # --- Queues ---------------------------------------------------------------------------------------------------
     #: A queue on which jobs wait, and nothing ends for so long, although there are RQ workers, is stalled.
     stalled_window: str = "10m"
     #: Age of the job at the head of a queue, and how long it must be older.
     oldest_job_age: str = "15m"
     oldest_job_hold: str = "5m"
+    #: A queue drains too slowly if so many jobs more wait than this window ago, and at the rate at which they were
+    #: taken in it, it takes so long to serve those that wait. Not where as many waited at the same hours before.
+    drain_window: str = "30m"
+    drain_min_jobs: int = 100
+    drain_max_age: str = "1h"
+    drain_hold: str = "10m"
+    #: How long deferred jobs may wait for what will never happen.
+    blocked_hold: str = "15m"
+    #: RQ workers crash in a loop if in each part of this window some were born; five parts.
+    births_window: str = "25m"
     #: How long jobs may wait on a queue that no RQ worker listens on.
     no_workers_hold: str = "3m"
     #: How long scheduled jobs may be overdue, or have no scheduler.
@@ -157,12 +209,21 @@ class MixinConfig:
     periodic_factor: float = 2.0
     periodic_min_completions: int = 3
     periodic_min_age: str = "15m"
+    #: After so long nobody is told any more: a worker that was deleted from the code is missed once.
+    periodic_mourning_window: str = "6h"
 
     # --- The telemetry itself -------------------------------------------------------------------------------------
     #: How long a blind spot, a missing exporter and an unreachable Redis may last.
     audit_hold: str = "5m"
     exporter_hold: str = "3m"
+    #: An installation that was there within this time and is no longer scraped is missed.
+    exporter_memory: str = "1d"
     redis_hold: str = "2m"
+    #: For how long it is told that counts were lost.
+    lost_memory: str = "1d"
+    #: Seconds by which a clock may be wrong, and for how long.
+    skew_seconds: float = 30.0
+    skew_hold: str = "10m"
     #: How far back errors in hooks and dropped series are counted.
     health_window: str = "15m"
 
@@ -183,6 +244,12 @@ class MixinConfig:
     def burn_windows(self) -> tuple[str, ...]:
         """Every window of a reachable burn rate once, the shortest first."""
         windows = {window for rate in self.reachable_burn_rates for window in (rate.long, rate.short)}
+        return tuple(sorted(windows, key=seconds))
+
+    @property
+    def latency_windows(self) -> tuple[str, ...]:
+        """Every window of the latency objective's burn rates once, the shortest first."""
+        windows = {window for rate in self.latency_burn_rates for window in (rate.long, rate.short)}
         return tuple(sorted(windows, key=seconds))
 
     def severity(self, kind: str) -> str:
@@ -213,7 +280,7 @@ class MixinConfig:
 def _parsed(name: str, text: str, default: object) -> object:
     kinds: dict[type, Callable[[str], object]] = {str: str, int: int, float: float}
     try:
-        if name == "burn_rates":
+        if name.endswith("burn_rates"):
             return tuple(_burn_rate(part) for part in text.split(",") if part)
         if isinstance(default, tuple):
             return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -228,7 +295,7 @@ def _burn_rate(text: str) -> BurnRate:
     return BurnRate(float(factor), long, short, severity, hold)
 
 
-_DURATIONS = re.compile(r"(_window|_hold|_age|_offset|_range|_refresh|interval)$")
+_DURATIONS = re.compile(r"(_window|_hold|_age|_offset|_range|_refresh|_memory|_target|interval)$")
 
 
 def _check(config: MixinConfig) -> None:
@@ -236,20 +303,33 @@ def _check(config: MixinConfig) -> None:
         value = getattr(config, one.name)
         if isinstance(value, str) and _DURATIONS.search(one.name):
             object.__setattr__(config, one.name, normalised(value, what=one.name))
-    for offset in config.match_baselines:
-        normalised(offset, what="match_baselines")
-    for rate in config.burn_rates:
-        for duration in (rate.long, rate.short, rate.hold):
-            normalised(duration, what="burn_rates")
-        if rate.severity not in ("page", "ticket"):
-            raise ConfigError(f"the severity in burn_rates must be page or ticket, got {rate.severity!r}")
-    if not 0 < config.slo < 100:
-        raise ConfigError(f"slo must be per cent, above 0 and below 100, got {config.slo:g}")
+    _check_offsets_and_rates(config)
+    for name in ("slo", "latency_slo"):
+        if not 0 < getattr(config, name) < 100:
+            raise ConfigError(f"{name} must be per cent, above 0 and below 100, got {getattr(config, name):g}")
+    if seconds(config.latency_target) not in WAIT_BUCKETS:
+        bounds = ", ".join(f"{bound:g}" for bound in WAIT_BUCKETS if bound >= 1)
+        raise ConfigError(
+            f"latency_target must be one of the buckets of waits ({bounds} seconds), got {config.latency_target}"
+        )
     object.__setattr__(config, "selector", _selector(config.selector))
-    for name in ("ignored_workers", "rate_limit_errors"):
-        _check_pattern(name, getattr(config, name))
+    _check_pattern("ignored_workers", config.ignored_workers)
     if not config.installation_labels or not all(map(_LABEL.fullmatch, config.installation_labels)):
         raise ConfigError("installation_labels must be one or more label names, separated by commas")
+    if not all(map(_LABEL.fullmatch, config.extra_labels)):
+        raise ConfigError("extra_labels must be label names, separated by commas")
+
+
+def _check_offsets_and_rates(config: MixinConfig) -> None:
+    for name in ("match_baselines", "baselines", "regression_baselines"):
+        for offset in getattr(config, name):
+            normalised(offset, what=name)
+    for name in ("burn_rates", "latency_burn_rates"):
+        for rate in getattr(config, name):
+            for duration in (rate.long, rate.short, rate.hold):
+                normalised(duration, what=name)
+            if rate.severity not in ("page", "ticket"):
+                raise ConfigError(f"the severity in {name} must be page or ticket, got {rate.severity!r}")
 
 
 def _selector(text: str) -> str:

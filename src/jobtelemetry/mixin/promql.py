@@ -1,11 +1,7 @@
-"""PromQL for the contract's families: selected, freed of replicas, and counted exactly.
+"""PromQL for the contract's families: selected, and freed of replicas.
 
-*Replicas.* An exporter may run many times, and every one shows the same numbers. So a family is never summed over
-instances: :meth:`PromQL.of` takes the highest value per label set first.
-
-*Exact counts.* ``increase()`` extrapolates: three executions become 3.2. The counters live in Redis and know nothing
-of process restarts, so the difference of two raw values is exact. What must be known is the value at the window's
-beginning, see :meth:`PromQL.gained`.
+An exporter may run many times, and every one shows the same numbers. So a family is never summed over instances:
+:meth:`PromQL.of` takes the highest value per label set first. How counters are compared is in :mod:`.exact`.
 """
 
 from __future__ import annotations
@@ -44,6 +40,10 @@ class PromQL:
         """``job, worker``: the labels of an aggregation."""
         return ", ".join((*self.base, *labels))
 
+    def labels(self, family: Family) -> tuple[str, ...]:
+        """All labels that a family can have."""
+        return labels_of(family, self.config.extra_labels)
+
     def config_only(self) -> PromQL:
         """The same without a scope: whatever a dashboard's variables say."""
         return PromQL(self.config)
@@ -51,10 +51,11 @@ class PromQL:
     def matchers(self, family: Family, extra: str = "") -> str:
         """``{...}`` for a family, with the matchers of the scope that it has labels for."""
         parts = [self.config.selector]
-        labels = labels_of(family)
+        labels = self.labels(family)
         parts += [matcher for label, matcher in self.scope if label in labels]
-        if "worker" in labels and self.config.ignored_workers:
-            parts.append(f'worker!~"{self.config.ignored_workers}"')
+        if "worker" in labels:
+            # What retires there was counted elsewhere before: nothing happens to it.
+            parts.append(f'worker!~"{"|".join(filter(None, (contract.RETIRED, self.config.ignored_workers)))}"')
         return "{" + ", ".join(filter(None, (*parts, extra))) + "}"
 
     def raw(self, family: Family, extra: str = "", *, suffix: str = "") -> str:
@@ -71,11 +72,11 @@ class PromQL:
     def of(self, family: Family, extra: str = "", *, offset: str = "", suffix: str = "") -> str:
         """The family once, however many replicas show it."""
         shift = f" offset {offset}" if offset else ""
-        return f"max by ({self.by(*labels_of(family))}) ({self.raw(family, extra, suffix=suffix)}{shift})"
+        return f"max by ({self.by(*self.labels(family))}) ({self.raw(family, extra, suffix=suffix)}{shift})"
 
     def rate(self, family: Family, window: str, extra: str = "", *, suffix: str = "") -> str:
         """``rate()`` once, however many replicas show the family."""
-        labels = [*labels_of(family), *(["le"] if suffix == "_bucket" else [])]
+        labels = [*self.labels(family), *(["le"] if suffix == "_bucket" else [])]
         return f"max by ({self.by(*labels)}) (rate({self.raw(family, extra, suffix=suffix)}[{window}]))"
 
     def quantile(self, q: float, family: Family, window: str, by: Sequence[str], extra: str = "") -> str:
@@ -83,39 +84,15 @@ class PromQL:
         rate = self.rate(family, window, extra, suffix="_bucket")
         return f"histogram_quantile({q:g}, sum by ({self.by(*by, 'le')}) ({rate}))"
 
-    def gained(self, family: Family, window: str, extra: str = "", *, step: str = "", span: str = "") -> str:
-        """By how much a counter grew within a window, as a whole number.
-
-        In this order: it was created within the window (also again, after Redis was emptied): all of it. Its value at
-        the beginning is known: the difference. The exporter was there at the beginning and did not show it: it did not
-        exist, so all of it. Nobody looked at the beginning: since somebody did.
-
-        Args:
-            family: A counter.
-            window: A duration, or Grafana's ``$__range``.
-            extra: Further matchers.
-            step: Makes the search for the first look a subquery, for a long window.
-            span: The window in seconds, where ``window`` is a variable.
-        """
-        labels = self.by(*labels_of(family))
-        now, begin = self.of(family, extra), self.of(family, extra, offset=window)
-        born = f"{self.of(family, extra, suffix='_created')} >= time() - {span or _seconds(window)}"
-        looked = f"max by ({self.by()}) ({self.raw(contract.UP)} offset {window}) == 1"
-        first = f"min by ({labels}) (min_over_time({self.raw(family, extra)}[{window}{':' + step if step else ''}]))"
-        return (
-            f"(({now} and {born})\n or ({now} - {begin} >= 0)\n or ({now} and on ({self.by()}) ({looked}))\n"
-            f" or ({now} - {first} >= 0))"
-        )
-
 
 def in_state(*states: State) -> str:
     """The matcher of one state, or of several."""
     return f'state="{states[0]}"' if len(states) == 1 else f'state=~"{"|".join(states)}"'
 
 
-def labels_of(family: Family) -> tuple[str, ...]:
-    """All labels that a family can have, the optional ``source`` among them."""
-    return (*family.labels, SOURCE) if "worker" in family.labels else family.labels
+def labels_of(family: Family, extra: tuple[str, ...] = (SOURCE,)) -> tuple[str, ...]:
+    """All labels that a family can have, also those that only some installations have."""
+    return (*family.labels, *extra) if "worker" in family.labels else family.labels
 
 
 def series_names(family: Family) -> tuple[str, ...]:
@@ -124,9 +101,3 @@ def series_names(family: Family) -> tuple[str, ...]:
     if family.kind is Kind.HISTOGRAM:
         return tuple(f"{family.name}{suffix}" for suffix in ("_bucket", "_sum", "_count", "_created"))
     return (family.name, f"{base}_created") if family.kind is Kind.COUNTER else (family.name,)
-
-
-def _seconds(window: str) -> str:
-    from jobtelemetry.mixin.durations import seconds
-
-    return str(seconds(window))

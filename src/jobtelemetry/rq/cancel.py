@@ -27,9 +27,10 @@ def end_execution(worker: BaseWorker, job: Job, execution: Any, verdict: Cancel,
     """
     built = False
     try:
+        waiting = bool(worker.connection.exists(job.dependents_key))
         with worker.connection.pipeline() as pipeline:
             off = bool(worker.__dict__.get(OFF))
-            write_cancelled(job, pipeline, verdict, worker.default_result_ttl, runtime, off=off)
+            write_cancelled(job, pipeline, verdict, worker.default_result_ttl, runtime, off=off, keep=waiting)
             if job.started_at and job.ended_at:
                 worker.increment_total_working_time(job.ended_at - job.started_at, pipeline)
             if execution is None:  # up to RQ 2.12
@@ -41,22 +42,56 @@ def end_execution(worker: BaseWorker, job: Job, execution: Any, verdict: Cancel,
     except Exception as error:
         runtime.note_error("cancel", error)
         return built
+    if waiting:
+        with runtime.fence("cancel"):
+            _release_dependents(worker, job, verdict)
+            if not worker.connection.exists(job.dependents_key):
+                with worker.connection.pipeline() as pipeline:
+                    _let_expire(job, pipeline, job.get_result_ttl(worker.default_result_ttl), runtime, off=off)
+                    pipeline.execute()
     release = getattr(worker, "_release_slot_safely", None)
     if release is not None:
         release(job)
     return True
 
 
+def _release_dependents(worker: BaseWorker, job: Job, verdict: Cancel) -> None:
+    """Enqueue the jobs that may run although this one was cancelled.
+
+    RQ lets nothing run after a cancelled job. To a dependent that allows failure it does not matter how this one
+    ended, so it is asked as after a failure.
+    """
+    queue = worker.queue_class(
+        job.origin, connection=worker.connection, job_class=worker.job_class, serializer=worker.serializer
+    )
+    if verdict.enqueue_dependents:
+        queue.enqueue_dependents(job, exclude_job_id=job.id)
+        return
+    job._status = JobStatus.FAILED
+    try:
+        queue.enqueue_dependents(job, refresh_job_status=False)
+    finally:
+        job._status = JobStatus.CANCELED
+
+
 def write_cancelled(
-    job: Job, pipeline: Any, verdict: Cancel, default_result_ttl: int, runtime: Runtime, *, off: bool = False
+    job: Job,
+    pipeline: Any,
+    verdict: Cancel,
+    default_result_ttl: int,
+    runtime: Runtime,
+    *,
+    off: bool = False,
+    keep: bool = False,
 ) -> None:
     """Append what makes a job cancelled: its status, its reason, and the registry, for as long as a result is kept.
 
     Args:
         default_result_ttl: Seconds that RQ keeps a result without a TTL of its own; -1 for ever.
         off: Whether scripts cannot be used.
+        keep: Whether jobs depend on it: without its hash and its list of them nobody could release them any more.
     """
-    ttl = job.get_result_ttl(default_result_ttl)
+    ttl = -1 if keep else job.get_result_ttl(default_result_ttl)
     job.ended_at = job.ended_at or now()
     job.set_status(JobStatus.CANCELED, pipeline=pipeline)
     if ttl != 0:
@@ -66,6 +101,12 @@ def write_cancelled(
             JOB_CANCEL_DETAIL_FIELD: text_of(verdict.detail)[:500].encode(),
         }
         pipeline.hset(job.key, mapping=facts)
+    _let_expire(job, pipeline, ttl, runtime, off=off)
+
+
+def _let_expire(job: Job, pipeline: Any, ttl: int, runtime: Runtime, *, off: bool) -> None:
+    """The job and its place in RQ's registry go when a result would."""
+    if ttl != 0:
         registry = CanceledJobRegistry(job.origin, job.connection, job_class=type(job), serializer=job.serializer)
         registry.add(job, ttl=ttl, pipeline=pipeline)
     job.cleanup(ttl, pipeline=pipeline, remove_from_queue=False)

@@ -15,7 +15,7 @@ from jobtelemetry import otel
 from jobtelemetry._version import __version__
 from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
-from jobtelemetry.rq.probe import probe, remedy
+from jobtelemetry.rq.probe import has_no_scripts, probe, remedy
 from jobtelemetry.rq.runtime import OFF, Runtime, log
 from jobtelemetry.sinks import sentry
 from jobtelemetry.sinks.tracing import provider
@@ -42,6 +42,11 @@ class LifecycleHooks:
         problem = self._runtime.off or probe(rq_worker.connection, self._runtime.keys)
         if problem and problem == rq_worker.__dict__.get(OFF):
             return  # said before
+        if has_no_scripts(problem):
+            self._runtime.without_scripts(problem)
+            rq_worker.__dict__[OFF] = problem
+            sentry.decide(False)
+            return
         if problem:
             log.error(
                 "jobtelemetry cannot record the jobs of this RQ worker; it runs them uninstrumented",

@@ -15,7 +15,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError, WatchError
 
-from jobtelemetry.rq.probe import probe
+from jobtelemetry.rq.probe import has_no_scripts, probe
 from jobtelemetry.rq.runtime import Runtime
 from jobtelemetry.store.record import append_own_errors
 from jobtelemetry.store.scripts import execute, run_again
@@ -168,7 +168,10 @@ class Piggyback:
         except ResponseError as error:
             if not _refused(error, stack, mine):
                 raise
-            self._runtime.suspend(error)
+            if has_no_scripts(str(error)):
+                self._runtime.without_scripts(str(error))
+            else:
+                self._runtime.suspend(error)
             if watching:
                 # What was watched is no longer; RQ builds the transaction again, and we stay out of it.
                 for _, _, on_rebuild in ours:

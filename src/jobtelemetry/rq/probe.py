@@ -1,36 +1,22 @@
-"""Whether recording is possible, tried by doing it, outside of RQ's transactions; and what to do if it is not."""
+"""What an operator does where recording is not possible, which :func:`probe` tries."""
 
 from __future__ import annotations
 
-from typing import Any
+from jobtelemetry.store.probe import probe
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
-from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.record import append_probe
+__all__ = ["has_no_scripts", "probe", "remedy"]
 
 
-def probe(connection: Any, keys: Keys) -> str:
-    """Try what recording does. Returns ``""`` or what is wrong, in Redis's words.
-
-    Raises:
-        redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: Redis does not answer; that is RQ's to say.
-    """
-    pipe = connection.pipeline(transaction=False)
-    append_probe(pipe, keys)
-    try:
-        answer = next(filter(None, pipe.execute()), "")
-    except (RedisConnectionError, RedisTimeoutError):
-        raise
-    except RedisError as error:
-        return str(error).rpartition("caused error: ")[2]
-    return answer.decode() if isinstance(answer, bytes) else str(answer)
+def has_no_scripts(problem: str) -> bool:
+    """Whether it is a server that runs no Lua at all, as a stand-in for tests does."""
+    word = problem.upper()
+    return "UNKNOWN COMMAND" in word and "EVAL" in word
 
 
 def remedy(problem: str) -> str:
     """What an operator does about a problem that :func:`probe` found."""
+    if has_no_scripts(problem):
+        return "this server has no Lua scripts (fakeredis: pip install 'fakeredis[lua]'); jobs run, nothing is recorded"
     word = problem.upper()
     if "NOPERM" in word or "PERMISSION" in word or "UNKNOWN COMMAND" in word:
         return "allow EVAL, EVALSHA and our keys to this Redis user (ACL: +eval +evalsha ~rq:telemetry:*)"

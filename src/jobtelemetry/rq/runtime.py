@@ -15,6 +15,7 @@ from rq.timeouts import BaseTimeoutException
 from jobtelemetry.clock import monotonic
 from jobtelemetry.config import Config
 from jobtelemetry.rq.consumer import ConsumerSpans
+from jobtelemetry.rq.probe import remedy
 from jobtelemetry.sinks import Sink, Sinks
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.record import Known, Limits
@@ -98,6 +99,7 @@ class Runtime:
         self._logged_at: dict[str, float] = {}
         self._logged_here: set[str] = set()
         self._refused, self._suspended_until = False, 0.0
+        self._said_no_scripts = False
 
     def fence(self, hook: str) -> Fence:
         """A fence around a part of a hook."""
@@ -173,6 +175,13 @@ class Runtime:
         self._refused, self._suspended_until = True, monotonic() + SUSPENSION
         if error is not None:
             self.note_error("redis", error)
+
+    def without_scripts(self, problem: str) -> None:
+        """This server runs no scripts, as a stand-in for tests: nothing is recorded, and it is said once."""
+        self._refused, self._suspended_until = True, monotonic() + SUSPENSION
+        if not self._said_no_scripts:
+            self._said_no_scripts = True
+            log.warning("jobtelemetry is off in this process: %s", remedy(problem))
 
     def resume(self) -> None:
         """A probe has succeeded."""

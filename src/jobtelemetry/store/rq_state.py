@@ -164,6 +164,7 @@ def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> R
         failed=booked[2] + booked[3],
         versions=said,
         missing=tuple(missing.split()),
+        birth=rq_time(birth),
     )
 
 

@@ -101,13 +101,18 @@ class RunningExecution:
 
 @dataclass(frozen=True)
 class QueueState:
-    """What RQ holds for one queue. ``jobs`` is keyed by the contract's ``QUEUE_STATUSES``."""
+    """What RQ holds for one queue.
+
+    ``jobs`` is keyed by the contract's ``QUEUE_STATUSES``; ``blocked`` are deferred jobs that nothing will ever let
+    run, ``None`` if nobody looked.
+    """
 
     name: str
     jobs: Mapping[str, int] = field(default_factory=dict)
     oldest_enqueued_at: float | None = None
     overdue_scheduled: int = 0
     scheduler_up: bool = False
+    blocked: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,7 @@ class RQWorkerState:
         failed: Of those, what its account has.
         versions: What it says of itself: the versions of ``jobtelemetry``, ``rq`` and ``redis`` (redis-py).
         missing: Hooks that its RQ does not have, so that it cannot be recorded.
+        birth: When it was started, Unix time; ``None`` if unknown.
     """
 
     name: str
@@ -137,6 +143,7 @@ class RQWorkerState:
     failed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    birth: float | None = None
 
     @property
     def counted_by_rq(self) -> int:

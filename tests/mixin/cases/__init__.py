@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from mixin.cases import burn_rates, jobs, queues, situations, slo, telemetry
+from mixin.cases import burn_rates, jobs, past, queues, situations, slo, telemetry
 from mixin.series import Case
 
 CASES: tuple[Case, ...] = (
     *slo.CASES,
     *burn_rates.CASES,
     *jobs.CASES,
+    *past.CASES,
     *queues.CASES,
     *telemetry.CASES,
     *situations.CASES,

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jobtelemetry import contract
-from mixin.series import Case, Series, alive, cancellations, errors, executions, firing, flat, name, values
+from mixin.series import (
+    Case,
+    Series,
+    alive,
+    cancellations,
+    errors,
+    executions,
+    firing,
+    flat,
+    name,
+    rate_limited,
+    values,
+)
 
 
 def running(started: str, *, worker: str = "w", queue: str = "q") -> Series:
@@ -51,6 +63,35 @@ CASES = (
         alive() | executions(completed="0+1x90") | errors("WorkHorseKilled", "_x40 1+0x60"),
         "45m",
         (firing("JobWorkHorseKilled", worker="w", queue="q"),),
+    ),
+    Case(
+        "JobWorkHorseKilled",
+        "a counter that goes back by one raises nothing: no horse was killed",
+        alive() | executions(completed="0+1x90") | errors("WorkHorseKilled", "300+0x40 299+0x60"),
+        "41m",
+        also=("45m", "54m", "55m", "56m", "57m"),
+    ),
+    Case(
+        "JobWorkHorseKilled",
+        "a horse that is killed after a counter went back is a ticket",
+        alive() | executions(completed="0+1x90") | errors("WorkHorseKilled", "300+0x40 299+0x3 300+0x60"),
+        "46m",
+        (firing("JobWorkHorseKilled", worker="w", queue="q"),),
+    ),
+    Case(
+        "JobWorkHorseKilled",
+        "an older state that comes back raises nothing, though everything is of a new generation",
+        alive()
+        | {name(contract.GENERATION_STARTED.name): values([0] * 40 + [2390] * 60)}
+        | executions(completed="0+1x90")
+        | errors("WorkHorseKilled", "300+0x40 120+0x60")
+        | {
+            name("jobtelemetry_job_errors_created", worker="w", queue="q", error_type="WorkHorseKilled"): values(
+                [-9000] * 40 + [2390] * 60
+            )
+        },
+        "41m",
+        also=("45m", "54m", "55m", "56m", "57m"),
     ),
     Case(
         "JobWorkHorseKilled",
@@ -136,14 +177,14 @@ CASES = (
     Case(
         "JobRateLimitStorm",
         "a storm of rate limits is a ticket",
-        alive() | executions(completed="0+1x90", failure="0+3x90") | errors("RateLimited", "0+3x90"),
+        alive() | executions(completed="0+1x90", failure="0+3x90") | rate_limited("0+3x90"),
         "45m",
         (firing("JobRateLimitStorm", worker="w"),),
     ),
     Case(
         "JobRateLimitStorm",
         "a storm in which the series appears for the first time is a ticket",
-        alive() | executions(created=2400, failure="_x40 25+0x60") | errors("TooManyRequests", "_x40 25+0x60"),
+        alive() | executions(created=2400, failure="_x40 25+0x60") | rate_limited("_x40 25+0x60"),
         "45m",
         (firing("JobRateLimitStorm", worker="w"),),
     ),
@@ -152,25 +193,28 @@ CASES = (
         "a storm that is over raises nothing when the exporter restarts",
         alive(away=(60, 67))
         | executions(failure=values([90] * 60 + [None] * 7 + [90] * 60))
-        | errors("RateLimited", values([90] * 60 + [None] * 7 + [90] * 60)),
+        | rate_limited(values([90] * 60 + [None] * 7 + [90] * 60)),
         "72m",
     ),
     Case(
         "JobRateLimitStorm",
         "failures that are no rate limits are no storm",
-        alive() | executions(failure="0+3x90") | errors("ValueError", "0+3x90"),
+        alive()
+        | executions(completed="0+5x90", failure="0+3x90")
+        | errors("ValueError", "0+3x90")
+        | rate_limited("0+0x90"),
         "45m",
     ),
     Case(
         "JobRateLimitStorm",
         "many rate limits among far more executions are no storm",
-        alive() | executions(completed="0+90x90", failure="0+3x90") | errors("RateLimited", "0+3x90"),
+        alive() | executions(completed="0+90x90", failure="0+3x90") | rate_limited("0+3x90"),
         "45m",
     ),
     Case(
         "JobRateLimitStorm",
         "a few rate limits at low traffic are no storm",
-        alive() | executions(failure="0+0x30 5+0x90") | errors("RateLimited", "0+0x30 5+0x90"),
+        alive() | executions(failure="0+0x30 5+0x90") | rate_limited("0+0x30 5+0x90"),
         "40m",
     ),
     Case(
@@ -313,6 +357,14 @@ CASES = (
         "345m",
         (firing("JobPeriodicMissed", worker="w"),),
         settings=_SHORT_WEEK,
+    ),
+    Case(
+        "JobPeriodicMissed",
+        "a worker that was deleted from the code is missed once, and not mourned",
+        alive() | last_completed(completed_at(range(5, 331, 5))),
+        "352m",
+        settings=(*_SHORT_WEEK, "periodic_mourning_window=10m"),
+        also=("360m", "380m"),
     ),
     Case(
         "JobPeriodicMissed",

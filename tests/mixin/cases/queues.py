@@ -16,6 +16,7 @@ def scheduled(jobs: float, *, up: float, overdue: str = "0+0x600") -> Series:
     }
 
 
+BLOCKED, RESTARTING = "QueueJobsBlocked", "QueueWorkersRestarting"
 _STALLED = firing("QueueStalled", "page", queue="q")
 
 CASES = (
@@ -152,5 +153,46 @@ CASES = (
         alive() | scheduled(3, up=0, overdue=flat(2)),
         "9m",
         (firing("QueueSchedulerDown", "page", queue="q"),),
+    ),
+    Case(
+        BLOCKED,
+        "deferred jobs that wait for a cancelled one are a ticket",
+        alive() | {name(contract.QUEUE_BLOCKED_JOBS.name, queue="q"): "0+0x20 3+0x60"},
+        "40m",
+        (firing(BLOCKED, queue="q"),),
+    ),
+    Case(
+        BLOCKED,
+        "deferred jobs that somebody lets run within minutes raise nothing",
+        alive() | {name(contract.QUEUE_BLOCKED_JOBS.name, queue="q"): "0+0x20 3+0x8 0+0x60"},
+        "40m",
+        also=("30m",),
+    ),
+    Case(
+        BLOCKED,
+        "no deferred job raises nothing",
+        alive() | {name(contract.QUEUE_BLOCKED_JOBS.name, queue="q"): flat(0)},
+        "40m",
+    ),
+    Case(
+        RESTARTING,
+        "RQ workers that are born every minute are a ticket",
+        alive() | {name(contract.RQ_WORKER_NEWEST_BIRTH.name, queue="q"): "0+0x30 1800+60x90"},
+        "62m",
+        (firing(RESTARTING, queue="q"),),
+    ),
+    Case(
+        RESTARTING,
+        "a rolling deploy of a large pool raises nothing",
+        alive() | {name(contract.RQ_WORKER_NEWEST_BIRTH.name, queue="q"): "0+0x30 1800+60x12 2520+0x90"},
+        "44m",
+        also=("40m", "55m", "60m"),
+    ),
+    Case(
+        RESTARTING,
+        "RQ workers that are born every minute at these hours of every day raise nothing",
+        alive() | {name(contract.RQ_WORKER_NEWEST_BIRTH.name, queue="q"): "0+60x200"},
+        "150m",
+        settings=("baselines=1h",),
     ),
 )

@@ -23,6 +23,14 @@ _GAUGES: tuple[tuple[contract.Family, _Labels, int], ...] = (
     (contract.QUEUE_OVERDUE_SCHEDULED, {"queue": "q"}, 0),
     (contract.SCHEDULER_UP, {"queue": "q"}, 1),
     (contract.EXECUTIONS_RUNNING, _JOB, 0),
+    (contract.COUNTS_LOST, {}, 0),
+    (contract.ACCOUNTS_DIFFERENCE, {}, 0),
+    (contract.VALUES_REJECTED, {}, 0),
+    (contract.RECONCILER_UP, {}, 1),
+    (contract.CLOCK_SKEW, {}, 1),
+    (contract.QUEUE_BLOCKED_JOBS, {"queue": "q"}, 0),
+    (contract.RQ_WORKER_NEWEST_BIRTH, {"queue": "q"}, LONG_AGO),
+    (contract.RQ_WORKER_PROCESSES, {"status": "idle"}, 2),
 )
 
 
@@ -34,9 +42,16 @@ def counters(cancels: float) -> Iterator[tuple[str, _Labels, float]]:
     yield contract.JOB_CANCELLATIONS.name, {**_JOB, "reason": "not_matched"}, cancels
     yield contract.JOB_ERRORS.name, {**_JOB, "error_type": "TimeoutError"}, 0.1
     yield contract.JOB_ERRORS.name, {**_JOB, "error_type": "RateLimited"}, 0.02
+    yield contract.JOB_RATE_LIMITED.name, _JOB, 0.02
     for bound in (*map(repr, contract.DURATION_BUCKETS), "+Inf"):
         labels = {**_JOB, "state": "completed", "le": bound}
         yield f"{contract.JOB_DURATION.name}_bucket", labels, float(float(bound) >= 1)
+    yield contract.JOBS_ENQUEUED.name, _JOB, 1.1 + cancels
+    for suffix in ("_sum", "_count"):
+        yield f"{contract.JOB_DURATION.name}{suffix}", {**_JOB, "state": "completed"}, 1.0
+        yield f"{contract.JOB_WAIT.name}{suffix}", _JOB, 1.0
+    for bound in (contract.le(60, contract.WAIT_BUCKETS), "+Inf"):
+        yield f"{contract.JOB_WAIT.name}_bucket", {**_JOB, "le": bound}, 1.0
 
 
 def installation(

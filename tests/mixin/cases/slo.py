@@ -45,7 +45,7 @@ CASES = (
     Case(
         BURN,
         "attempts that fail and are retried burn no budget",
-        alive() | executions(completed="0+2x200", failure="0+6x200"),
+        alive() | executions(completed="0+2x200", failure="0+1x200"),
         "120m",
     ),
     Case(

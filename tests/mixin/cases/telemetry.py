@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jobtelemetry import contract
 from mixin.series import Case, Series, alive, executions, firing, flat, name, values
 
+LOST, DIFFER, RECONCILER = "JobTelemetryCountsLost", "JobTelemetryAccountsDiffer", "JobTelemetryReconcilerDown"
+REJECTED, SKEW = "JobTelemetryValuesRejected", "JobTelemetryClockSkew"
+Numbers = Sequence[float | None]
 _DOWN = firing("JobTelemetryExporterDown", "page")
 _GAP = values([1] * 20 + [None] * 2 + [1] * 60)
 
@@ -12,6 +17,20 @@ _GAP = values([1] * 20 + [None] * 2 + [1] * 60)
 def counter(family: contract.Family, label: str, value: str, numbers: str) -> Series:
     """A counter of the telemetry's own troubles."""
     return {name(family.name, **{label: value}): numbers}
+
+
+def installation(cluster: str, numbers: str) -> Series:
+    """The exporter of one of several installations: it answers, or is gone together with its target."""
+    return {name(metric, f"{cluster}:10427", cluster=cluster): numbers for metric in ("up", contract.UP.name)}
+
+
+def losses(at: Numbers, number: Numbers, generation: Numbers) -> Series:
+    """What is known of counts that were lost."""
+    return {
+        name(contract.COUNTS_LOST_AT.name): values(at),
+        name(contract.COUNTS_LOST.name): values(number),
+        name(contract.GENERATION_STARTED.name): values(generation),
+    }
 
 
 CASES = (
@@ -34,6 +53,36 @@ CASES = (
         "one of two replicas is enough",
         alive() | {name("up", "b:10427"): flat(0)},
         "30m",
+    ),
+    Case(
+        "JobTelemetryExporterDown",
+        "one of two installations whose exporter vanishes together with its target pages, and the other does not",
+        installation("a", "1+0x90") | installation("b", "1+0x20 stale"),
+        "30m",
+        (firing("JobTelemetryExporterDown", "page", cluster="b"),),
+        settings=("installation_labels=cluster,job",),
+        also=("26m", "80m"),
+    ),
+    Case(
+        "JobTelemetryExporterDown",
+        "one of two installations whose exporter does not answer pages, and the other does not",
+        installation("a", "1+0x90")
+        | installation("b", "1+0x20 stale")
+        | {name("up", "b:10427", cluster="b"): "1+0x20 0+0x60"},
+        "30m",
+        (firing("JobTelemetryExporterDown", "page", cluster="b"),),
+        settings=("installation_labels=cluster,job",),
+    ),
+    Case(
+        "JobTelemetryExporterDown",
+        "an exporter that moves to another address raises nothing",
+        {
+            name(family, instance): numbers
+            for family in ("up", contract.UP.name)
+            for instance, numbers in (("a:10427", "1+0x20 stale"), ("b:10427", "_x22 1+0x60"))
+        },
+        "22m",
+        also=("30m", "60m"),
     ),
     Case(
         "JobTelemetryRedisDown",
@@ -159,6 +208,96 @@ CASES = (
         "a family that was full and is no longer raises nothing",
         alive() | counter(contract.SERIES_DROPPED, "family", "jobtelemetry_job_errors_total", flat(7)),
         "60m",
+    ),
+    Case(
+        LOST,
+        "counts that were lost are a ticket, at once",
+        alive() | losses([None] * 60 + [3590] * 60, [0] * 60 + [70] * 60, [-9000] * 60 + [3590] * 60),
+        "61m",
+        (firing(LOST),),
+    ),
+    Case(
+        LOST,
+        "a second loss is told again, though the first is known",
+        alive() | losses([0] * 300, [70] * 200 + [90] * 100, [0] * 200 + [60_000] * 100),
+        "1005m",
+        (firing(LOST),),
+        "5m",
+        settings=("lost_memory=10h",),
+    ),
+    Case(
+        LOST,
+        "a loss is told for a day",
+        alive() | losses([0] * 400, [70] * 400, [0] * 400),
+        "26h",
+        every="5m",
+    ),
+    Case(
+        LOST,
+        "a generation that begins with the first job ever is no loss",
+        alive() | losses([None] * 120, [0] * 120, [None] * 60 + [3590] * 60),
+        "61m",
+    ),
+    Case(
+        DIFFER,
+        "accounts that have fewer executions than the counters are a ticket",
+        alive() | {name(contract.ACCOUNTS_DIFFERENCE.name): "0+0x20 -3+0x60"},
+        "30m",
+        (firing(DIFFER),),
+    ),
+    Case(
+        DIFFER,
+        "two exporters that read at different moments do not differ",
+        alive()
+        | {
+            name(contract.ACCOUNTS_DIFFERENCE.name): flat(0),
+            name(contract.ACCOUNTS_DIFFERENCE.name, "b:10427"): flat(1),
+        },
+        "30m",
+    ),
+    Case(
+        DIFFER, "accounts that agree raise nothing", alive() | {name(contract.ACCOUNTS_DIFFERENCE.name): flat(0)}, "60m"
+    ),
+    Case(
+        RECONCILER,
+        "an exporter that may not write is a ticket",
+        alive() | {name(contract.RECONCILER_UP.name): flat(0)},
+        "10m",
+        (firing(RECONCILER),),
+    ),
+    Case(
+        RECONCILER,
+        "several exporters of which one may write are fine",
+        alive() | {name(contract.RECONCILER_UP.name): flat(0), name(contract.RECONCILER_UP.name, "b:10427"): flat(1)},
+        "30m",
+    ),
+    Case(RECONCILER, "an exporter that never tried says nothing", alive(), "30m"),
+    Case(
+        REJECTED,
+        "a value that is not ours is a ticket",
+        alive() | {name(contract.VALUES_REJECTED.name): "0+0x20 1+0x60"},
+        "30m",
+        (firing(REJECTED),),
+    ),
+    Case(REJECTED, "no such value raises nothing", alive() | {name(contract.VALUES_REJECTED.name): flat(0)}, "30m"),
+    Case(
+        SKEW,
+        "a clock that is minutes wrong is a ticket",
+        alive() | {name(contract.CLOCK_SKEW.name): flat(-180)},
+        "15m",
+        (firing(SKEW),),
+    ),
+    Case(
+        SKEW,
+        "clocks that are a second apart raise nothing",
+        alive() | {name(contract.CLOCK_SKEW.name): flat(1.2)},
+        "30m",
+    ),
+    Case(
+        SKEW,
+        "a clock that is set right within minutes raises nothing",
+        alive() | {name(contract.CLOCK_SKEW.name): "0+0x20 90+0x4 0+0x60"},
+        "26m",
     ),
     Case(
         "JobTelemetryWatchdog",

@@ -59,6 +59,7 @@ class Look:
         trends: What was read in the last day.
         root: What leads from this page to the one at ``/``: empty, or ``../``.
         trace_url: Where a trace is shown, with ``{trace_id}``; empty for nowhere.
+        reconciler_problem: Why this exporter's reconciler cannot write; empty if it can, or if there is none.
     """
 
     snapshot: Snapshot | None
@@ -67,6 +68,7 @@ class Look:
     trends: Trends = field(default_factory=Trends)
     root: str = ""
     trace_url: str = ""
+    reconciler_problem: str = ""
 
     @property
     def lately(self) -> Lately:

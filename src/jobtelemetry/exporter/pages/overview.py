@@ -52,7 +52,7 @@ def render(look: Look, rq_workers: Sequence[RQWorker] = (), groups: Sequence[Fai
         element("h1", "Overview", class_="hidden"),
         trouble_banner(look, trouble),
         *telemetry,
-        *(banner(remark, "note") for remark in remarks(snapshot)),
+        *(banner(remark, "note") for remark in remarks(snapshot, look.reconciler_problem)),
         tables.suspects(snapshot),
         *_sections(look, snapshot, rq_workers, groups),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobtelemetry.mixin.alerts import jobs, queues, slo, telemetry
+from jobtelemetry.mixin.alerts import jobs, past, queues, slo, telemetry
 from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.promql import PromQL
 from jobtelemetry.mixin.rules import Alert, Group
@@ -14,6 +14,7 @@ def groups(config: MixinConfig) -> tuple[Group, ...]:
     return (
         Group("jobtelemetry.slo.alerts", config.interval, slo.alerts(q)),
         Group("jobtelemetry.job.alerts", config.interval, jobs.alerts(q)),
+        Group("jobtelemetry.past.alerts", config.interval, past.alerts(q)),
         Group("jobtelemetry.queue.alerts", config.interval, queues.alerts(q)),
         Group("jobtelemetry.telemetry.alerts", config.interval, telemetry.alerts(q)),
     )

@@ -7,11 +7,9 @@ from jobtelemetry.mixin import names
 from jobtelemetry.mixin.durations import seconds, spoken
 from jobtelemetry.mixin.names import Board
 from jobtelemetry.mixin.promql import PromQL
+from jobtelemetry.mixin.recording import ABANDONED, KILLED
 from jobtelemetry.mixin.rules import Alert
 from jobtelemetry.outcomes import ERROR_TYPES, Ending
-
-_KILLED = (Ending.HORSE_KILLED, Ending.HORSE_EXITED)
-_ABANDONED = (Ending.ABANDONED, Ending.STUCK)
 
 
 def alerts(q: PromQL) -> tuple[Alert, ...]:
@@ -31,7 +29,7 @@ def work_horse_killed(q: PromQL) -> Alert:
     """The process that ran a job died under it."""
     return Alert(
         "JobWorkHorseKilled",
-        _deaths(q, _KILLED),
+        _deaths(q, KILLED),
         "ticket",
         "Work-horses die while they run a worker's jobs.",
         "{{ $value }} execution(s) of {{ $labels.worker }} on queue {{ $labels.queue }} lost their "
@@ -46,7 +44,7 @@ def abandoned(q: PromQL) -> Alert:
     """The RQ worker died, so that nobody reported the execution's end."""
     return Alert(
         "JobAbandoned",
-        _deaths(q, _ABANDONED),
+        _deaths(q, ABANDONED),
         "ticket",
         "RQ workers die while they run a worker's jobs.",
         "{{ $value }} execution(s) of {{ $labels.worker }} on queue {{ $labels.queue }} were abandoned "
@@ -60,13 +58,11 @@ def rate_limit_storm(q: PromQL) -> Alert:
     """Somebody else's limit turns a large part of the executions away."""
     config = q.config
     window = config.rate_limit_window
-    limited = q.gained(contract.JOB_ERRORS, window, f'error_type=~"{config.rate_limit_errors}"')
-    ended = q.gained(contract.JOB_EXECUTIONS, window)
-    by = q.by("worker")
+    limited = names.increase("worker", contract.JOB_RATE_LIMITED, window)
+    ended = names.increase("worker", contract.JOB_EXECUTIONS, window)
     return Alert(
         "JobRateLimitStorm",
-        f"sum by ({by}) (\n{limited}\n) >= {config.rate_limit_count}\n"
-        f"and on ({by}) sum by ({by}) (\n{limited}\n)\n/ sum by ({by}) (\n{ended}\n) >= {config.rate_limit_ratio:g}",
+        f"{limited} >= {config.rate_limit_count}\nand {limited} / {ended} >= {config.rate_limit_ratio:g}",
         "ticket",
         "A worker runs into a rate limit again and again.",
         f"{{{{ $value }}}} executions of {{{{ $labels.worker }}}} ended at a rate limit in the last {spoken(window)}, "
@@ -79,16 +75,12 @@ def rate_limit_storm(q: PromQL) -> Alert:
 def match_ratio_dropped(q: PromQL) -> Alert:
     """Far more executions than at the same hours before are cancelled."""
     config = q.config
-    ratio, volume = names.match_ratio(config.match_window), names.match_executions(config.match_window)
-    least = config.match_min_executions
-    fallen, steady = [], []
-    for baseline in config.match_baselines:
-        then = f"({ratio} offset {baseline} and {volume} offset {baseline} >= {least})"
-        fallen.append(f"{ratio} < {then} - {config.match_drop:g}")
-        steady.append(f"unless {ratio} >= {then} - {config.match_drop:g}")
+    window = config.match_window
+    ratio, baseline = names.match_ratio(window), names.match_baseline(window)
     return Alert(
         "JobMatchRatioDropped",
-        f"((\n{chr(10).join(_joined(fallen))}\n)\n{chr(10).join(steady)})\nand {volume} >= {least}",
+        f"{ratio} < {baseline} - {config.match_drop:g}\n"
+        f"and {names.match_executions(window)} >= {config.match_min_executions}",
         "ticket",
         "A worker cancels far more of its executions than it used to.",
         "Only {{ $value | humanizePercentage }} of the executions of {{ $labels.worker }} in the last "
@@ -124,7 +116,7 @@ def running_too_long(q: PromQL) -> Alert:
     config = q.config
     return Alert(
         "JobRunningTooLong",
-        running_over_limit(q),
+        names.RUNNING_TOO_LONG,
         "ticket",
         "An execution runs far longer than its worker's usually do.",
         "An execution of {{ $labels.worker }} on queue {{ $labels.queue }} has been running for "
@@ -136,21 +128,15 @@ def running_too_long(q: PromQL) -> Alert:
     )
 
 
-def running_over_limit(q: PromQL) -> str:
-    """The age of every worker's oldest execution that is beyond its limit."""
-    by = q.by("worker", "queue")
-    oldest = f"min by ({by}) ({q.raw(contract.EXECUTION_OLDEST_START)})"
-    return f"time() - {oldest} > on ({by}) {names.RUN_LIMIT}"
-
-
 def periodic_missed(q: PromQL) -> Alert:
     """A worker that completes again and again has not for far longer than it ever paused."""
     config = q.config
-    last = f"max by ({q.by('worker')}) ({q.raw(contract.JOB_LAST_COMPLETED)})"
+    least = seconds(config.periodic_min_age)
     usual = f"{config.periodic_factor:g} * {names.longest_pause(config.periodic_window)}"
     return Alert(
         "JobPeriodicMissed",
-        f"time() - {last} > clamp_min({usual}, {seconds(config.periodic_min_age)})",
+        f"{names.PAUSE} > clamp_min({usual}, {least})\n"
+        f"and {names.PAUSE} < clamp_min({usual}, {least}) + {seconds(config.periodic_mourning_window)}",
         "ticket",
         "A worker that runs regularly has not completed for long.",
         "{{ $labels.worker }} last completed {{ $value | humanizeDuration }} ago: more than "
@@ -162,9 +148,5 @@ def periodic_missed(q: PromQL) -> Alert:
 
 def _deaths(q: PromQL, endings: tuple[Ending, ...]) -> str:
     types = "|".join(ERROR_TYPES[ending] for ending in endings)
-    deaths = q.gained(contract.JOB_ERRORS, q.config.deaths_window, f'error_type=~"{types}"')
-    return f"sum by ({q.by('worker', 'queue')}) (\n{deaths}\n) >= {q.config.deaths}"
-
-
-def _joined(conditions: list[str]) -> list[str]:
-    return [condition if index == 0 else f"or {condition}" for index, condition in enumerate(conditions)]
+    deaths = names.increase("worker_queue_error_type", contract.JOB_ERRORS, q.config.deaths_window)
+    return f'sum by ({q.by("worker", "queue")}) ({deaths}{{error_type=~"{types}"}}) >= {q.config.deaths}'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobtelemetry import contract
-from jobtelemetry.mixin.alerts.jobs import running_over_limit
+from jobtelemetry.mixin import names
 from jobtelemetry.mixin.durations import seconds, spoken
 from jobtelemetry.mixin.names import Board
 from jobtelemetry.mixin.promql import PromQL
@@ -15,7 +15,15 @@ _SCHEDULED = 'status="scheduled"'
 
 def alerts(q: PromQL) -> tuple[Alert, ...]:
     """All alerts of this group."""
-    return (stalled(q), without_workers(q), oldest_job_too_old(q), scheduler_down(q), scheduled_overdue(q))
+    return (
+        stalled(q),
+        without_workers(q),
+        oldest_job_too_old(q),
+        scheduler_down(q),
+        scheduled_overdue(q),
+        jobs_blocked(q),
+        workers_restarting(q),
+    )
 
 
 def stalled(q: PromQL) -> Alert:
@@ -23,19 +31,13 @@ def stalled(q: PromQL) -> Alert:
 
     RQ workers that are all busy with executions of a usual length are no reason: that is a backlog.
     """
-    by, window = q.by("queue"), q.config.stalled_window
-    waiting = f"min by ({by}) (min_over_time({q.raw(contract.QUEUE_JOBS, _QUEUED)}[{window}])) > 0"
-    workers = f"sum by ({by}) ({q.of(contract.RQ_WORKERS)}) > 0"
-    taken = f"max by ({by}) (changes({q.raw(contract.QUEUE_OLDEST_JOB)}[{window}])) > 0"
-    ended = f"sum by ({by}) (\n{q.gained(contract.JOB_EXECUTIONS, window)}\n) > 0"
-    free = f"""sum by ({by}) ({q.of(contract.RQ_WORKERS, 'status!="busy"')}) == 0"""
-    before = f"max by ({by}) ({q.raw(contract.QUEUE_JOBS, _QUEUED)} offset {window}) > 0"
-    hung = f"({running_over_limit(q)})"
+    window = q.config.stalled_window
+    ended = names.increase("queue", contract.JOB_EXECUTIONS, window)
     return Alert(
         "QueueStalled",
-        f"({waiting})\nand on ({by}) ({before})\nand on ({by}) ({workers})\nunless on ({by}) ({taken})\nunless on "
-        f"({by}) ({ended})\n"
-        f"unless on ({by}) (({free}) unless on ({q.by()}) {hung})",
+        f"{names.waiting(window)} > 0\nand {names.RQ_WORKERS} > 0\n"
+        f"unless {names.taken(window)} > 0\nunless {ended} > 0\n"
+        f"unless ({names.RQ_WORKERS_FREE} == 0 unless on ({q.by()}) {names.RUNNING_TOO_LONG})",
         "page",
         "Jobs wait on a queue, RQ workers listen, and nothing is done.",
         f"At least {{{{ $value }}}} job(s) have been waiting on queue {{{{ $labels.queue }}}} for {spoken(window)}. "
@@ -109,4 +111,36 @@ def scheduled_overdue(q: PromQL) -> Alert:
         Board.QUEUES,
         q.config.overdue_hold,
         ("queue",),
+    )
+
+
+def jobs_blocked(q: PromQL) -> Alert:
+    """Deferred jobs wait for a job that will never complete."""
+    return Alert(
+        "QueueJobsBlocked",
+        f"max by ({q.by('queue')}) ({q.raw(contract.QUEUE_BLOCKED_JOBS)}) > 0",
+        "ticket",
+        "Deferred jobs wait for a job that will never complete.",
+        "{{ $value }} deferred job(s) of queue {{ $labels.queue }} depend on a job that was cancelled, failed for good "
+        "or is gone: nothing lets them run.",
+        Board.QUEUES,
+        q.config.blocked_hold,
+        ("queue",),
+    )
+
+
+def workers_restarting(q: PromQL) -> Alert:
+    """RQ workers are born all the time, and were not at the same hours before: they crash and are restarted."""
+    window = q.config.births_window
+    births = names.births(window)
+    before = "\n".join(f"unless {births} offset {then} >= 2" for then in q.config.baselines)
+    return Alert(
+        "QueueWorkersRestarting",
+        f"{births} >= 2\n{before}",
+        "ticket",
+        "RQ workers of a queue are restarted again and again.",
+        f"For {spoken(window)}, at least {{{{ $value }}}} RQ workers of queue {{{{ $labels.queue }}}} were born in "
+        "each fifth of that time: they end soon after their start.",
+        Board.QUEUES,
+        variables=("queue",),
     )

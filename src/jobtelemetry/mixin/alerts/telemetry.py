@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from jobtelemetry import contract
 from jobtelemetry.contract import Family
-from jobtelemetry.mixin.durations import spoken
+from jobtelemetry.mixin import names
+from jobtelemetry.mixin.durations import seconds, spoken
 from jobtelemetry.mixin.names import Board
 from jobtelemetry.mixin.promql import PromQL
 from jobtelemetry.mixin.rules import Alert
@@ -19,21 +20,29 @@ def alerts(q: PromQL) -> tuple[Alert, ...]:
         workers_uninstrumented(q),
         handler_errors(q),
         series_dropped(q),
+        counts_lost(q),
+        accounts_differ(q),
+        reconciler_down(q),
+        values_rejected(q),
+        clock_skew(q),
         watchdog(q),
     )
 
 
 def exporter_down(q: PromQL) -> Alert:
-    """Nothing is scraped: every other alert is blind."""
-    selector = q.config.selector
+    """Nothing is scraped, of all installations or of one that was there: every other alert is blind."""
+    known, scraped = q.config.exporter_memory, f"up{{{q.config.selector}}}"
+    there = q.raw(contract.UP)
     return Alert(
         "JobTelemetryExporterDown",
-        f"absent({q.raw(contract.UP)})\nunless on () (max by ({q.by()}) (up{{{selector}}}) == 0)\n"
-        f"or max by ({q.by()}) (up{{{selector}}}) == 0",
+        f"max by ({q.by()}) ({scraped}) == 0\n"
+        f"or max by ({q.by()}) (present_over_time({there}[{known}]))\n"
+        f"  unless max by ({q.by()}) ({there})\n"
+        f"or absent_over_time({there}[{known}]) unless on () {scraped} == 0",
         "page",
         "The jobtelemetry exporter is down or not scraped.",
-        "Prometheus has no metrics of {{ $labels.job }}: no exporter answers. No job is affected and no count is "
-        "lost, but no other alert can fire.",
+        f"Prometheus has no metrics of {_installation(q)}: no exporter answers, or its target is gone. "
+        "No job is affected and no count is lost, but no other alert can fire.",
         Board.HEALTH,
         q.config.exporter_hold,
     )
@@ -104,6 +113,79 @@ def series_dropped(q: PromQL) -> Alert:
     )
 
 
+def counts_lost(q: PromQL) -> Alert:
+    """Redis lost what was counted, or shows an older state of it."""
+    lost = f"max by ({q.by()}) ({q.raw(contract.COUNTS_LOST_AT)})"
+    generation = f"max by ({q.by()}) ({q.raw(contract.GENERATION_STARTED)})"
+    recent = f"< {seconds(q.config.lost_memory)}"
+    return Alert(
+        "JobTelemetryCountsLost",
+        f"max by ({q.by()}) ({q.raw(contract.COUNTS_LOST)})\n"
+        f"and (time() - {lost} {recent}\n"
+        f"  or time() - {generation} {recent} and {lost})",
+        "ticket",
+        "Redis lost counts: the figures are too low.",
+        "At least {{ $value }} counted execution(s) are missing, because keys of jobtelemetry were deleted, evicted or "
+        "replaced by an older state of Redis. What RQ kept there may be missing, too.",
+        Board.HEALTH,
+    )
+
+
+def accounts_differ(q: PromQL) -> Alert:
+    """Every execution is booked twice, and the sums differ."""
+    return Alert(
+        "JobTelemetryAccountsDiffer",
+        f"min by ({q.by()}) (abs({q.raw(contract.ACCOUNTS_DIFFERENCE)})) > 0",
+        "ticket",
+        "The accounts of the RQ workers and the counters differ.",
+        "Every execution is counted in its label set and in its RQ worker's account; the sums differ by {{ $value }}.",
+        Board.HEALTH,
+        q.config.audit_hold,
+    )
+
+
+def reconciler_down(q: PromQL) -> Alert:
+    """No exporter can count abandoned executions."""
+    return Alert(
+        "JobTelemetryReconcilerDown",
+        f"max by ({q.by()}) ({q.raw(contract.RECONCILER_UP)}) == 0",
+        "ticket",
+        "No exporter can count executions that were abandoned.",
+        f"No exporter of {_installation(q)} may write to Redis, so that executions whose RQ worker died stay as "
+        "running.",
+        Board.HEALTH,
+        q.config.audit_hold,
+    )
+
+
+def values_rejected(q: PromQL) -> Alert:
+    """Somebody else writes to our keys."""
+    return Alert(
+        "JobTelemetryValuesRejected",
+        f"max by ({q.by()}) ({q.raw(contract.VALUES_REJECTED)}) > 0",
+        "ticket",
+        "Values under jobtelemetry's keys make no sense.",
+        "{{ $value }} value(s) under jobtelemetry's keys in Redis are not its own or make no sense, and are passed "
+        "over.",
+        Board.HEALTH,
+        q.config.audit_hold,
+    )
+
+
+def clock_skew(q: PromQL) -> Alert:
+    """A host's clock is wrong."""
+    return Alert(
+        "JobTelemetryClockSkew",
+        f"max by ({q.by()}) (abs({q.raw(contract.CLOCK_SKEW)})) > {q.config.skew_seconds:g}",
+        "ticket",
+        "The clock of a host that works with RQ is wrong.",
+        "The clock of a host that enqueues or runs jobs differs from that of Redis by {{ $value | humanizeDuration }}: "
+        "RQ's own moments are wrong, and what is scheduled runs at another time.",
+        Board.HEALTH,
+        q.config.skew_hold,
+    )
+
+
 def watchdog(q: PromQL) -> Alert:
     """Always fires: its absence tells that alerts do not arrive."""
     return Alert(
@@ -117,4 +199,8 @@ def watchdog(q: PromQL) -> Alert:
 
 
 def _grown(q: PromQL, family: Family, label: str) -> str:
-    return f"sum by ({q.by(label)}) (\n{q.gained(family, q.config.health_window)}\n) > 0"
+    return f"{names.increase(label, family, q.config.health_window)} > 0"
+
+
+def _installation(q: PromQL) -> str:
+    return ", ".join(f"{label} {{{{ $labels.{label} }}}}" for label in q.base)

@@ -94,7 +94,7 @@ def _link() -> build.DashboardLink:
         build.DashboardLink("Jobs")
         .type(model.DashboardLinkType.DASHBOARDS)
         .tags([TAG])
-        .include_vars(False)
+        .include_vars(True)
         .keep_time(True)
     )
 

@@ -25,7 +25,7 @@ def make(config: MixinConfig) -> build.Dashboard:
     for panel in objective(q):
         dashboard = dashboard.with_panel(panel)
     dashboard = dashboard.with_row(row("Is the telemetry complete?"))
-    for panel in (*audit(q), *errors(q)):
+    for panel in (*audit(q), *proof(q), *errors(q)):
         dashboard = dashboard.with_panel(panel)
     return dashboard
 
@@ -33,7 +33,8 @@ def make(config: MixinConfig) -> build.Dashboard:
 def objective(q: PromQL) -> list[panels.PanelBuilder]:
     """Budget and burn rates."""
     config, allowed = q.config, f"{1 - q.config.objective:.6g}"
-    left = f"1 - max by (worker) ({names.discard_ratio(config.slo_window)}{{{_scope(q)}}}) / {allowed}"
+    burnt = f"max by (worker) ({names.discard_ratio(config.slo_window)}{{{_scope(q)}}})"
+    left = f"clamp_min(1 - {burnt} / {allowed}, {theme.LEAST_BUDGET:g})"
     windows = config.reachable_burn_rates
     burns: list[panels.PanelBuilder] = [
         panels.lines(
@@ -50,7 +51,6 @@ def objective(q: PromQL) -> list[panels.PanelBuilder]:
             height=8,
             thresholds=theme.steps("transparent", (rate.factor, theme.BAD)),
             decimals=1,
-            with_legend=False,
         )
         for rate in windows
     ]
@@ -136,6 +136,68 @@ def audit(q: PromQL) -> list[panels.PanelBuilder]:
             "Ends in the time range that were reported after the execution had been counted as abandoned.",
             queries.total(q, contract.EXECUTIONS_LATE),
             thresholds=notable,
+        ),
+    ]
+
+
+def proof(q: PromQL) -> list[panels.PanelBuilder]:
+    """Whether nothing was lost, and the books agree."""
+    zero = theme.steps(theme.GOOD, (1, theme.BAD))
+    skew = q.config.skew_seconds
+    return [
+        panels.figure(
+            "Counts lost",
+            "Executions that are missing in the counters, as far as it is known, because keys of jobtelemetry in Redis "
+            "were deleted, evicted or replaced by an older state. 0 is health.",
+            f"max({q.raw(contract.COUNTS_LOST)})",
+            thresholds=zero,
+        ),
+        panels.figure(
+            "Missing since",
+            "Since when counts are missing; empty if none ever were.",
+            f"1000 * max({q.raw(contract.COUNTS_LOST_AT)})",
+            unit=theme.FROM_NOW,
+            color=theme.BAD,
+            no_value="never",
+        ),
+        panels.figure(
+            "Numbers begin",
+            "When the present generation of numbers began: since then nothing was lost.",
+            f"1000 * max({q.raw(contract.GENERATION_STARTED)})",
+            unit=theme.FROM_NOW,
+        ),
+        panels.figure(
+            "Books",
+            "Executions in the accounts of the RQ workers minus those in the counters. 0 is health.",
+            f"max(abs({q.raw(contract.ACCOUNTS_DIFFERENCE)}))",
+            thresholds=zero,
+        ),
+        panels.figure(
+            "Reconciler",
+            "Whether an exporter may write to Redis, and so counts executions whose RQ worker died.",
+            f"max({q.raw(contract.RECONCILER_UP)})",
+            thresholds=theme.steps(theme.BAD, (1, theme.GOOD)),
+            mappings=[_words("cannot write", "writes")],
+        ),
+        panels.figure(
+            "Rejected",
+            "Values under jobtelemetry's keys that are not its own or make no sense. 0 is health.",
+            f"max({q.raw(contract.VALUES_REJECTED)})",
+            thresholds=zero,
+        ),
+        panels.figure(
+            "Clock skew",
+            "By how much the clock of a host that works with RQ differs from Redis's, at most; empty where it is not "
+            "known.",
+            f"max(abs({q.raw(contract.CLOCK_SKEW)}))",
+            unit=theme.SECONDS,
+            thresholds=theme.steps(theme.GOOD, (skew / 3, theme.WARN), (skew, theme.BAD)),
+        ),
+        panels.figure(
+            "RQ workers",
+            "Live RQ worker processes, each counted once.",
+            f"sum({q.of(contract.RQ_WORKER_PROCESSES)})",
+            thresholds=theme.steps(theme.BAD, (1, theme.GOOD)),
         ),
     ]
 

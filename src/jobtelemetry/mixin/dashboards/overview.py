@@ -37,7 +37,8 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
     """The top line: green is good."""
     config = q.config
     burnt = names.discard_ratio(config.slo_window)
-    worst = f"min(1 - {burnt}{{{config.selector}, worker=~'$worker'}} / {1 - config.objective:.6g})"
+    left = f"1 - {burnt}{{{config.selector}, worker=~'$worker'}} / {1 - config.objective:.6g}"
+    worst = f"clamp_min(min({left}), {theme.LEAST_BUDGET:g})"
     ours = f'ALERTS{{alertstate="firing", severity!="{config.severity_none}", {OUR_ALERTS}}}'
     ratio_steps = theme.steps(theme.BAD, (config.objective, theme.GOOD))
     age = f"max(time() - min by ({q.by('queue')}) ({q.raw(contract.QUEUE_OLDEST_JOB)})) or vector(0)"
@@ -55,7 +56,8 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
         panels.figure(
             "Budget left",
             "The error budget of the worker that has least left: what part of the discards that the objective allows "
-            f"in {spoken(config.slo_window)} is left. Below 0 the objective is missed.",
+            f"in {spoken(config.slo_window)} is left. Below 0 the objective is missed; what is below "
+            f"{theme.LEAST_BUDGET:.0%} reads {theme.LEAST_BUDGET:.0%}.",
             worst,
             unit=theme.PERCENT,
             thresholds=theme.steps(theme.BAD, (0, theme.WARN), (0.25, theme.GOOD)),
@@ -99,8 +101,8 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
         ),
         panels.figure(
             "RQ workers",
-            "Live RQ worker processes; one that listens on several queues is counted on the queue with the most.",
-            f"max(sum by ({q.by('queue')}) (max by ({q.by('queue', 'status')}) ({q.raw(contract.RQ_WORKERS)})))",
+            "Live RQ worker processes, each counted once, of all queues.",
+            f"sum({q.of(contract.RQ_WORKER_PROCESSES)})",
             thresholds=theme.steps(theme.BAD, (1, theme.GOOD)),
         ),
     ]
@@ -124,16 +126,19 @@ def throughput(q: PromQL) -> panels.PanelBuilder:
 def alerts(q: PromQL) -> panels.PanelBuilder:
     """Which alerts fire."""
     ours = f'ALERTS{{alertstate="firing", severity!="{q.config.severity_none}", {OUR_ALERTS}}}'
+    began = ours.replace('ALERTS{alertstate="firing", ', "ALERTS_FOR_STATE{")
+    since = f"1000 * min by (alertname, severity, worker, queue) ({began} and ignoring (alertstate) {ours})"
     return tables.listing(
         "Alerts that fire",
-        "Empty in a healthy run. The runbook of an alert has its name.",
+        "Empty in a healthy run. A click on the name of an alert opens its runbook.",
         {"alertname": "Alert", "severity": "Severity", "worker": "Worker", "queue": "Queue"},
-        [Column("Firing", f"max by (alertname, severity, worker, queue) ({ours})", hidden=True)],
+        [Column("Since", since, theme.FROM_NOW, decimals=None, width=110)],
         sort="Severity",
         descending=False,
         width=8,
         height=8,
-        widths={"Alert": 185, "Severity": 85, "Queue": 80},
+        link=("Open the runbook", f"{q.config.runbook_url}/${{__value.raw}}.md"),
+        widths={"Alert": 215, "Severity": 75},
         no_value="No alert fires",
     )
 
@@ -144,10 +149,12 @@ def summary(q: PromQL) -> panels.PanelBuilder:
         "Summary",
         "Every worker's executions in the time range, as whole numbers: differences of the counters themselves and "
         "not increase(), which extrapolates. Success is completed of completed and discard; match is completed of "
-        "completed and cancelled. p95 is the run time of all executions.",
+        "completed and cancelled. p95 is the run time of all executions. The worst comes first: most discards, then "
+        "the lowest success.",
         {"worker": "Worker"},
         summary_columns(q),
-        sort="Completed",
+        sort="Discard",
+        then=(("Success", False), ("Failure", True)),
         height=9,
         link=("Open this worker", board_url(Board.WORKER, label="worker", value="${__value.raw}")),
     )

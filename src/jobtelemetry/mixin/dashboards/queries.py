@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobtelemetry import contract
 from jobtelemetry.contract import Family
+from jobtelemetry.mixin.exact import gained_on_show
 from jobtelemetry.mixin.promql import PromQL, in_state
 from jobtelemetry.outcomes import Ratio, State
 
@@ -14,17 +15,17 @@ STEP_SECONDS = "$__interval_ms / 1000"
 
 def counted(q: PromQL, family: Family, by: str, extra: str = "") -> str:
     """Exactly how many in the range on show, as a whole number."""
-    return f"sum by ({by}) (\n{q.gained(family, RANGE, extra, step=STEP, span=RANGE_SECONDS)}\n)"
+    return f"sum by ({by}) (\n{gained_on_show(q, family, RANGE, extra, step=STEP, span=RANGE_SECONDS)}\n)"
 
 
 def total(q: PromQL, family: Family, extra: str = "") -> str:
     """Exactly how many in all."""
-    return f"sum(\n{q.gained(family, RANGE, extra, step=STEP, span=RANGE_SECONDS)}\n)"
+    return f"sum(\n{gained_on_show(q, family, RANGE, extra, step=STEP, span=RANGE_SECONDS)}\n)"
 
 
 def per_interval(q: PromQL, family: Family, by: str, extra: str = "") -> str:
     """Exactly how many in each step of the graph: a first one shows, which ``rate()`` cannot see."""
-    return f"sum by ({by}) (\n{q.gained(family, STEP, extra, span=STEP_SECONDS)}\n) > 0"
+    return f"sum by ({by}) (\n{gained_on_show(q, family, STEP, extra, span=STEP_SECONDS)}\n) > 0"
 
 
 def ratio(q: PromQL, by: str, which: Ratio) -> str:
@@ -35,8 +36,8 @@ def ratio(q: PromQL, by: str, which: Ratio) -> str:
 
 def ratio_over_time(q: PromQL, by: str, which: Ratio) -> str:
     """The same in each step of the graph."""
-    both = q.gained(contract.JOB_EXECUTIONS, STEP, in_state(*which.states), span=STEP_SECONDS)
-    good = q.gained(contract.JOB_EXECUTIONS, STEP, in_state(State.COMPLETED), span=STEP_SECONDS)
+    both = gained_on_show(q, contract.JOB_EXECUTIONS, STEP, in_state(*which.states), span=STEP_SECONDS)
+    good = gained_on_show(q, contract.JOB_EXECUTIONS, STEP, in_state(State.COMPLETED), span=STEP_SECONDS)
     return f"sum by ({by}) (\n{good}\n)\n/ (sum by ({by}) (\n{both}\n) > 0)"
 
 
@@ -47,7 +48,7 @@ def per_minute(q: PromQL, family: Family, by: str, extra: str = "") -> str:
 
 def quantile_in_range(q: PromQL, level: float, family: Family, by: str) -> str:
     """A quantile of all observations in the range on show, also of those before the second scrape."""
-    labels = q.by(*family.labels, "source", "le")
+    labels = q.by(*q.labels(family), "le")
     now = f"max by ({labels}) ({q.raw(family, suffix='_bucket')})"
     begin = f"max by ({labels}) ({q.raw(family, suffix='_bucket')} offset {RANGE})"
     return f"histogram_quantile({level:g}, sum by ({by}, le) (({now} - {begin} >= 0) or {now})) >= 0"

@@ -6,12 +6,13 @@ from grafana_foundation_sdk.builders import dashboard as build
 
 from jobtelemetry import contract
 from jobtelemetry.contract import Family
+from jobtelemetry.mixin import names
 from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.dashboards import panels, queries, tables, theme
 from jobtelemetry.mixin.dashboards.frame import frame, row, scoped
 from jobtelemetry.mixin.dashboards.panels import range_query
 from jobtelemetry.mixin.dashboards.tables import Column
-from jobtelemetry.mixin.durations import seconds
+from jobtelemetry.mixin.durations import seconds, spoken
 from jobtelemetry.mixin.names import Board
 from jobtelemetry.mixin.promql import PromQL
 
@@ -170,6 +171,46 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(_most(q, contract.QUEUE_OVERDUE_SCHEDULED), "{{queue}}")],
             width=8,
             decimals=0,
+        ),
+        panels.lines(
+            "Deferred jobs that will never run",
+            "A job that they depend on was cancelled, failed for good or is gone. 0 is health; empty where it is not "
+            "known.",
+            [range_query(_most(q, contract.QUEUE_BLOCKED_JOBS), "{{queue}}")],
+            width=8,
+            decimals=0,
+        ),
+        panels.lines(
+            "Age of the youngest RQ worker",
+            "How long ago an RQ worker of each queue was last started. A line that does not get away from 0 is a crash "
+            "loop; empty where it is not known.",
+            [range_query(f"time() - {_most(q, contract.RQ_WORKER_NEWEST_BIRTH)}", "{{queue}}")],
+            unit=theme.SECONDS,
+            width=8,
+        ),
+        panels.lines(
+            "Time to drain",
+            f"How long it takes to serve the jobs that wait on each queue at the rate of the last "
+            f"{spoken(q.config.drain_window)}.",
+            [range_query(f"max by (queue) ({names.drain(q.config.drain_window)}{{queue=~'$queue'}})", "{{queue}}")],
+            unit=theme.SECONDS,
+            width=8,
+            thresholds=theme.steps("transparent", (seconds(q.config.drain_max_age), theme.BAD)),
+        ),
+        panels.lines(
+            "Jobs that start late",
+            f"The part of each queue's jobs that waited longer than {spoken(q.config.latency_target)}, over "
+            f"{spoken(q.config.latency_windows[0])}. The line is what the objective of {q.config.latency_slo:g} % "
+            "allows.",
+            [
+                range_query(
+                    f"max by (queue) ({names.late_ratio(q.config.latency_windows[0])}{{queue=~'$queue'}})", "{{queue}}"
+                )
+            ],
+            unit=theme.PERCENT,
+            width=8,
+            highest=1,
+            thresholds=theme.steps("transparent", (1 - q.config.latency_slo / 100, theme.BAD)),
         ),
         panels.lines(
             "Scheduler",

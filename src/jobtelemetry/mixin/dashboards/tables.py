@@ -49,6 +49,7 @@ def listing(
     *,
     sort: str,
     descending: bool = True,
+    then: Sequence[tuple[str, bool]] = (),
     width: int = 24,
     height: int = 9,
     link: tuple[str, str] = ("", ""),
@@ -61,6 +62,7 @@ def listing(
         keys: Label -> heading of the columns that name the row.
         columns: The others, in order.
         sort: Heading of the column to sort by.
+        then: Further headings, and whether the highest comes first there.
         widths: Heading -> width in pixels.
         link: Of the first key: title and address.
     """
@@ -81,7 +83,9 @@ def listing(
         .no_value(no_value)
         .align(kinds.FieldTextAlignment.AUTO)
         .cell_height(kinds.TableCellHeight.SM)
-        .sort_by([common.TableSortByFieldState().display_name(sort).desc(descending)])
+        .sort_by(
+            [common.TableSortByFieldState().display_name(by).desc(desc) for by, desc in ((sort, descending), *then)]
+        )
     )
     for letter, column in zip(letters, columns, strict=True):
         panel = panel.with_target(instant_query(column.expr, letter))

@@ -30,6 +30,9 @@ STATUS_COLORS: dict[str, str] = {
 
 QUANTILE_COLORS: dict[str, str] = {"p50": "super-light-blue", "p95": "blue", "p99": "dark-blue"}
 
+#: Below this part of the error budget nobody needs to know how far.
+LEAST_BUDGET = -1.0
+
 SECONDS, PERCENT, PER_MINUTE, COUNT, FROM_NOW = "s", "percentunit", "opm", "none", "dateTimeFromNow"
 
 

@@ -109,7 +109,6 @@ def causes(q: PromQL) -> list[panels.PanelBuilder]:
             stacked=True,
             bars=True,
             interval="1m",
-            shades=theme.STATE_COLORS[State.DISCARD],
             no_value="Nothing failed",
         ),
     ]
@@ -166,7 +165,7 @@ def traffic(q: PromQL) -> list[panels.PanelBuilder]:
             "twice and then completes is a success.",
             [range_query(f"{failed} / ({ended} > 0)", "failed attempts")],
             unit=theme.PERCENT,
-            width=6,
+            width=8,
             highest=1,
             colors={"failed attempts": "orange"},
             connect=True,
@@ -175,10 +174,21 @@ def traffic(q: PromQL) -> list[panels.PanelBuilder]:
             "Attempts per job",
             "Executions for each job that came to its end. 1 means that nothing is retried.",
             [range_query(f"{ended} / ({terminal} > 0)", "attempts")],
-            width=6,
+            width=8,
             decimals=2,
             colors={"attempts": "purple"},
             connect=True,
+        ),
+        panels.lines(
+            "Rate limits",
+            "Executions that ended in failure or discard because of somebody's rate limit, exactly, in the time of "
+            "each bar.",
+            [range_query(queries.per_interval(q, contract.JOB_RATE_LIMITED, "queue"), "{{queue}}")],
+            width=8,
+            stacked=True,
+            bars=True,
+            interval="1m",
+            no_value="No rate limit was met",
         ),
         panels.lines(
             "Enqueued and ended",
@@ -189,7 +199,7 @@ def traffic(q: PromQL) -> list[panels.PanelBuilder]:
                 range_query(f"60 * {ended}", "ended"),
             ],
             unit=theme.PER_MINUTE,
-            width=6,
+            width=8,
             colors={"enqueued": "yellow", "ended": "green"},
         ),
         panels.lines(
@@ -197,7 +207,7 @@ def traffic(q: PromQL) -> list[panels.PanelBuilder]:
             "Without data where nothing runs at the moment.",
             [range_query(oldest, "{{queue}}")],
             unit=theme.SECONDS,
-            width=6,
+            width=8,
             no_value="Nothing runs",
         ),
     ]

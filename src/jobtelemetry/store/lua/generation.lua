@@ -17,7 +17,9 @@ local function note_loss(number, why)
 end
 local function begin_generation(total, previous)
   local id = string.format('%.0f', now_micros)
-  call('HSET', META, SHARED.layout, LAYOUT, SHARED.generation, id, SHARED.since, now,
+  -- A moment before the first label set of it, so that one can tell which are older.
+  local since = string.format('%.6f', now_micros / 1000000 - 0.001)
+  call('HSET', META, SHARED.layout, LAYOUT, SHARED.generation, id, SHARED.since, since,
     SHARED.start, string.format('%.0f', total), SHARED.counted, string.format('%.0f', total))
   if previous and previous ~= '' then
     local kept = call('HGET', META, SHARED.previous) or ''
