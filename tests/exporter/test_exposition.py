@@ -32,6 +32,7 @@ from jobtelemetry.store.snapshot import (
 )
 from support.label_sets import snapshot_of
 
+EVERYTHING = Cardinality()
 LABEL = st.text(st.sampled_from('ab|%"\\\n\r\t {},=#é€😀\u2028\x00'), max_size=6) | st.text(
     st.characters(exclude_categories=["Cs"]), max_size=20
 )
@@ -66,6 +67,7 @@ LABEL_SET = st.builds(
     wait=histogram(WAIT_BUCKETS),
     enqueued=COUNT,
     unstarted=COUNT,
+    limited=COUNT,
     last_completed=st.none() | MOMENT,
 )
 QUEUE = st.builds(
@@ -127,7 +129,7 @@ class Given:
         yield from families.about_scrape(up=self.snapshot is not None, seconds=0.25)
 
 
-def expected(snapshot: Snapshot | None, cardinality: Cardinality = Cardinality(), *, openmetrics: bool) -> bytes:
+def expected(snapshot: Snapshot | None, cardinality: Cardinality = EVERYTHING, *, openmetrics: bool) -> bytes:
     """What prometheus_client writes."""
     return (generate_openmetrics if openmetrics else generate_text)(Given(snapshot, cardinality))
 

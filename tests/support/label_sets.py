@@ -23,6 +23,7 @@ def snapshot_of(*sets: LabelSet, **observed: Any) -> Snapshot:
         waits={one.series: one.wait if one.wait.counts else Histogram(created=one.created) for one in sets},
         enqueued={one.series: Counter(one.enqueued, one.created) for one in sets},
         cancelled_unstarted={one.series: Counter(one.unstarted, one.created) for one in sets},
+        rate_limited_executions={one.series: Counter(one.limited, one.created) for one in sets},
         last_completed={one.series: one.last_completed for one in sets if one.last_completed is not None},
         **observed,
     )

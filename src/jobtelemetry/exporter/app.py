@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Metric
 
 from jobtelemetry.exporter import negotiation
 from jobtelemetry.exporter.collector import Collector
+from jobtelemetry.exporter.exposition import Exposition
 from jobtelemetry.exporter.pages.frame import CONTENT_SECURITY_POLICY
 from jobtelemetry.exporter.reading import explain
 from jobtelemetry.exporter.site import HTML, Answer, Site
@@ -62,6 +63,7 @@ class App:
 
     def __init__(self, collector: Collector, ping: Callable[[], object], site: Site) -> None:
         self._collector = collector
+        self._exposition = Exposition(collector.cardinality)
         self._ping = ping
         self.site = site
         self._routes: dict[str, Callable[[Request], Response]] = {
@@ -97,13 +99,17 @@ class App:
 
     def _metrics(self, request: Request) -> Response:
         within = negotiation.scrape_time(request.headers.get("x-prometheus-scrape-timeout-seconds", ""))
-        registry = CollectorRegistry()
-        registry.register(_OneScrape(self._collector, within))
-        if names := parse_qs(request.query).get("name[]"):
-            registry = registry.restricted_registry(names)  # type: ignore[assignment]  # it is one in all but name
         chosen = negotiation.choose_format(request.headers.get("accept", ""))
         headers = [("Content-Type", chosen.content_type), ("Vary", "Accept, Accept-Encoding")]
-        return Response(HTTPStatus.OK, headers, chosen.render(registry))
+        if names := parse_qs(request.query).get("name[]"):
+            registry = CollectorRegistry()
+            registry.register(_OneScrape(self._collector, within))
+            # A restricted registry is one in all but name.
+            body = chosen.render(registry.restricted_registry(names))  # type: ignore[arg-type]
+        else:
+            openmetrics = chosen is negotiation.OPENMETRICS
+            body = self._exposition.render(*self._collector.look(within), openmetrics=openmetrics)
+        return Response(HTTPStatus.OK, headers, body)
 
     def _of_site(self, request: Request) -> Callable[[Request], Response] | None:
         shown = self.site.route(request.path, request.query)

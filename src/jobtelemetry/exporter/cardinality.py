@@ -60,12 +60,14 @@ class Cardinality:
 def _sum(queues: Iterable[QueueState]) -> QueueState:
     queues = tuple(queues)
     oldest = [queue.oldest_enqueued_at for queue in queues if queue.oldest_enqueued_at is not None]
+    blocked = [queue.blocked for queue in queues if queue.blocked is not None]
     # Those that need a scheduler decide whether one is missing, so that the alert about it stays true.
     waiting = [queue for queue in queues if queue.jobs.get("scheduled") or queue.overdue_scheduled]
     return QueueState(
         OTHER,
-        {status: sum(queue.jobs.get(status, 0) for queue in queues) for status in QUEUE_STATUSES},
-        min(oldest, default=None),
-        sum(queue.overdue_scheduled for queue in queues),
-        all(queue.scheduler_up for queue in waiting) if waiting else any(queue.scheduler_up for queue in queues),
+        jobs={status: sum(queue.jobs.get(status, 0) for queue in queues) for status in QUEUE_STATUSES},
+        oldest_enqueued_at=min(oldest, default=None),
+        overdue_scheduled=sum(queue.overdue_scheduled for queue in queues),
+        scheduler_up=all(queue.scheduler_up for queue in waiting or queues),
+        blocked=sum(blocked) if blocked else None,
     )

@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from jobtelemetry.contract import Family
 from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.exporter.families import OF_LABEL_SET, READ, Row, rows
+from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.exporter.lines import Lines, write
 from jobtelemetry.store.snapshot import LabelSet, Snapshot
 
@@ -30,8 +31,15 @@ class Exposition:
     """
 
     def __init__(self, cardinality: Cardinality | None = None) -> None:
-        cardinality = cardinality or Cardinality()
-        self._formats = {openmetrics: _Format(cardinality, openmetrics=openmetrics) for openmetrics in (False, True)}
+        self._cardinality = cardinality or Cardinality()
+        self.begin_anew()
+        begin_anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """Keep nothing; so does a forked process, which may have come to be while something was written."""
+        self._formats = {
+            openmetrics: _Format(self._cardinality, openmetrics=openmetrics) for openmetrics in (False, True)
+        }
 
     def render(self, snapshot: Snapshot | None, about_scrape: Iterable[Metric], *, openmetrics: bool) -> bytes:
         """The answer to one scrape; may be called by several threads.

@@ -46,18 +46,21 @@ def rows(family: Family, snapshot: Snapshot) -> Iterable[Row]:
     return _ROWS[family](snapshot)
 
 
-def labels_of(family: Family, row: Row, extra_labels: tuple[str, ...]) -> dict[str, str]:
+def labels_of(
+    names: tuple[str, ...], values: tuple[str, ...], extra: tuple[tuple[str, str], ...], extra_labels: tuple[str, ...]
+) -> dict[str, str]:
     """The labels of a row by name.
 
     Args:
-        family: The row's family.
-        row: The row.
-        extra_labels: The extra labels that any series carries; the others have them empty.
+        names: The labels that the family has.
+        values: Their values.
+        extra: What the row has of extra labels, for a family of jobs.
+        extra_labels: The extra labels that any series carries; who does not carry one has it empty.
     """
-    by_name = dict(zip(family.labels, row[0], strict=True))
-    if extra_labels and family.labels[:2] == Series._fields[:2]:
+    by_name = dict(zip(names, values, strict=True))
+    if extra_labels and names[:2] == Series._fields[:2]:
         by_name |= dict.fromkeys(extra_labels, "")
-        by_name.update(*row[2:])
+        by_name.update(extra)
     return by_name
 
 
@@ -81,8 +84,9 @@ def about_scrape(*, up: bool, seconds: float, reconciler: bool | None = None) ->
 
 def _metric(family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...]) -> Metric:
     metric = Metric(family.name.removesuffix("_total"), family.help, family.kind.value)
-    for row in rows:
-        for sample in _samples(family, labels_of(family, row, extra_labels), row[1]):
+    for values, value, *extra in rows:
+        labels = labels_of(family.labels, values, extra[0] if extra else (), extra_labels)
+        for sample in _samples(family, labels, value):
             metric.add_sample(f"{metric.name}{sample.suffix}", sample.labels, sample.value, exemplar=sample.exemplar)
     return metric
 
@@ -267,6 +271,7 @@ OF_LABEL_SET: Mapping[Family, Callable[[LabelSet], Iterable[Row]]] = {
     ),
     contract.JOB_CANCELLATIONS: lambda one: _details(one, one.cancellations),
     contract.JOB_ERRORS: lambda one: _details(one, one.errors),
+    contract.JOB_RATE_LIMITED: lambda one: _single(one, Counter(one.limited, one.created)),
     contract.JOB_DURATION: lambda one: _details(one, one.durations),
     contract.JOB_WAIT: lambda one: _single(one, one.wait if one.wait.counts else Histogram(created=one.created)),
     contract.JOBS_ENQUEUED: lambda one: _single(one, Counter(one.enqueued, one.created)),

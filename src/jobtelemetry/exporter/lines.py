@@ -49,8 +49,12 @@ def write(family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...], *,
     name = family.name.removesuffix("_total")
     samples: list[str] = []
     created = samples if openmetrics else []
-    for row in rows:
-        labels, value = labels_of(family, row, extra_labels), row[1]
+    for values, value, *more in rows:
+        extra = more[0] if more else ()
+        if family.kind is Kind.GAUGE and isinstance(value, float):
+            samples.append(f"{name}{_gauge_labels(family.labels, values, extra, extra_labels)} {_number(value)}\n")
+            continue
+        labels = labels_of(family.labels, values, extra, extra_labels)
         text = _braces(_pairs(labels))
         if family.kind is Kind.COUNTER and isinstance(value, Counter):
             exemplar = _exemplar(value.exemplar) if openmetrics and family.exemplars else ""
@@ -59,11 +63,9 @@ def write(family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...], *,
             samples += _buckets(family, name, labels, value, openmetrics=openmetrics)
             samples.append(f"{name}_count{text} {_number(value.count)}\n")
             samples.append(f"{name}_sum{text} {_number(value.sum)}\n")
-        elif family.kind is Kind.GAUGE and isinstance(value, float):
-            samples.append(f"{name}{text} {_number(value)}\n")
         else:
             raise TypeError(f"{family.name} is a {family.kind.value} and cannot show a {type(value).__name__}")
-        if not isinstance(value, float) and value.created:
+        if value.created:
             created.append(f"{name}_created{text} {_number(value.created)}\n")
     return Lines("".join(samples).encode(), b"" if openmetrics else "".join(created).encode())
 
@@ -90,6 +92,14 @@ def _buckets(
 @lru_cache
 def _bounds(buckets: tuple[float, ...]) -> tuple[str, ...]:
     return tuple(le(bound, buckets) for bound in (*buckets, float("inf")))
+
+
+# What runs and what queues hold is written at every scrape, under the same labels; some 20 MB at most.
+@lru_cache(maxsize=32_768)
+def _gauge_labels(
+    names: tuple[str, ...], values: tuple[str, ...], extra: tuple[tuple[str, str], ...], extra_labels: tuple[str, ...]
+) -> str:
+    return _braces(_pairs(labels_of(names, values, extra, extra_labels)))
 
 
 def _pairs(labels: dict[str, str]) -> list[str]:
