@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 import redis
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest as generate_text
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from jobtelemetry.config import Config
@@ -22,7 +25,9 @@ from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.exporter.background import every
 from jobtelemetry.exporter.clients import LIMITS, Phase
+from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.exporter.server import ExporterServer
+from jobtelemetry.store.keys import DEPARTED, LAYOUT, UNBOOKED, Keys
 from support.needed import needed
 
 Fetch = Callable[..., Any]
@@ -55,6 +60,40 @@ def test_openmetrics_is_negotiated(redis_server: EmbeddedServer, serve: Serve, f
     answer = fetch(f"{serve(redis_server.url).url}/metrics", Accept=OPENMETRICS)
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert {family.name for family in parse_openmetrics(answer.text)} >= {"jobtelemetry_up", "jobtelemetry_build_info"}
+
+
+@pytest.mark.parametrize(("accept", "generate"), [("text/plain", generate_text), (OPENMETRICS, generate_openmetrics)])
+def test_what_is_kept_of_the_last_scrape_never_shows(
+    accept: str, generate: Callable[[Any], bytes], redis_server: EmbeddedServer, serve: Serve, fetch: Fetch
+) -> None:
+    """Whatever changed in Redis, the answer is what a registry with a collector of its own shows."""
+    connection, keys, counts = redis_server.connection(), Keys(), {}
+    url = f"{serve(redis_server.url).url}/metrics"
+    rows = {"seen": "5", "changed": "5", "duration|completed|0.5": "3", "wait|1.0": "3", "errors|ReadTimeout": "1"}
+    for change, (labels, executions) in enumerate([("w|q", 3), ("w|other", 1), ("w|q", 4), ('"|q|source=x', 1)], 1):
+        counts[labels] = executions
+        connection.hset(keys.label_set(labels), mapping=rows | {"executions|completed": executions, "enqueued": change})
+        connection.zadd(keys.sets, {labels: change})
+        total = sum(counts.values())
+        meta = {"layout": LAYOUT, "generation": "1", "since": "4", "change": change, "counted": total}
+        connection.hset(keys.meta, mapping=meta)
+        connection.hset(keys.accounts, f"{DEPARTED}|{UNBOOKED}", total)
+        registry = CollectorRegistry()
+        registry.register(Collector(connection, Config()))
+        shown, wanted = fetch(url, Accept=accept).text, generate(registry).decode()
+        assert _without_time(shown) == _without_time(wanted)
+        assert f'state="completed",worker="w"}} {counts["w|q"]}.0' in shown
+    assert 'source="x"' in shown
+
+
+def _without_time(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith("jobtelemetry_scrape_duration_seconds ")]
+
+
+def test_some_of_the_families(redis_server: EmbeddedServer, serve: Serve, fetch: Fetch) -> None:
+    """``name[]`` asks for some of them, as it does of any Python exporter."""
+    text = fetch(f"{serve(redis_server.url).url}/metrics?name[]=jobtelemetry_up").text
+    assert [line for line in text.splitlines() if not line.startswith("#")] == ["jobtelemetry_up 1.0"]
 
 
 def test_gzip_where_it_is_accepted(redis_server: EmbeddedServer, serve: Serve, fetch: Fetch) -> None:

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from jobtelemetry.config import Config
-from jobtelemetry.contract import OTHER, QUEUE_STATUSES, Family
+from jobtelemetry.contract import OTHER, QUEUE_STATUSES, Family, coarse
 from jobtelemetry.store.snapshot import QueueState, Snapshot
-
-_EVERY = 3  # of the buckets, where histograms are coarse
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,7 @@ class Cardinality:
         """The family with the buckets that it is shown with, each of them one of its own: counts stay exact."""
         if self.histogram_detail == "full" or not family.buckets:
             return family
-        coarse = family.buckets[_EVERY - 1 :: _EVERY]
-        return replace(family, buckets=coarse if self.histogram_detail == "coarse" else ())
+        return replace(family, buckets=coarse(family.buckets) if self.histogram_detail == "coarse" else ())
 
     def of_snapshot(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the largest queues, by the jobs that RQ keeps, and the sum of the rest."""

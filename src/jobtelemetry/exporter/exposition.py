@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 from prometheus_client import Metric
@@ -66,7 +67,6 @@ class _Format:
         self._cardinality = cardinality
         self._openmetrics = openmetrics
         self._lock = threading.Lock()
-        self._heads = {family: self._head(family) for family in READ}
         self._extra_labels: tuple[str, ...] = ()
         self._kept: dict[int, _Kept] = {}
 
@@ -75,7 +75,7 @@ class _Format:
         if snapshot is not None:
             with self._lock:
                 parts.extend(self._families(self._cardinality.of_snapshot(snapshot)))
-        parts.append(self._written_by_prometheus_client(about_scrape))
+        parts.append(_written_by_prometheus_client(about_scrape, self._openmetrics))
         if self._openmetrics:
             parts.append(_EOF)
         return b"".join(parts)
@@ -89,7 +89,7 @@ class _Format:
             found = of_sets.get(family)
             if found is None:
                 found = (self._write(family, rows(family, snapshot)),)
-            head, head_of_created = self._heads[family]
+            head, head_of_created = _heads(family, self._openmetrics)
             yield head
             yield from (lines.samples for lines in found)
             if not self._openmetrics and any(lines.created for lines in found):
@@ -115,17 +115,20 @@ class _Format:
     def _write(self, family: Family, found: Iterable[Row]) -> Lines:
         return write(self._cardinality.of_family(family), found, self._extra_labels, openmetrics=self._openmetrics)
 
-    def _head(self, family: Family) -> tuple[bytes, bytes]:
-        """What stands above a family, and above the moments at which its series were first seen."""
-        name = family.name.removesuffix("_total")
-        return (
-            self._written_by_prometheus_client([Metric(name, family.help, family.kind.value)]),
-            self._written_by_prometheus_client([Metric(f"{name}_created", family.help, "gauge")]),
-        )
 
-    def _written_by_prometheus_client(self, metrics: Iterable[Metric]) -> bytes:
-        generate: Callable[[Any], bytes] = generate_openmetrics if self._openmetrics else generate_text
-        return generate(_Given(metrics)).removesuffix(_EOF)
+@cache
+def _heads(family: Family, openmetrics: bool) -> tuple[bytes, bytes]:
+    """What stands above a family, and above the moments at which its series were first seen."""
+    name = family.name.removesuffix("_total")
+    return (
+        _written_by_prometheus_client([Metric(name, family.help, family.kind.value)], openmetrics),
+        _written_by_prometheus_client([Metric(f"{name}_created", family.help, "gauge")], openmetrics),
+    )
+
+
+def _written_by_prometheus_client(metrics: Iterable[Metric], openmetrics: bool) -> bytes:
+    generate: Callable[[Any], bytes] = generate_openmetrics if openmetrics else generate_text
+    return generate(_Given(metrics)).removesuffix(_EOF)
 
 
 class _Given:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from jobtelemetry import contract
-from jobtelemetry.contract import FAMILIES, Family
+from jobtelemetry.contract import (
+    FAMILIES,
+    JOB_DURATION,
+    JOB_WAIT,
+    QUEUE_STATUSES,
+    RQ_WORKER_STATUSES,
+    Family,
+    Kind,
+    coarse,
+)
 from jobtelemetry.outcomes import State
 
 _HEAD = """# Metrics
@@ -38,6 +47,22 @@ stand for their class, `invoices.Invoice`. `@jobtelemetry.job(name=...)` on a me
 says otherwise. Labels have 200 characters at most; the end of a longer one is a hash of the whole, and
 characters that a terminal would obey are escapes."""
 
+_COST = """## What it costs in series
+
+`JOBTELEMETRY_HISTOGRAM_DETAIL`, set for the exporter, says how much of the histograms is shown; what Redis holds stays
+complete. `_count` and `_sum` are exact in each of them, so rates and means stay what they are.
+
+| value | buckets | series of a `worker` on a `queue`, in every state | what is lost |
+|---|---|---|---|
+{details}
+
+Cancellations and errors have two series more for each reason and exception class. A queue has up to {queue} series.
+Beyond `JOBTELEMETRY_MAX_QUEUES` (1000) the largest queues, by the jobs that RQ keeps of them, are shown by name; the
+others are summed into `queue="__other__"`. The oldest job there is the oldest of them all, an RQ worker counts once,
+however many of them it listens on, and `jobtelemetry_scheduler_up` is 1 if each of them that has scheduled jobs has a
+scheduler. That a single one of them has no RQ worker does not show.
+"""
+
 _STATES = """## States
 
 | state | what happened | the job runs again | RQ's status of the job | RQ counts it as |
@@ -51,7 +76,31 @@ def reference() -> str:
     labels = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in _LABELS.items())
     sections = "\n".join(map(_section, FAMILIES))
     table = f"| label | meaning |\n|---|---|\n{labels}"
-    return f"{_HEAD}\n## Labels\n\n{table}\n\n{_WORKERS}\n\n{states}\n\n## Families\n\n{sections}"
+    return f"{_HEAD}\n## Labels\n\n{table}\n\n{_WORKERS}\n\n{states}\n\n## Families\n\n{sections}\n{_cost()}"
+
+
+def _cost() -> str:
+    durations, waits = coarse(JOB_DURATION.buckets), coarse(JOB_WAIT.buckets)
+    narrow = f"every third: {_bounds(durations)} for run times, {_bounds(waits)} for waits, and `+Inf`"
+    kept = "quantiles are estimated within wider buckets, heatmaps have fewer rows; what is said of late jobs needs a "
+    gone = "quantiles, heatmaps and what is said of late jobs: panels stay empty, and the alerts on it never fire"
+    rows = (
+        ("full", "all", _series(JOB_DURATION.buckets, JOB_WAIT.buckets), "nothing"),
+        ("coarse", narrow, _series(durations, waits), f"{kept}limit that is one of these"),
+        ("off", "`+Inf`", _series((), ()), gone),
+    )
+    details = "\n".join(f"| `{value}` | {buckets} | {series} | {lost} |" for value, buckets, series, lost in rows)
+    of_queue = [family for family in FAMILIES if family.labels[:1] == ("queue",)]
+    statuses = len(QUEUE_STATUSES) - 1 + len(RQ_WORKER_STATUSES)  # rate_limited is of all queues together
+    return _COST.format(details=details, queue=statuses + sum("status" not in family.labels for family in of_queue))
+
+
+def _series(durations: tuple[float, ...], waits: tuple[float, ...]) -> int:
+    """Series of a label set that has all states and neither cancellations nor errors."""
+    here = [family for family in FAMILIES if family.labels[:1] == ("worker",)]
+    plain = sum(2 if family.kind is Kind.COUNTER else 1 for family in here if len(family.labels) == 2) - 1
+    further = 4  # +Inf, count, sum, created
+    return plain + (len(waits) + further) + len(State) * (2 + len(durations) + further)
 
 
 def _state(state: State) -> str:
@@ -68,8 +117,12 @@ def _section(family: Family) -> str:
     if family.exemplars:
         facts.append("exemplars")
     if family.buckets:
-        facts.append("buckets " + ", ".join(f"{bound:g}" for bound in family.buckets))
+        facts.append(f"buckets {_bounds(family.buckets)}")
     return f"### `{family.name}`\n\n{family.help}\n\n{' · '.join(facts)}\n"
+
+
+def _bounds(buckets: tuple[float, ...]) -> str:
+    return ", ".join(f"{bound:g}" for bound in buckets)
 
 
 if __name__ == "__main__":
