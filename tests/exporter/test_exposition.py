@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import weakref
 from dataclasses import replace
 from typing import Any
@@ -150,6 +151,8 @@ def test_every_byte_is_what_prometheus_client_writes(history: list[Snapshot], ca
             ours = rendered(of, snapshot, openmetrics=openmetrics)
             assert ours == expected(snapshot, cardinality, openmetrics=openmetrics)
             assert ours == rendered(of, snapshot, openmetrics=openmetrics)
+            about_scrape = families.about_scrape(up=True, seconds=0.25)
+            assert gzip.decompress(of.render_packed(snapshot, about_scrape, openmetrics=openmetrics)) == ours
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])

@@ -15,12 +15,13 @@ from prometheus_client import CollectorRegistry, Metric
 from jobtelemetry.exporter import negotiation
 from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.exporter.exposition import Exposition
+from jobtelemetry.exporter.packing import LEVEL
 from jobtelemetry.exporter.pages.frame import CONTENT_SECURITY_POLICY
 from jobtelemetry.exporter.reading import explain
 from jobtelemetry.exporter.site import HTML, Answer, Site
 
 _LEAST_PACKED = 512  # bytes; packing what is smaller saves nothing
-_LEVEL = 5  # of gzip: half the time of its default, for a tenth more bytes
+_PACKED = ("Content-Encoding", "gzip")
 
 logger = logging.getLogger(__name__)
 
@@ -107,8 +108,11 @@ class App:
             # A restricted registry is one in all but name.
             body = chosen.render(registry.restricted_registry(names))  # type: ignore[arg-type]
         else:
-            openmetrics = chosen is negotiation.OPENMETRICS
-            body = self._exposition.render(*self._collector.look(within), openmetrics=openmetrics)
+            render = self._exposition.render
+            if _wants_gzip(request):
+                render = self._exposition.render_packed
+                headers.append(_PACKED)
+            body = render(*self._collector.look(within), openmetrics=chosen is negotiation.OPENMETRICS)
         return Response(HTTPStatus.OK, headers, body)
 
     def _of_site(self, request: Request) -> Callable[[Request], Response] | None:
@@ -152,10 +156,14 @@ def text(status: HTTPStatus, body: str, *headers: tuple[str, str]) -> Response:
     return Response(status, [("Content-Type", "text/plain; charset=utf-8"), *headers], f"{body}\n".encode())
 
 
+def _wants_gzip(request: Request) -> bool:
+    return negotiation.gzip_is_welcome(request.headers.get("accept-encoding", ""))
+
+
 def complete(response: Response, request: Request) -> Response:
     """The answer as it goes out: packed where that is welcome and worth it, with the headers that all have."""
     status, headers, body = response
-    if len(body) >= _LEAST_PACKED and negotiation.gzip_is_welcome(request.headers.get("accept-encoding", "")):
-        body, headers = gzip.compress(body, _LEVEL, mtime=0), [*headers, ("Content-Encoding", "gzip")]
+    if len(body) >= _LEAST_PACKED and _PACKED not in headers and _wants_gzip(request):
+        body, headers = gzip.compress(body, LEVEL, mtime=0), [*headers, _PACKED]
     common = [("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
     return Response(status, [*headers, *common, ("X-Content-Type-Options", "nosniff")], body)

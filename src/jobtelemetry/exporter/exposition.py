@@ -16,6 +16,7 @@ from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.exporter.families import OF_LABEL_SET, READ, Row, rows
 from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.exporter.lines import Lines, write
+from jobtelemetry.exporter.packing import Piece, pack
 from jobtelemetry.store.snapshot import LabelSet, Snapshot
 
 _EOF = b"# EOF\n"
@@ -50,7 +51,11 @@ class Exposition:
             about_scrape: The families about the scrape itself, which come last.
             openmetrics: Whether to write OpenMetrics, else the text format.
         """
-        return self._formats[openmetrics].render(snapshot, about_scrape)
+        return b"".join(piece.content for piece in self._formats[openmetrics].pieces(snapshot, about_scrape))
+
+    def render_packed(self, snapshot: Snapshot | None, about_scrape: Iterable[Metric], *, openmetrics: bool) -> bytes:
+        """The same packed by gzip, of which only what changed is packed anew."""
+        return pack(self._formats[openmetrics].pieces(snapshot, about_scrape))
 
 
 class _Kept(NamedTuple):
@@ -70,17 +75,18 @@ class _Format:
         self._extra_labels: tuple[str, ...] = ()
         self._kept: dict[int, _Kept] = {}
 
-    def render(self, snapshot: Snapshot | None, about_scrape: Iterable[Metric]) -> bytes:
-        parts: list[bytes] = []
+    def pieces(self, snapshot: Snapshot | None, about_scrape: Iterable[Metric]) -> list[Piece]:
+        """The answer to one scrape, in pieces."""
+        found: list[Piece] = []
         if snapshot is not None:
             with self._lock:
-                parts.extend(self._families(self._cardinality.of_snapshot(snapshot)))
-        parts.append(_written_by_prometheus_client(about_scrape, self._openmetrics))
+                found.extend(self._families(self._cardinality.of_snapshot(snapshot)))
+        found.append(Piece(_written_by_prometheus_client(about_scrape, self._openmetrics)))
         if self._openmetrics:
-            parts.append(_EOF)
-        return b"".join(parts)
+            found.append(Piece(_EOF))
+        return found
 
-    def _families(self, snapshot: Snapshot) -> Iterator[bytes]:
+    def _families(self, snapshot: Snapshot) -> Iterator[Piece]:
         extra_labels = tuple(sorted(snapshot.extra_labels))
         if extra_labels != self._extra_labels:
             self._extra_labels, self._kept = extra_labels, {}
@@ -90,10 +96,10 @@ class _Format:
             if found is None:
                 found = (self._write(family, rows(family, snapshot)),)
             head, head_of_created = _heads(family, self._openmetrics)
-            yield head
+            yield Piece(head)
             yield from (lines.samples for lines in found)
-            if not self._openmetrics and any(lines.created for lines in found):
-                yield head_of_created
+            if not self._openmetrics and any(lines.created.content for lines in found):
+                yield Piece(head_of_created)
                 yield from (lines.created for lines in found)
 
     def _of_sets(self, snapshot: Snapshot) -> dict[Family, tuple[Lines, ...]]:

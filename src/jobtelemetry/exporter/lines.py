@@ -14,6 +14,7 @@ from prometheus_client.utils import floatToGoString
 
 from jobtelemetry.contract import Family, Kind, le
 from jobtelemetry.exporter.families import Row, exemplars_of, labels_of
+from jobtelemetry.exporter.packing import Piece
 from jobtelemetry.figures import fold
 from jobtelemetry.store.snapshot import Counter, Exemplar, Histogram
 
@@ -30,8 +31,8 @@ class Lines(NamedTuple):
             among the samples and this is empty.
     """
 
-    samples: bytes = b""
-    created: bytes = b""
+    samples: Piece
+    created: Piece
 
 
 def write(family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...], *, openmetrics: bool) -> Lines:
@@ -67,7 +68,7 @@ def write(family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...], *,
             raise TypeError(f"{family.name} is a {family.kind.value} and cannot show a {type(value).__name__}")
         if value.created:
             created.append(f"{name}_created{text} {_number(value.created)}\n")
-    return Lines("".join(samples).encode(), b"" if openmetrics else "".join(created).encode())
+    return Lines(Piece("".join(samples).encode()), Piece(b"" if openmetrics else "".join(created).encode()))
 
 
 def _buckets(
