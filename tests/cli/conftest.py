@@ -21,6 +21,7 @@ from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import Outcome, State
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.record import Booking, Limits, append_finish
+from jobtelemetry.store.scripts import execute
 
 NUMBERS = count()
 SHOWTIME = "cinema.jobs.ShowtimeProcessJob"
@@ -82,7 +83,7 @@ def record(server: EmbeddedServer) -> Callable[..., str]:
             append_finish(
                 pipe, keys, event, job_key=job_key, rq_worker_key=rq_worker_key, limits=limits, booking=Booking()
             )
-        pipe.execute()
+        execute(pipe)
         return job
 
     return write
