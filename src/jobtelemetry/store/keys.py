@@ -190,6 +190,10 @@ class Keys:
     def job(self, job_id: str) -> str:
         return f"{self.prefix}:job:{job_id}"
 
+    def dependencies(self, job_id: str) -> str:
+        """RQ's set of what a job waits for."""
+        return f"{self.prefix}:job:{job_id}:dependencies"
+
     def rq_worker(self, account: str) -> str:
         """RQ's hash of the worker that an account belongs to."""
         return account.removeprefix(_WHOLE_KEY) if account.startswith(_WHOLE_KEY) else f"{self.prefix}:worker:{account}"

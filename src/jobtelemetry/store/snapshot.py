@@ -108,6 +108,7 @@ class QueueState:
     oldest_enqueued_at: float | None = None
     overdue_scheduled: int = 0
     scheduler_up: bool = False
+    blocked: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class RQWorkerState:
         failed: Of those, what its account has.
         versions: What it says of itself: the versions of ``jobtelemetry``, ``rq`` and ``redis`` (redis-py).
         missing: Hooks that its RQ does not have, so that it cannot be recorded.
+        birth: When it started, Unix time; ``None`` if RQ does not say.
     """
 
     name: str
@@ -137,6 +139,7 @@ class RQWorkerState:
     failed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    birth: float | None = None
 
     @property
     def counted_by_rq(self) -> int:
