@@ -192,7 +192,7 @@ class Keys:
 
     def dependencies(self, job_id: str) -> str:
         """RQ's set of what a job waits for."""
-        return f"{self.prefix}:job:{job_id}:dependencies"
+        return f"{self.prefix}:job::{job_id}:dependencies"  # two colons: RQ joins a prefix that ends with one
 
     def rq_worker(self, account: str) -> str:
         """RQ's hash of the worker that an account belongs to."""
