@@ -82,7 +82,7 @@ def cinema() -> Snapshot:
         ),
         rq_workers=tuple(
             RQWorkerState(
-                f"pool-{n}", ("showtimes", "movies", "default"), "busy" if n < 3 else "idle", True, 333, 0, 333
+                f"pool-{n}", ("showtimes", "movies", "default"), "busy" if n < 3 else "idle", True, 333, succeeded=333
             )
             for n in range(1, 5)
         ),

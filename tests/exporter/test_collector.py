@@ -212,10 +212,7 @@ def test_the_audit_is_exported(cinema: Snapshot) -> None:
     """The gap between RQ's count and ours, and the workers that nobody watches, are figures of their own."""
     blind = replace(
         cinema,
-        rq_workers=(
-            RQWorkerState("a", ("q",), "busy", False, 17, 0),
-            RQWorkerState("b", ("q",), "busy", True, 5, 0, 9),
-        ),
+        rq_workers=(RQWorkerState("a", ("q",), "busy", False, 17), RQWorkerState("b", ("q",), "busy", True, 5, 0, 9)),
     )
     registry = registry_of(blind)
     assert registry.get_sample_value("jobtelemetry_unrecorded_executions") == 17
