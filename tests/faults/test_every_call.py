@@ -24,8 +24,9 @@ THOROUGH = bool(os.environ.get("JOBTELEMETRY_ALL_FAULTS"))
 #: Jobs that end as RQ alone would end them, if what jobtelemetry adds cannot be done.
 CHOSEN = ("cancels", "cancels-too", "cancels-here", "discards")
 
-#: Where an error is answered on the spot: whatever is asked there has an answer for "I cannot tell".
-ANSWERED = ("ratelimit.py:", "text.py:", "outcomes.py:_Verdict.__str__")
+#: Where an error is answered on the spot: whatever is asked there has an answer for "I cannot tell". Or by the job,
+#: whose own ``Cancel(...)`` fails.
+ANSWERED = ("ratelimit.py:", "text.py:", "outcomes.py:_Verdict.__str__", "outcomes.py:identifier")
 
 #: Not a hook, and not behind a fence: what the application's own call runs, and what must not be lost to a fence.
 OUTSIDE = {
