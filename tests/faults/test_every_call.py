@@ -44,7 +44,6 @@ OUTSIDE = {
     "rq/piggyback.py:Piggyback.execute",  # in RQ's place: what it raises is RQ's to hear
     "rq/piggyback.py:Piggyback._theirs",
     "rq/producer.py:ProducerHooks._in_span",  # RQ's own part, with or without a span
-    "rq/run.py:Transaction.recorded",  # one comparison
     "rq/run.py:note_verdict",  # one entry in a dict
     "rq/run.py:forget_verdict",
     "rq/run.py:ending_of",  # one context variable

@@ -113,9 +113,9 @@ class StartHooks:
                 if entered is not None and run is not None:
                     with self._runtime.fence("trace"):
                         self._runtime.spans.leave(entered, in_horse=run.in_horse)
-                if run is not None and not run.recorded and not run.in_horse:
-                    with self._runtime.fence("settle"):
+                with self._runtime.fence("settle"):
+                    if run is not None and not run.recorded and not run.in_horse:
                         settling.performed(self._runtime, rq_worker, job, run)
-                if run is not None and run.in_horse and self._runtime.own_errors and not rq_worker.__dict__.get(OFF):
-                    with self._runtime.fence("flush"):
+                with self._runtime.fence("flush"):
+                    if run is not None and run.in_horse and not rq_worker.__dict__.get(OFF):
                         write_own_errors(rq_worker.connection, self._runtime)  # what the parent could not be told
