@@ -29,11 +29,25 @@ LIMITS = Limits(label_sets=50, log_size=100)
 LABELS = "jobs.a|default"
 
 ODD = ["nan", "inf", "1e400", "-1e400", "-5", "1.5", "", " 7", "0x10", "9" * 30, "9" * 5000, "x" * 100_000]
-ODD += ["{}", "[]", "null", "true", "[" * 2000, '{"a":', "\x00", "\udcff", "٣", "1|2|3|4", f"{'a' * 32}|{'b' * 16}|1|nan"]
+ODD += [
+    "{}",
+    "[]",
+    "null",
+    "true",
+    "[" * 2000,
+    '{"a":',
+    "\x00",
+    "\udcff",
+    "٣",
+    "1|2|3|4",
+    f"{'a' * 32}|{'b' * 16}|1|nan",
+]
 values = st.sampled_from(ODD) | st.text(max_size=20)
 fields = (
     st.sampled_from([name for name in (*FIELDS, *META_FIELDS) if name != "layout"])
-    | st.lists(st.sampled_from([*FIELDS, "completed", "sum", "0.5", "", "%", "%7C", "x"]), min_size=1, max_size=4).map(encode)
+    | st.lists(st.sampled_from([*FIELDS, "completed", "sum", "0.5", "", "%", "%7C", "x"]), min_size=1, max_size=4).map(
+        encode
+    )
     | st.text(max_size=20)
 )
 hashes = st.dictionaries(fields, values, min_size=1, max_size=6)
@@ -187,7 +201,9 @@ def test_a_key_of_another_type(redis: Redis, name: str, kind: str) -> None:
     assert sum(counter.value for counter in snapshot.executions.values()) >= 1
 
 
-@given(labels=values | st.lists(values, max_size=4).map(lambda parts: encode(parts or [""])), rows=hashes, traces=hashes)
+@given(
+    labels=values | st.lists(values, max_size=4).map(lambda parts: encode(parts or [""])), rows=hashes, traces=hashes
+)
 def test_decoding_never_raises(labels: str, rows: dict[str, str], traces: dict[str, str]) -> None:
     """Nothing that a hash can hold makes the decoder raise, and every number that it lets through is one."""
     rejected = Rejected()

@@ -161,7 +161,8 @@ class Reader:
         if unindexed and books.reindex(self._connection, self._keys):
             return True
         if noticed is not None:
-            books.witness(self._connection, self._keys, known)
+            _, lost, why = noticed
+            books.witness(self._connection, self._keys, known, lost=lost, why=why)
         if repairable is not None:
             change, executions = repairable
             books.repair(self._connection, self._keys, change=change, executions=executions, rq_workers=workers)
@@ -287,7 +288,7 @@ class Reader:
         if known.generation and known.generation != generation and known.generation not in previous:
             self._note(look, max(0, known.total - look.number("start")), "the numbers were replaced by others")
             return
-        if self._noticed is not None and look.meta.get("lost_at"):
+        if self._noticed is not None and (look.meta.get("lost_at") or known.generation != generation):
             self._noticed = None  # now Redis says so itself
         if self._noticed is None:
             self._known = Known(generation, total)
