@@ -14,7 +14,7 @@ from rq.worker.base import BaseWorker, WorkerStatus
 from jobtelemetry.rq import settling
 from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.horse import enter_horse
-from jobtelemetry.rq.job import running_here
+from jobtelemetry.rq.job import meet, running_here
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
 from jobtelemetry.rq.run import Run, current_execution, new_run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
@@ -101,6 +101,7 @@ class StartHooks:
             run = runs_of(rq_worker).get(job.id)
             if run is None or run.recorded:  # of a worker class whose execute_job does not create an execution
                 run = self._new_run(rq_worker, job, "")
+            meet(job, run)
             if run.in_horse:
                 enter_horse(self._runtime, rq_worker, job)
         with self._runtime.fence("trace"):
