@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import jobtelemetry
 from jobtelemetry import contract
+from jobtelemetry.config import Config
 from jobtelemetry.contract import FAMILIES, Family, Kind, le
 from jobtelemetry.outcomes import State
+from jobtelemetry.sinks import Sinks, reporting_sinks
 
 EVERY = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
@@ -60,6 +64,14 @@ def test_the_old_tables_columns_are_there() -> None:
     """The states are the contract's words: the sum over them is the old table's query."""
     assert contract.JOB_EXECUTIONS.labels == ("worker", "queue", "state")
     assert {str(state) for state in State} == {"completed", "cancelled", "failure", "discard", "snoozed", "stopped"}
+
+
+def test_hooks_are_those_of_the_source() -> None:
+    """What can be in the label hook are the names of all fences, of errors that are noted, and of all sinks."""
+    sources = [path.read_text("utf-8") for path in Path(jobtelemetry.__file__).parent.rglob("*.py")]
+    named = {name for source in sources for name in re.findall(r'(?:\.fence|note_error)\(\s*"(\w+)"', source)}
+    sinks = Sinks(reporting_sinks(Config()), lambda hook, error: None).hooks
+    assert sorted(contract.HOOKS) == sorted({*named, *sinks})
 
 
 @given(value=st.floats(0, 1e6), buckets=st.lists(st.floats(0.001, 1e5), min_size=1, unique=True).map(sorted))

@@ -52,16 +52,21 @@ HOOKS: tuple[str, ...] = (
     "label",
     "start",
     "fork",
+    "trace",
     "classify",
     "record",
     "cancel",
-    "audit",
     "tell",
     "settle",
     "reconcile",
+    "flush",
     "probe",
     "register",
     "redis",
+    "sink_logsink",
+    "sink_sentrysink",
+    "sink_tracingsink",
+    "sink_callbacksink",
 )
 
 

@@ -14,13 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
+from unittest import mock
 
 import jobtelemetry
-from jobtelemetry.rq.runtime import Runtime
+from jobtelemetry.rq import runtime
+from jobtelemetry.rq.runtime import Fence, Runtime
 
 _PACKAGE = str(Path(jobtelemetry.__file__).parent)
 #: The fence itself, and what it does with an error: if these raise, nothing is left to catch it.
-_FENCE = {"fence", "note_error"}
+_FENCE = {
+    code
+    for function in (Runtime.fence, Runtime.note_error, Fence.__init__, Fence.__enter__, Fence.__exit__)
+    if (code := function.__code__).co_filename == runtime.__file__
+}
 
 
 class InjectedFault(Exception):
@@ -54,7 +60,7 @@ class _Trace:
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(_PACKAGE) and code.co_name not in _FENCE:
+        if event == "call" and code.co_filename.startswith(_PACKAGE) and code not in _FENCE:
             self.called(code)
 
     def called(self, code: CodeType) -> None:
@@ -87,15 +93,15 @@ class _Raising(_Trace):
 
 @contextmanager
 def _tracing(trace: _Trace) -> Iterator[None]:
-    fence, note_error = Runtime.fence, Runtime.note_error
+    leave, note_error = Fence.__exit__, Runtime.note_error
 
-    @contextmanager
-    def tracked(self: Runtime, hook: str) -> Iterator[None]:
+    def enter(_: Fence) -> None:
         sys.settrace(trace)
         trace.depth += 1
+
+    def tracked(self: Fence, *raised: Any) -> bool:
         try:
-            with fence(self, hook):
-                yield
+            return leave(self, *raised)
         finally:
             trace.depth -= 1
 
@@ -103,13 +109,16 @@ def _tracing(trace: _Trace) -> Iterator[None]:
         note_error(self, *args, **kwargs)
         sys.settrace(trace)
 
-    Runtime.fence, Runtime.note_error = tracked, resumed  # type: ignore[method-assign,assignment]
-    sys.settrace(trace)
-    try:
-        yield
-    finally:
-        sys.settrace(None)
-        Runtime.fence, Runtime.note_error = fence, note_error  # type: ignore[method-assign]
+    with (
+        mock.patch.object(Fence, "__enter__", enter),
+        mock.patch.object(Fence, "__exit__", tracked),
+        mock.patch.object(Runtime, "note_error", resumed),
+    ):
+        sys.settrace(trace)
+        try:
+            yield
+        finally:
+            sys.settrace(None)
 
 
 @contextmanager

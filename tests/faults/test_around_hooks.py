@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from rq.timeouts import HorseMonitorTimeoutException, JobTimeoutException
 from faults.scene import Left, play
 from jobtelemetry.config import Config
 from jobtelemetry.demo.server import EmbeddedServer
-from jobtelemetry.rq import horse, labels
+from jobtelemetry.forking import pipe
+from jobtelemetry.rq import labels
 from jobtelemetry.rq.runtime import Runtime
-from jobtelemetry.store import record
+from jobtelemetry.store import record, scripts
 
 KINDS = ("SimpleWorker", "Worker")
 
@@ -49,12 +51,15 @@ def goes_on(left: Left, whole: Left) -> None:
 
 @contextmanager
 def _answering(script: str) -> Iterator[None]:
-    sent = record._eval
+    """Every script is another one, but that with which a worker finds out at its start whether it can record."""
+    command, text = scripts.Script.command, script.encode("ascii", "backslashreplace")
+    digest = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
 
-    def other(pipeline: Any, _: str, keys: tuple[str, ...], args: tuple[object, ...]) -> Any:
-        return sent(pipeline, script, keys, args)
+    def other(self: scripts.Script, keys: tuple[str, ...], packed: Mapping[str, object]) -> tuple[Any, ...]:
+        name, right, *rest = command(self, keys, packed)
+        return (name, right if self is record._PROBE else digest, *rest)
 
-    with mock.patch.object(record, "_eval", other):
+    with mock.patch.object(scripts.Script, "command", other), mock.patch.dict(scripts._TEXTS, {digest: text}):
         yield
 
 
@@ -95,21 +100,21 @@ class _FaultyOs(wrapt.ObjectProxy):  # type: ignore[type-arg]
 
 
 def _faulty_os(function: str, error: Exception) -> AbstractContextManager[Any]:
-    return mock.patch.object(horse, "os", _FaultyOs(function, error))
+    return mock.patch.object(pipe, "os", _FaultyOs(function, error))
 
 
 def _full_pipe() -> AbstractContextManager[Any]:
-    divide = horse.HorsePipe.in_horse
+    divide = pipe.HorsePipe.in_horse
 
-    def fill(pipe: horse.HorsePipe) -> None:
-        divide(pipe)
+    def fill(full: pipe.HorsePipe) -> None:
+        divide(full)
         try:
             while True:
-                os.write(pipe._writer, b"x" * 4096)
+                os.write(full._writer, b"x" * 4096)
         except BlockingIOError:
             pass
 
-    return mock.patch.object(horse.HorsePipe, "in_horse", fill)
+    return mock.patch.object(pipe.HorsePipe, "in_horse", fill)
 
 
 PIPE_FAULTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {

@@ -134,7 +134,8 @@ def problems(sizes: list[Sizes], keys: Keys | None = None) -> list[str]:
     keys = keys or Keys()
     bounds = {
         keys.log: LOG_SIZE + 200,  # trimmed by whole nodes
-        keys.series: 100,  # one label set: its states and buckets
+        keys.meta: 30,
+        **{key: 60 for key in last.entries if key.startswith(keys.label_set(""))},  # states, buckets and reasons
         keys.cancelled("showtimes"): 2 * _AT_ONCE,  # taken away a hundred at a time, by the cancellations that follow
         keys.registry("canceled", "showtimes"): 2 * _AT_ONCE,
     }

@@ -198,8 +198,11 @@ class Soak:
         self, left: str, verdict: Verdict, snapshot: Snapshot, counted: Counter[str], ledger: list[dict[str, object]]
     ) -> list[str]:
         problems = [f"never done: {left}"] if left else []
-        if counted != verdict.states:
-            problems.append(f"counters {dict(counted)} and log {dict(verdict.states)} differ")
+        announced = bool(snapshot.counts_lost_at is not None or snapshot.unrecorded or snapshot.accounts_difference)
+        if counted != verdict.states and not announced:
+            problems.append(f"unannounced: counters {dict(counted)} and log {dict(verdict.states)} differ")
+        if announced and not self._chaos.deeds.get("label_set_lost"):
+            problems.append(f"an alarm for nothing: {snapshot.counts_lost_why}, {snapshot.accounts_difference}")
         if snapshot.unrecorded or snapshot.uninstrumented:
             problems.append(f"audit: {snapshot.unrecorded} unrecorded, {snapshot.uninstrumented} uninstrumented")
         problems += [f"audit was wrong {n} times about {name}" for name, n in self._misaudited.items()]
@@ -218,6 +221,8 @@ class Soak:
             f"of these cut short: {verdict.cut_short}, given up although their job ended: {verdict.late}, "
             f"stuck without an execution: {verdict.stuck}, reconciled: {snapshot.reconciled}, late: {snapshot.late}"
         )
+        if snapshot.counts_lost_at is not None:
+            print(f"counts lost on purpose, and said: {snapshot.counts_lost} ({snapshot.counts_lost_why})")
         errors = {hook: number for hook, number in snapshot.handler_errors.items() if number}
         print(f"errors in hooks: {errors}")
         for title, found in (

@@ -55,6 +55,8 @@ class Chaos:
             (2, self.cut_connections),
             (1, self.redis_restarts),
             (1, self.redis_dies),
+            (1, self.scripts_flushed),
+            (1, self.label_set_lost),
         ]
 
     def rage(self, seconds: float) -> None:
@@ -218,6 +220,21 @@ class Chaos:
             self._server.start()
 
         return self._outage("redis_dies", die)
+
+    def scripts_flushed(self) -> bool:
+        """Redis forgets every script, as after a fail-over."""
+        self._connection.script_flush()
+        return True
+
+    def label_set_lost(self) -> bool:
+        """One hash of counters, or the index of all, is deleted or evicted: that must be said."""
+        found = sorted(self._connection.scan_iter("rq:telemetry:set*"))
+        if not found:
+            return False
+        key = self._dice.choice(found)
+        note("chaos", deed="label_set_lost", hit=[], key=key.decode())
+        self._connection.delete(key)
+        return True
 
     def _outage(self, name: str, deed: Callable[[], None]) -> bool:
         note("chaos", deed=name, hit="all", seconds=10.0)

@@ -299,6 +299,7 @@ def test_exemplars_carry_the_trace(traced: Traced, collector: Collector) -> None
     traced.stage.enqueue(jobs.complete)
     traced.run()
     (span,) = collector.wait_for(1)
-    exemplars = traced.stage.connection.hvals("rq:telemetry:exemplars")
+    (key,) = traced.stage.connection.scan_iter("rq:telemetry:traces:*")
+    exemplars = traced.stage.connection.hvals(key)
     assert exemplars
     assert all(value.startswith(f"{span.trace_id}|{span.span_id}|".encode()) for value in exemplars)

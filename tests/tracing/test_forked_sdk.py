@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from jobtelemetry.rq.forked_sdk import ForkedSdk
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from jobtelemetry.forking.forked_sdk import ForkedSdk
 
 
 class Telling(SpanExporter):

@@ -87,7 +87,7 @@ class EndingHooks:
                 labels.learn(job)  # only the horse has loaded the job
         with self._runtime.fence("classify"):
             run = self._run(rq_worker, job, execution)
-            if run.horse is not None and not run.in_horse and run.horse.hear().get("state") == State.CANCELLED.value:
+            if run.horse is not None and not run.in_horse and run.hear().get("state") == State.CANCELLED.value:
                 return None  # it died after RQ had been told; RQ would now fail the job
             if run.performance.error is not None:
                 end_as_cancelled = None  # something else has gone wrong since

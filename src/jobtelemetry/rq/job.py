@@ -38,7 +38,6 @@ def running_here(job: Job, run: Run | None) -> Iterator[None]:
     if run is None:
         yield
         return
-    meet(job, run)
     _performing[job.id] = run
     try:
         yield
@@ -111,8 +110,8 @@ class JobHooks:
             job.__dict__.pop(_PERFORMING, None)
             if done is not None and run is not None:
                 done.ended, done.returned = monotonic(), returned
-                if run.in_horse and run.horse is not None:
-                    with self._runtime.fence("tell"):
+                with self._runtime.fence("tell"):
+                    if run.in_horse and run.horse is not None:
                         run.horse.tell_performed(returned)
         return result
 

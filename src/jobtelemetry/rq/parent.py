@@ -92,11 +92,7 @@ class ParentHooks:
         return result
 
     def _hear(self, run: Run) -> dict[str, Any]:
-        horse = run.horse
-        if horse is None:
-            return {}
-        said = horse.hear()
-        run.attributes.update(said.get("attributes", {}))
+        said = run.hear()
         if untold := said.get("untold"):
             self._runtime.sinks.tell_for_horse(ExecutionEvent.from_dict(untold))
         self._runtime.note_logged(said.get("logged", ()))
@@ -109,7 +105,7 @@ class ParentHooks:
         run = runs_of(rq_worker).get(job.id)
         if run is None or run.trace is None or run.trace.ended:
             return
-        said = run.horse.hear() if run.horse is not None else {}
+        said = run.hear()
         done = run.transaction
         if said.get("late") or (done is not None and done.answer == LATE):
             return  # counted as settled before, and its span made then

@@ -73,7 +73,10 @@ class ProducerHooks:
         return self._in_span(call, queue, job, None) if _again.get() else call()
 
     def _in_span(self, call: Call, queue: Queue, job: Job, due: datetime | None) -> Any:
-        if provider() is None and not isinstance(trace.get_current_span(), HorseSpan):
+        traced = False
+        with self._runtime.fence("trace"):
+            traced = provider() is not None or isinstance(trace.get_current_span(), HorseSpan)
+        if not traced:
             return call()
         with self._span(queue, job, due):
             return call()

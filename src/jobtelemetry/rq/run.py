@@ -190,6 +190,14 @@ class Run:
         """Whether RQ created no execution for it."""
         return not self.start.execution_id or self.start.execution_id.startswith(_MADE_UP)
 
+    def hear(self) -> dict[str, Any]:
+        """In the parent: what the horse said before it ended; the attributes of its job are the run's from now on."""
+        if self.horse is None:
+            return {}
+        said = self.horse.hear()
+        self.attributes.update(said.get("attributes", {}))
+        return said
+
     def waited(self, seconds: float) -> Start:
         """The start with a wait that nobody but this process knows."""
         return replace(self.start, wait=max(0.0, seconds))

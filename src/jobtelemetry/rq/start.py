@@ -14,7 +14,7 @@ from rq.worker.base import BaseWorker, WorkerStatus
 from jobtelemetry.rq import settling
 from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.horse import enter_horse
-from jobtelemetry.rq.job import running_here
+from jobtelemetry.rq.job import meet, running_here
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
 from jobtelemetry.rq.run import Run, current_execution, new_run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
@@ -101,6 +101,7 @@ class StartHooks:
             run = runs_of(rq_worker).get(job.id)
             if run is None or run.recorded:  # of a worker class whose execute_job does not create an execution
                 run = self._new_run(rq_worker, job, "")
+            meet(job, run)
             if run.in_horse:
                 enter_horse(self._runtime, rq_worker, job)
         with self._runtime.fence("trace"):
@@ -113,9 +114,9 @@ class StartHooks:
                 if entered is not None and run is not None:
                     with self._runtime.fence("trace"):
                         self._runtime.spans.leave(entered, in_horse=run.in_horse)
-                if run is not None and not run.recorded and not run.in_horse:
-                    with self._runtime.fence("settle"):
+                with self._runtime.fence("settle"):
+                    if run is not None and not run.recorded and not run.in_horse:
                         settling.performed(self._runtime, rq_worker, job, run)
-                if run is not None and run.in_horse and self._runtime.own_errors and not rq_worker.__dict__.get(OFF):
-                    with self._runtime.fence("flush"):
+                with self._runtime.fence("flush"):
+                    if run is not None and run.in_horse and not rq_worker.__dict__.get(OFF):
                         write_own_errors(rq_worker.connection, self._runtime)  # what the parent could not be told

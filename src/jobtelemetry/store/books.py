@@ -43,8 +43,14 @@ def registered(reply: Any) -> tuple[Known, str]:
     return Known(text(generation), int(total)), text(fault)
 
 
-def witness(connection: Any, keys: Keys, known: Known) -> Known:
+def witness(connection: Any, keys: Keys, known: Known, *, lost: int = 0, why: str = "") -> Known:
     """Let Redis compare what a process has seen with what it has.
+
+    Args:
+        known: What it has seen.
+        lost: Executions that it has found missing; if Redis itself sees nothing of that any more, because others have
+            counted on since, it is noted all the same.
+        why: What it has noticed; empty for nothing.
 
     Returns:
         What is there now.
@@ -53,7 +59,10 @@ def witness(connection: Any, keys: Keys, known: Known) -> Known:
         StoreError: It could not be written.
         redis.exceptions.RedisError: Redis does not answer or refuses.
     """
-    now, fault = registered(_WITNESS.run(connection, _keys(keys), known.packed() or {"generation": ""}))
+    facts = known.packed() or {"generation": ""}
+    if why:
+        facts |= {"lost": lost, "why": why}
+    now, fault = registered(_WITNESS.run(connection, _keys(keys), facts))
     if fault:
         raise StoreError(fault)
     return now

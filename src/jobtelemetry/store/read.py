@@ -161,7 +161,8 @@ class Reader:
         if unindexed and books.reindex(self._connection, self._keys):
             return True
         if noticed is not None:
-            books.witness(self._connection, self._keys, known)
+            _, lost, why = noticed
+            books.witness(self._connection, self._keys, known, lost=lost, why=why)
         if repairable is not None:
             change, executions = repairable
             books.repair(self._connection, self._keys, change=change, executions=executions, rq_workers=workers)
@@ -287,7 +288,7 @@ class Reader:
         if known.generation and known.generation != generation and known.generation not in previous:
             self._note(look, max(0, known.total - look.number("start")), "the numbers were replaced by others")
             return
-        if self._noticed is not None and look.meta.get("lost_at"):
+        if self._noticed is not None and (look.meta.get("lost_at") or known.generation != generation):
             self._noticed = None  # now Redis says so itself
         if self._noticed is None:
             self._known = Known(generation, total)
@@ -300,11 +301,13 @@ class Reader:
     def _judge(self, look: _Look, begun: int) -> None:
         """Do the two entries of every execution agree? Exactly, if nothing happened meanwhile; else within bounds."""
         expected = look.number("counted") - look.number("forgotten") - look.number("written_off")
-        accounts = sum(
-            _signed(value)
-            for field, value in look.accounts.items()
-            if parts_of(field)[-1] in (SUCCEEDED, FAILED, UNBOOKED)
-        )
+        accounts = 0
+        for field, value in look.accounts.items():
+            if parts_of(field)[-1] in (SUCCEEDED, FAILED, UNBOOKED):
+                number = _signed(value)
+                accounts += number or 0
+                if number is None:
+                    self._strange.note("accounts", field)
         if look.changed:  # it never stood still
             least = expected - (look.number("counted") - begun)
             self._missing = max(0, least - self._ended) - max(0, self._ended - expected)
@@ -374,10 +377,10 @@ def _executions(sets: tuple[LabelSet, ...]) -> dict[tuple[Series, State], Counte
     }
 
 
-def _signed(value: str) -> int:
+def _signed(value: str) -> int | None:
     """A column of an account; that of the departed is below zero where a repair has taken something out."""
-    number = count_of(value.removeprefix("-")) or 0
-    return -number if value.startswith("-") else number
+    number = count_of(value.removeprefix("-"))
+    return -number if number is not None and value.startswith("-") else number
 
 
 def _texts(reply: Mapping[Any, Any]) -> dict[str, str]:

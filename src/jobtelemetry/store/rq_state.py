@@ -171,12 +171,21 @@ def read_rq_workers(connection: Any, keys: Keys, discovery: Discovery) -> tuple[
         for account in piece:
             pipe.hmget(keys.rq_worker(account), _WORKER_FIELDS)
             pipe.hmget(keys.accounts, [encode([account, column]) for column in _COLUMNS])
-        replies = pipe.execute()
+        replies = [_unless_another_type(reply) for reply in pipe.execute(raise_on_error=False)]
         for account, row, columns in zip(piece, replies[::2], replies[1::2], strict=True):
             state = _worker_state(account, row, columns)
             if state is not None:
                 states.append(state)
     return tuple(states)
+
+
+def _unless_another_type(reply: Any) -> Any:
+    """A reply, with nothing in place of one about a key that another program uses."""
+    if isinstance(reply, ResponseError) and "WRONGTYPE" in str(reply):
+        return [None] * len(_WORKER_FIELDS)
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
 
 
 def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> RQWorkerState | None:
@@ -186,7 +195,7 @@ def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> R
         # dead worker brings it back with nothing but that.
         return None
     # Without a mark, an account of that name belongs to an earlier RQ worker.
-    booked = [count_of(text(value)) or 0 if value is not None and mark else 0 for value in columns]
+    booked = [count_of(text(value)) or 0 if value is not None and mark else 0 for value in columns[: len(_COLUMNS)]]
     said = _mark(mark)
     missing = said.pop("missing", "")
     return RQWorkerState(
