@@ -13,7 +13,7 @@ from rq.worker.base import BaseWorker, WorkerStatus
 
 from jobtelemetry.rq import settling
 from jobtelemetry.rq.attach import Call
-from jobtelemetry.rq.job import running_here
+from jobtelemetry.rq.job import meet, running_here
 from jobtelemetry.rq.parent import enter_horse
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
 from jobtelemetry.rq.run import Run, current_execution, new_run, runs_of
@@ -89,6 +89,7 @@ class StartHooks:
             self._runtime.config.extra_labels,
         )
         runs_of(rq_worker)[job.id] = run
+        meet(job, run)  # also where a worker class performs it without RQ's perform_job
         return run
 
     def perform_job(self, call: Call, rq_worker: BaseWorker, job: Job) -> Any:
@@ -101,6 +102,7 @@ class StartHooks:
             run = runs_of(rq_worker).get(job.id)
             if run is None or run.recorded:  # of a worker class whose execute_job does not create an execution
                 run = self._new_run(rq_worker, job, "")
+            run.performed = True
             if run.in_horse:
                 enter_horse(self._runtime, rq_worker, job)
         with self._runtime.fence("trace"):
