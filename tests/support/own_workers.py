@@ -11,9 +11,8 @@ from typing import Any
 from rq import Queue, SimpleWorker, Worker
 from rq.job import Job, JobStatus
 from rq.version import VERSION
-from rq.worker.base import WorkerStatus
 
-from jobtelemetry import Cancel
+from jobtelemetry import Cancel, Discard
 from support import jobs
 
 RQ_3 = int(VERSION.partition(".")[0]) >= 3
@@ -201,16 +200,6 @@ class MultiprocessingWorker(Worker):
             return None, None, None
 
 
-class HandlesAlone(Worker):
-    """Executes, fails and retries by itself: a retry is put on the queue, whatever RQ would do."""
-
-    def execute_job(self, job: Any, queue: Any) -> None:
-        execution = self.prepare_execution(job)
-        self.fork_work_horse(job, queue)
-        self.monitor_work_horse(job, queue, *([execution] if RQ_3 else []))
-        self.set_state(WorkerStatus.IDLE)
-
-
 #: By name, for :mod:`support.workers`.
 OWN: dict[str, type[Any]] = {
     kind.__name__: kind
@@ -231,7 +220,6 @@ OWN: dict[str, type[Any]] = {
         InPlaceWorker,
         OwnForkWorker,
         MultiprocessingWorker,
-        HandlesAlone,
     )
 }
 
@@ -299,3 +287,26 @@ def put_back_once(job: Any, connection: Any, *_: Any) -> None:
     job.meta["put_back"] = 1
     job.save_meta()
     Queue(job.origin, connection=connection).enqueue_job(job)
+
+
+# for job classes under which RQ does not know the current job
+
+
+def quietly_complete() -> str:
+    """Complete."""
+    return "done"
+
+
+def quietly_cancel() -> None:
+    """Raise ``Cancel``."""
+    raise Cancel("movie_not_matched")
+
+
+def quietly_return_cancel() -> Cancel:
+    """Return it."""
+    return Cancel("movie_not_matched")
+
+
+def quietly_discard() -> None:
+    """Raise ``Discard``."""
+    raise Discard("bad_payload")
