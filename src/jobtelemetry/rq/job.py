@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +20,7 @@ from jobtelemetry.rq.run import Run, forget_verdict, note_verdict
 from jobtelemetry.rq.runtime import Runtime
 from jobtelemetry.store.keys import JOB_REPORT_FIELD
 from jobtelemetry.store.record import append_cancelled_unstarted
+from jobtelemetry.text import class_name
 
 _UNSTARTED = {"created", "queued", "scheduled", "deferred", "ready_to_enqueue", "rate_limited"}
 _PERFORMING = "_jobtelemetry_performing"
@@ -111,8 +113,10 @@ class JobHooks:
             if done is not None and run is not None:
                 done.ended, done.returned = monotonic(), returned
                 with self._runtime.fence("tell"):
+                    if not returned and (error := sys.exc_info()[1]) is not None:
+                        done.raised = class_name(error)
                     if run.in_horse and run.horse is not None:
-                        run.horse.tell_performed(returned)
+                        run.horse.tell_performed(returned, done.raised)
         return result
 
     def load(self, call: Call, job: Job) -> Any:

@@ -36,6 +36,11 @@ class ParentHooks:
         try:
             return call()
         finally:
+            with self._runtime.fence("settle"):
+                run = runs_of(rq_worker).get(job.id)
+                # Of a worker class whose perform_job does not call RQ's, and which has no work-horse.
+                if run is not None and run.bypassed:
+                    settling.performed(self._runtime, rq_worker, job, run)
             with self._runtime.fence("trace"):
                 self._end_span(rq_worker, job)
             with self._runtime.fence("start"):

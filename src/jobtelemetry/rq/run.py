@@ -39,6 +39,7 @@ class Performance:
         began: When it was called, by the monotonic clock; ``None`` before.
         ended: When it returned or raised.
         returned: Whether it returned; ``None`` before.
+        raised: The class of what it raised; RQ does not hand that on under every worker class.
         error: The exception that ends the execution: the function's, or a callback's after it.
         rate_limit: What was found in it.
         put_back: Whether somebody has put the job on a queue again since: an exception handler, a failure callback.
@@ -47,6 +48,7 @@ class Performance:
     began: float | None = None
     ended: float | None = None
     returned: bool | None = None
+    raised: str = ""
     error: BaseException | None = None
     rate_limit: RateLimit | None = None
     put_back: bool = False
@@ -58,7 +60,7 @@ class Performance:
     @property
     def error_type(self) -> str:
         """The class of the exception; empty without."""
-        return class_name(self.error) if self.error is not None else ""
+        return class_name(self.error) if self.error is not None else self.raised
 
     @property
     def message(self) -> str:
@@ -130,10 +132,10 @@ class Horse:
             self.lives_on = self.pipe.held
         return self.said
 
-    def tell_performed(self, returned: bool) -> None:
+    def tell_performed(self, returned: bool, raised: str) -> None:
         """In the horse: the job's function has returned or raised, and RQ goes on from here."""
         if self.pipe is not None:
-            self.pipe.tell(returned=returned)
+            self.pipe.tell(returned=returned, **({"error_type": raised} if raised else {}))
 
 
 @dataclass
@@ -154,6 +156,7 @@ class Run:
         transaction: How RQ ends it; ``None`` before.
         horse: What waits for its work-horse; ``None`` where there is none.
         told: Whether the sinks were told.
+        performed: Whether our part around the job's function was called, and settles what nobody ends.
     """
 
     start: Start
@@ -169,6 +172,7 @@ class Run:
     transaction: Transaction | None = None
     horse: Horse | None = None
     told: bool = False
+    performed: bool = False
 
     @property
     def in_horse(self) -> bool:
@@ -184,6 +188,12 @@ class Run:
     def over(self) -> bool:
         """Whether nothing more is to come of it."""
         return self.recorded if self.horse is None else self.horse.gone
+
+    @property
+    def bypassed(self) -> bool:
+        """Whether its function was called here, without our part around it, and nobody has ended it."""
+        called = self.horse is None and not self.performed and self.performance.ended is not None
+        return called and not self.recorded
 
     @property
     def made_up(self) -> bool:

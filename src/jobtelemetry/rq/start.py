@@ -89,6 +89,7 @@ class StartHooks:
             self._runtime.config.extra_labels,
         )
         runs_of(rq_worker)[job.id] = run
+        meet(job, run)  # also where a worker class performs it without RQ's perform_job
         return run
 
     def perform_job(self, call: Call, rq_worker: BaseWorker, job: Job) -> Any:
@@ -102,6 +103,7 @@ class StartHooks:
             if run is None or run.recorded:  # of a worker class whose execute_job does not create an execution
                 run = self._new_run(rq_worker, job, "")
             meet(job, run)
+            run.performed = True
             if run.in_horse:
                 enter_horse(self._runtime, rq_worker, job)
         with self._runtime.fence("trace"):
