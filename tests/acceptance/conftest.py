@@ -13,7 +13,7 @@ from support.nursery import Nursery
 from support.servers import tcp_server
 from support.stage import Theatre
 
-ROWS = frozenset(range(1, 29))
+ROWS = frozenset(range(1, 42))
 #: Rows by worker class; a row that no worker has a part in is one of "any".
 Cell = tuple[int, str]
 _right: set[Cell] = set()

@@ -18,7 +18,7 @@ from rq.timeouts import TimerDeathPenalty
 from rq.worker.base import WorkerStatus
 from rq.worker_pool import WorkerPool
 
-from support import jobs
+from support import jobs, own_ways
 
 RQ_3 = int(metadata.version("rq").split(".")[0]) >= 3
 
@@ -157,6 +157,7 @@ CLASSES: dict[str, type[Any]] = {
         CrowdedSpawnWorker,
         DiesBeforeTheExecution,
         DiesAfterTheExecution,
+        *own_ways.KINDS,
     )
 }
 
@@ -175,7 +176,7 @@ def work(
     burst: bool = False,
     with_scheduler: bool = False,
     logging_level: str = "INFO",
-    exception_handler: bool = False,
+    exception_handler: bool | str = False,
     retries: int | None = None,
     **options: Any,
 ) -> None:
@@ -184,6 +185,7 @@ def work(
     Args:
         kind: One of :data:`CLASSES`.
         environ: Further environment variables, for the worker and its horses.
+        exception_handler: The name of one in :mod:`support.own_ways`, or whether it has one that notes.
         retries: How often the connection tries again after an error, at once; redis-py's own way by default.
         options: Options of the worker class.
     """
@@ -193,7 +195,8 @@ def work(
 
         jobtelemetry.instrument()
     if exception_handler:
-        options["exception_handlers"] = [jobs.noted_exception]
+        named = getattr(own_ways, exception_handler) if isinstance(exception_handler, str) else jobs.noted_exception
+        options["exception_handlers"] = [named]
     retry = {} if retries is None else {"retry": Retry(ConstantBackoff(0.01), retries)}
     connection = Redis.from_url(url, **retry)
     worker = (CLASSES.get(kind) or _defined_late(kind))(queues, name=name, connection=connection, **options)

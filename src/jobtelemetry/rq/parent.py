@@ -20,7 +20,7 @@ from jobtelemetry.rq.run import Horse, Run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.rq.spawn import inherited_off, inherited_run, spawning
 from jobtelemetry.sinks.tracing import provider
-from jobtelemetry.store.record import COUNTED, LATE
+from jobtelemetry.store.record import COUNTED, LATE, Known
 
 #: What a job's status says about its last execution, where nobody could record it.
 _BY_STATUS: dict[str, State] = {state.row.rq_status: state for state in State if state.row.rq_status is not None}
@@ -101,6 +101,8 @@ class ParentHooks:
         if untold := said.get("untold"):
             self._runtime.sinks.tell_for_horse(ExecutionEvent.from_dict(untold))
         self._runtime.note_logged(said.get("logged", ()))
+        if known := said.get("known"):  # or a loss of no more than this execution would go unnoticed
+            self._runtime.saw(Known(*known))
         for hook, number in said.get("own_errors", {}).items():
             self._runtime.note_error(hook, "in the work-horse", number)
         return said
@@ -178,6 +180,7 @@ def tell_parent(run: Run, runtime: Runtime) -> None:
         "late": done.answer == LATE,
         "state": event.outcome.state.value,
         "own_errors": errors,
+        "known": [runtime.known.generation, runtime.known.total],
     }
     if logged := runtime.logged_here():
         message["logged"] = logged
