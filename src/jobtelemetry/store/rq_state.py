@@ -171,8 +171,14 @@ def read_rq_workers(connection: Any, keys: Keys, discovery: Discovery) -> tuple[
         for account in piece:
             pipe.hmget(keys.rq_worker(account), _WORKER_FIELDS)
             pipe.hmget(keys.accounts, [encode([account, column]) for column in _COLUMNS])
-        replies = pipe.execute()
+        replies = pipe.execute(raise_on_error=False)
         for account, row, columns in zip(piece, replies[::2], replies[1::2], strict=True):
+            if isinstance(row, Exception):
+                raise row
+            if isinstance(columns, Exception):
+                if not str(columns).startswith("WRONGTYPE"):
+                    raise columns
+                columns = [None] * len(_COLUMNS)  # another program's key: nothing of theirs is booked
             state = _worker_state(account, row, columns)
             if state is not None:
                 states.append(state)
