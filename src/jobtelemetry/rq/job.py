@@ -101,10 +101,14 @@ class JobHooks:
             if verdict is not None:
                 raise verdict
             returned = True
-        except (Cancel, Discard) as verdict:
-            note_verdict(job, verdict)
-            if isinstance(verdict, Cancel):
-                job._failure_callback = None  # type: ignore[assignment]
+        except BaseException as error:
+            if isinstance(error, (Cancel, Discard)):
+                note_verdict(job, error)
+                if isinstance(error, Cancel):
+                    job._failure_callback = None  # type: ignore[assignment]
+            if done is not None:
+                with self._runtime.fence("classify"):
+                    done.noticed(error)
             raise
         finally:
             job.__dict__.pop(_PERFORMING, None)
@@ -112,7 +116,7 @@ class JobHooks:
                 done.ended, done.returned = monotonic(), returned
                 if run.in_horse and run.horse is not None:
                     with self._runtime.fence("tell"):
-                        run.horse.tell_performed(returned)
+                        run.horse.tell_performed(done)
         return result
 
     def load(self, call: Call, job: Job) -> Any:
