@@ -13,7 +13,7 @@ from rq.worker.base import BaseWorker, WorkerStatus
 
 from jobtelemetry.rq import settling
 from jobtelemetry.rq.attach import Call
-from jobtelemetry.rq.job import running_here
+from jobtelemetry.rq.job import meet, running_here
 from jobtelemetry.rq.parent import enter_horse
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
 from jobtelemetry.rq.run import Run, current_execution, new_run, runs_of
@@ -89,6 +89,7 @@ class StartHooks:
             self._runtime.config.extra_labels,
         )
         runs_of(rq_worker)[job.id] = run
+        meet(job, run)  # what it does is known even to a perform_job that does not call RQ's
         return run
 
     def perform_job(self, call: Call, rq_worker: BaseWorker, job: Job) -> Any:
