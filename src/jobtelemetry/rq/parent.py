@@ -37,6 +37,11 @@ class ParentHooks:
         try:
             return call()
         finally:
+            with self._runtime.fence("settle"):
+                run = runs_of(rq_worker).get(job.id)
+                here = run is not None and run.horse is None and run.performance.ended is not None
+                if run is not None and here and not run.recorded:  # a perform_job that does not call RQ's
+                    settling.performed(self._runtime, rq_worker, job, run)
             with self._runtime.fence("trace"):
                 self._end_span(rq_worker, job)
             with self._runtime.fence("start"):
@@ -101,8 +106,9 @@ class ParentHooks:
         if untold := said.get("untold"):
             self._runtime.sinks.tell_for_horse(ExecutionEvent.from_dict(untold))
         self._runtime.note_logged(said.get("logged", ()))
-        if known := said.get("known"):  # or a loss of no more than this execution would go unnoticed
-            self._runtime.saw(Known(*known))
+        known = Known(*said.get("known", ()))
+        if known.generation == self._runtime.known.generation:  # another one, Redis is still to be asked about
+            self._runtime.saw(known)
         for hook, number in said.get("own_errors", {}).items():
             self._runtime.note_error(hook, "in the work-horse", number)
         return said
