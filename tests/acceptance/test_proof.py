@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from rq import VERSION, Retry
+from rq import VERSION, Callback, Retry
 
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import Reader
@@ -63,6 +63,8 @@ def test_a_job_that_daemonises_is_counted_as_it_ends(theatre: Theatre, kind: str
             assert stage.told().executions == 0
         stage.go()
         eventually(lambda: stage.status() not in ("started", "queued"), "the end of the job")
+        # RQ sets the status of a retry before its transaction.
+        eventually(lambda: not any(stage.connection.scan_iter("rq:execution:*")), "the end of the execution")
         stage.settle()
 
     expected = {
@@ -198,7 +200,7 @@ def test_what_a_reader_noticed_is_written_down_and_the_next_loss_shows(theatre: 
         for _ in range(2):
             stage.connection.delete(*_ours(stage, key))
             stage.enqueue(jobs.complete)
-            eventually(lambda: not kept.read().proven or key == "sets", "somebody who notices")
+            eventually(lambda: kept.read().counts_lost_at or key == "sets", "somebody who notices")
             stage.settle()
             while kept.tend():
                 kept.read()
@@ -206,7 +208,8 @@ def test_what_a_reader_noticed_is_written_down_and_the_next_loss_shows(theatre: 
             assert found.accounts_difference == 0
             assert _executions(found) == _as_rq_counted(stage) or found.counts_lost_at is not None
             stage.connection.hdel(Keys().meta, "lost_at", "lost", "lost_before", "why")
-            assert kept.read().proven
+            found = kept.read()
+            assert (found.counts_lost_at, found.accounts_difference) == (None, 0)
 
 
 # 31, 32: more than our keys
@@ -253,13 +256,12 @@ def test_a_flushed_redis_is_announced_and_counting_goes_on(theatre: Theatre, kin
         for _ in range(3):
             stage.enqueue(jobs.complete)
         eventually(lambda: stage.calls == 6, "the jobs after it")
-        stage.settle()
+        eventually(lambda: stage.connection.hget("rq:worker:worker-1", "state") == b"idle", "the end of the last")
         for snapshot in (stage.snapshot(), kept.read()):
             assert snapshot.counts_lost_at is not None
             assert snapshot.counts_lost >= 2
             assert _executions(snapshot) >= 3
             assert snapshot.unrecorded + _executions(snapshot) == 4
-            assert [worker.name for worker in snapshot.rq_workers] == ["worker-1"]
             assert not snapshot.uninstrumented
 
 
@@ -379,19 +381,21 @@ def test_a_class_that_handles_failures_itself_is_counted_as_far_as_it_says(theat
             stage.enqueue(function)
         stage.run(kind)
         if stage.instrumented:
-            snapshot = stage.snapshot()
-            assert not snapshot.unrecorded
-            (worker,) = snapshot.rq_workers
-            assert (worker.succeeded, worker.failed) == (worker.succeeded_by_rq, worker.failed_by_rq)
+            (worker,) = stage.snapshot().rq_workers
+            assert worker.succeeded == worker.succeeded_by_rq == 1
+            # What it counts outside of the transaction of an ending is credited to nobody, and so shows.
+            assert worker.failed == (0 if counts_alone else worker.failed_by_rq)
+            assert worker.failed_by_rq == (2 if "Counts" in kind else 0)
 
+    counts_alone = kind.startswith("CountsOnly")
     found = theatre.play(scene)
     assert (found.states, found.errors) == ({"completed": 1, "discard": 2}, {"ValueError": 2})
-    assert not found.misaudited
+    assert found.unrecorded == (2 if counts_alone else 0)
     assert not found.unbalanced
 
 
 @pytest.mark.row(34)
-@pytest.mark.parametrize("kind", OWN_FAILURES)
+@pytest.mark.parametrize("kind", [kind for kind in OWN_FAILURES if kind.startswith("Cleans")])
 def test_a_retry_of_ones_own_is_a_failure_and_nothing_abandoned(theatre: Theatre, kind: str) -> None:
     """A job that a worker class puts back on its queue itself was not given up, and was not abandoned."""
 
@@ -499,10 +503,20 @@ def test_a_class_with_a_prefix_of_its_own_is_counted_and_audited(theatre: Theatr
 
 # 37: clocks
 
+#: With a clock that is no number, RQ's own log line ends a process: a SimpleWorker, and a work-horse that has failed.
+every_clock = pytest.mark.parametrize(
+    ("kind", "clock"),
+    [
+        (kind, clock)
+        for kind in WORKERS
+        for clock in ("0", "nan", "1e12", "4e9")
+        if (kind, clock) != ("SimpleWorker", "nan")
+    ],
+)
+
 
 @pytest.mark.row(37)
-@every_worker
-@pytest.mark.parametrize("clock", ["0", "nan", "1e12", "4e9"])
+@every_clock
 def test_a_clock_that_a_job_left_changed_hurts_nobody(theatre: Theatre, kind: str, clock: str) -> None:
     """Jobs that leave ``time.time`` changed, and those after them, are timed right, and RQ's registries are whole."""
 
@@ -516,7 +530,8 @@ def test_a_clock_that_a_job_left_changed_hurts_nobody(theatre: Theatre, kind: st
             _timed_right(stage)
 
     found = theatre.play(scene)
-    assert found == told(completed=3, discard=3, errors={"ValueError": 3})
+    errors = {"ValueError": 2, "WorkHorseExited": 1} if clock == "nan" else {"ValueError": 3}
+    assert found == told(completed=3, discard=3, errors=errors)
 
 
 def _timed_right(stage: Stage) -> None:
@@ -530,11 +545,8 @@ def _timed_right(stage: Stage) -> None:
 
 
 @pytest.mark.row(37)
-@every_worker
-@pytest.mark.parametrize("clock", ["0", "nan", "1e12", "4e9"])
-def test_a_cancellation_with_a_changed_clock_leaves_rqs_registry_whole(
-    theatre: Theatre, kind: str, clock: str
-) -> None:
+@every_clock
+def test_a_cancellation_with_a_changed_clock_leaves_rqs_registry_whole(theatre: Theatre, kind: str, clock: str) -> None:
     """RQ's registry keeps what was cancelled before, while, and after a job changed the clock."""
     with theatre.stage().open() as stage:
         for _ in range(3):
@@ -568,11 +580,12 @@ def test_a_class_that_starts_its_horses_itself_has_one_span_each(theatre: Theatr
                 "JOBTELEMETRY_FLUSH_TIMEOUT": "30",
             }
             _enqueue_each(stage)
-            if kind != "InPlace":
+            has_horse = kind not in ("InPlace", "OnItsOwnWorker")  # the second ends no span of a killed one
+            if has_horse:
                 stage.enqueue(jobs.die, "SIGKILL")
             worker = _traced(stage, kind)
             stage.settle()
-            number = 5 if kind == "InPlace" else 6
+            number = 6 if has_horse else 5
             found = stage.told()
             assert found.executions == number
             assert (found.states["completed"], found.states["cancelled"]) == (2, 1)
@@ -608,7 +621,7 @@ def test_a_job_that_is_put_back_was_not_given_up(theatre: Theatre, kind: str, ho
     """A job that an exception handler or a failure callback enqueues again has failed, and is no discard."""
 
     def scene(stage: Stage) -> None:
-        callback = {"on_failure": own_ways.put_back_on_failure} if how == "callback" else {}
+        callback = {"on_failure": Callback(own_ways.put_back_on_failure)} if how == "callback" else {}
         handler = {"exception_handler": "put_back"} if how == "handler" else {}
         stage.enqueue(jobs.fail_until, 3, **callback)
         stage.worker(kind, **handler)
@@ -655,7 +668,8 @@ def test_without_a_hook_nothing_is_counted_and_it_is_said(theatre: Theatre, kind
         stage._workers["worker-1"] = child
         stage.settle()
         assert (stage.status("job-1"), stage.status("job-2")) == ("finished", "failed")
-        assert child.output.count("Worker.monitor_work_horse is not there") == 1
+        assert "Worker.monitor_work_horse is not there" in child.output
+        assert child.output.count("counts nothing in this process") == 1
         snapshot = stage.snapshot()
         assert (_executions(snapshot), snapshot.unrecorded, snapshot.uninstrumented) == (0, 2, 1)
         (worker,) = snapshot.rq_workers

@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from typing import Any
 
 from rq import Queue, SimpleWorker, Worker, get_current_job
+from rq import job as rq_job
 from rq.job import Job, JobStatus
 from rq.timeouts import JobTimeoutException
 
@@ -145,7 +147,7 @@ class _DeletesJobs:
     def perform_job(self, job: Any, queue: Any, *args: Any) -> bool:
         worker: Any = self
         try:
-            worker.prepare_job_execution(job)
+            worker.prepare_job_execution(job, True)
             with worker.death_penalty_class(job.timeout or 180, JobTimeoutException, job_id=job.id):
                 job.perform()
         except Exception:
@@ -193,6 +195,19 @@ class TheatreSimpleWorker(SimpleWorker):
 # job classes
 
 
+@contextmanager
+def _current(job: Job) -> Iterator[None]:
+    """What ``get_current_job`` answers, where ``perform`` is not RQ's."""
+    if not RQ_3:
+        rq_job._job_stack.push(job)
+        yield
+        rq_job._job_stack.pop()
+        return
+    token = rq_job._current_job.set(job)
+    yield
+    rq_job._current_job.reset(token)
+
+
 class CallingJob(Job):
     """Its ``perform`` calls RQ's."""
 
@@ -205,7 +220,8 @@ class WrappingJob(Job):
 
     def perform(self) -> Any:
         self.connection.persist(self.key)
-        self._result = self._execute()
+        with _current(self):
+            self._result = self._execute()
         return self._result
 
 
@@ -213,7 +229,8 @@ class DirectJob(Job):
     """Its ``perform`` calls the function, past everything of RQ's."""
 
     def perform(self) -> Any:
-        self._result = self.func(*self.args, **self.kwargs)
+        with _current(self):
+            self._result = self.func(*self.args, **self.kwargs)
         return self._result
 
 
