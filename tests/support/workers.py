@@ -19,7 +19,7 @@ from rq.timeouts import TimerDeathPenalty
 from rq.worker.base import WorkerStatus
 from rq.worker_pool import WorkerPool
 
-from support import jobs
+from support import jobs, own_ways
 from support.own_workers import OWN, put_back
 
 RQ_3 = int(metadata.version("rq").split(".")[0]) >= 3
@@ -159,6 +159,7 @@ CLASSES: dict[str, type[Any]] = {
         CrowdedSpawnWorker,
         DiesBeforeTheExecution,
         DiesAfterTheExecution,
+        *own_ways.KINDS,
     )
 } | OWN
 
@@ -177,7 +178,7 @@ def work(
     burst: bool = False,
     with_scheduler: bool = False,
     logging_level: str = "INFO",
-    exception_handler: bool = False,
+    exception_handler: bool | str = False,
     retries: int | None = None,
     putting_back: bool = False,
     missing_hook: str = "",
@@ -188,6 +189,7 @@ def work(
     Args:
         kind: One of :data:`CLASSES`.
         environ: Further environment variables, for the worker and its horses.
+        exception_handler: The name of one in :mod:`support.own_ways`, or whether it has one that notes.
         retries: How often the connection tries again after an error, at once; redis-py's own way by default.
         putting_back: Its exception handler puts jobs back on their queue.
         missing_hook: A method that this RQ is said not to have, ``Class.method``.
@@ -203,7 +205,8 @@ def work(
     if putting_back:
         options["exception_handlers"] = [put_back]
     if exception_handler:
-        options["exception_handlers"] = [jobs.noted_exception]
+        named = getattr(own_ways, exception_handler) if isinstance(exception_handler, str) else jobs.noted_exception
+        options["exception_handlers"] = [named]
     retry = {} if retries is None else {"retry": Retry(ConstantBackoff(0.01), retries)}
     connection = Redis.from_url(url, **retry)
     worker = (CLASSES.get(kind) or _defined_late(kind))(queues, name=name, connection=connection, **options)

@@ -53,6 +53,7 @@ def tell_parent(run: Run, runtime: Runtime) -> None:
         "late": done.answer == LATE,
         "state": event.outcome.state.value,
         "own_errors": errors,
+        "known": [runtime.known.generation, runtime.known.total],
     }
     if logged := runtime.logged_here():
         message["logged"] = logged

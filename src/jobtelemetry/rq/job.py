@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,7 +19,6 @@ from jobtelemetry.rq.run import Run, forget_verdict, note_verdict
 from jobtelemetry.rq.runtime import Runtime
 from jobtelemetry.store.keys import JOB_REPORT_FIELD
 from jobtelemetry.store.record import append_cancelled_unstarted
-from jobtelemetry.text import class_name
 
 _UNSTARTED = {"created", "queued", "scheduled", "deferred", "ready_to_enqueue", "rate_limited"}
 _PERFORMING = "_jobtelemetry_performing"
@@ -101,22 +99,24 @@ class JobHooks:
             result = call()
             verdict = verdict_in(result)
             if verdict is not None:
-                raise verdict
+                raise verdict  # noqa: TRY301 - as if the function had raised it
             returned = True
-        except (Cancel, Discard) as verdict:
-            note_verdict(job, verdict)
-            if isinstance(verdict, Cancel):
-                job._failure_callback = None  # type: ignore[assignment]
+        except BaseException as error:
+            if isinstance(error, (Cancel, Discard)):
+                note_verdict(job, error)
+                if isinstance(error, Cancel):
+                    job._failure_callback = None  # type: ignore[assignment]
+            if done is not None:
+                with self._runtime.fence("classify"):
+                    done.noticed(error)
             raise
         finally:
             job.__dict__.pop(_PERFORMING, None)
             if done is not None and run is not None:
                 done.ended, done.returned = monotonic(), returned
                 with self._runtime.fence("tell"):
-                    if not returned and (error := sys.exc_info()[1]) is not None:
-                        done.raised = class_name(error)
                     if run.in_horse and run.horse is not None:
-                        run.horse.tell_performed(returned, done.raised)
+                        run.horse.tell_performed(done)
         return result
 
     def load(self, call: Call, job: Job) -> Any:

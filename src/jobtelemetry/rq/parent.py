@@ -19,7 +19,7 @@ from jobtelemetry.rq.run import Horse, Run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.rq.spawn import spawning
 from jobtelemetry.sinks.tracing import provider
-from jobtelemetry.store.record import LATE
+from jobtelemetry.store.record import LATE, Known
 
 #: What a job's status says about its last execution, where nobody could record it.
 _BY_STATUS: dict[str, State] = {state.row.rq_status: state for state in State if state.row.rq_status is not None}
@@ -38,8 +38,8 @@ class ParentHooks:
         finally:
             with self._runtime.fence("settle"):
                 run = runs_of(rq_worker).get(job.id)
-                # Of a worker class whose perform_job does not call RQ's, and which has no work-horse.
-                if run is not None and run.bypassed:
+                here = run is not None and run.horse is None and run.performance.ended is not None
+                if run is not None and here and not run.recorded:  # a perform_job that does not call RQ's
                     settling.performed(self._runtime, rq_worker, job, run)
             with self._runtime.fence("trace"):
                 self._end_span(rq_worker, job)
@@ -101,6 +101,9 @@ class ParentHooks:
         if untold := said.get("untold"):
             self._runtime.sinks.tell_for_horse(ExecutionEvent.from_dict(untold))
         self._runtime.note_logged(said.get("logged", ()))
+        known = Known(*said.get("known", ()))
+        if known.generation == self._runtime.known.generation:  # another one, Redis is still to be asked about
+            self._runtime.saw(known)
         for hook, number in said.get("own_errors", {}).items():
             self._runtime.note_error(hook, "in the work-horse", number)
         return said

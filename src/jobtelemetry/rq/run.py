@@ -19,7 +19,7 @@ from jobtelemetry.clock import monotonic, wall
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.forking.horse_span import RunTrace, exception_facts
 from jobtelemetry.forking.pipe import HorsePipe
-from jobtelemetry.outcomes import Cancel, Discard, Ending, Found, Outcome, State, classify
+from jobtelemetry.outcomes import Cancel, Discard, Ending, Found, Outcome, State, classify, reason_of
 from jobtelemetry.ratelimit import RateLimit, detect
 from jobtelemetry.rq import labels
 from jobtelemetry.store.record import AGAIN, COUNTED, LATE, Start, Started
@@ -39,7 +39,8 @@ class Performance:
         began: When it was called, by the monotonic clock; ``None`` before.
         ended: When it returned or raised.
         returned: Whether it returned; ``None`` before.
-        raised: The class of what it raised; RQ does not hand that on under every worker class.
+        raised: What it raised: the class of an exception, the reason of a ``Discard``; empty for nothing.
+        cancelled: The reason of the ``Cancel`` that it raised or returned; empty without.
         error: The exception that ends the execution: the function's, or a callback's after it.
         rate_limit: What was found in it.
         put_back: Whether somebody has put the job on a queue again since: an exception handler, a failure callback.
@@ -49,9 +50,17 @@ class Performance:
     ended: float | None = None
     returned: bool | None = None
     raised: str = ""
+    cancelled: str = ""
     error: BaseException | None = None
     rate_limit: RateLimit | None = None
     put_back: bool = False
+
+    def noticed(self, error: BaseException) -> None:
+        """The function raised it. Whether that ends the execution, RQ or the application's worker class decides."""
+        if isinstance(error, Cancel):
+            self.cancelled = reason_of(error)
+        else:
+            self.raised = reason_of(error) if isinstance(error, Discard) else class_name(error)
 
     def failed_of(self, error: BaseException | None) -> None:
         """This is what went wrong."""
@@ -132,10 +141,11 @@ class Horse:
             self.lives_on = self.pipe.held
         return self.said
 
-    def tell_performed(self, returned: bool, raised: str) -> None:
+    def tell_performed(self, done: Performance) -> None:
         """In the horse: the job's function has returned or raised, and RQ goes on from here."""
         if self.pipe is not None:
-            self.pipe.tell(returned=returned, **({"error_type": raised} if raised else {}))
+            said = {"returned": done.returned, "error_type": done.raised, "cancelled": done.cancelled}
+            self.pipe.tell(**{name: value for name, value in said.items() if value != ""})
 
 
 @dataclass
@@ -156,7 +166,6 @@ class Run:
         transaction: How RQ ends it; ``None`` before.
         horse: What waits for its work-horse; ``None`` where there is none.
         told: Whether the sinks were told.
-        performed: Whether our part around the job's function was called, and settles what nobody ends.
     """
 
     start: Start
@@ -172,7 +181,6 @@ class Run:
     transaction: Transaction | None = None
     horse: Horse | None = None
     told: bool = False
-    performed: bool = False
 
     @property
     def in_horse(self) -> bool:
@@ -188,12 +196,6 @@ class Run:
     def over(self) -> bool:
         """Whether nothing more is to come of it."""
         return self.recorded if self.horse is None else self.horse.gone
-
-    @property
-    def bypassed(self) -> bool:
-        """Whether its function was called here, without our part around it, and nobody has ended it."""
-        called = self.horse is None and not self.performed and self.performance.ended is not None
-        return called and not self.recorded
 
     @property
     def made_up(self) -> bool:
@@ -267,15 +269,16 @@ class Run:
     def found(self, asked: str, *, died: str, stopped: bool = False) -> Found:
         """What this process can say where nobody has reported the end; the store adds what Redis has."""
         said = (self.horse.said or {}) if self.horse is not None else {}
-        state = said.get("state")
+        cancelled = said.get("cancelled") or self.performance.cancelled
+        state = said.get("state") or (State.CANCELLED if cancelled else None)
         return Found(
             asked=asked,
             exists=False,
             status="",
             told=State(state) if state else None,
             returned=said.get("returned", self.performance.returned),
-            error_type=said.get("error_type") or self.performance.error_type,
-            reason=said.get("reason", ""),
+            error_type=said.get("error_type") or self.performance.error_type or self.performance.raised,
+            reason=said.get("reason") or cancelled,
             died=died,
             stopped=stopped,
         )

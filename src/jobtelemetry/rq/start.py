@@ -103,7 +103,6 @@ class StartHooks:
             if run is None or run.recorded:  # of a worker class whose execute_job does not create an execution
                 run = self._new_run(rq_worker, job, "")
             meet(job, run)
-            run.performed = True
             if run.in_horse:
                 enter_horse(self._runtime, rq_worker, job)
         with self._runtime.fence("trace"):
