@@ -45,11 +45,13 @@ _ARGUMENTS: dict[str, str] = {
     "lrange": "KEY 0 0",
     "lrem": "KEY 0 e",
     "multi": "",
+    "ping": "",
     "publish": "CHANNEL probe",
     "rename": "KEY KEY",
     "rpush": "KEY e",
     "sadd": "KEY e",
     "scan": "0",
+    "script|exists": "0000000000000000000000000000000000000000",
     "script|load": "return_1",
     "set": "KEY 0",
     "srem": "KEY e",
@@ -87,7 +89,7 @@ _RECORDING = _these(
 )
 #: What the exporter and the commands read.
 _EXPORTING = _these(
-    "exec exists hget hgetall hmget lindex llen multi scan smembers srandmember time xinfo|stream xrevrange zcard "
+    "exec exists hget hgetall hmget lindex llen multi ping scan smembers srandmember time xinfo|stream xrevrange zcard "
     "zcount zrangebyscore zscan"
 )
 _READING = _EXPORTING | _these("info memory|usage xlen xread zrange")
@@ -95,13 +97,13 @@ _READING = _EXPORTING | _these("info memory|usage xlen xread zrange")
 _RECONCILING = _RECORDING | {"hkeys"}
 #: What RQ itself sends where jobs are enqueued, scheduled, fetched, waited for, requeued, stopped and cancelled.
 _ENQUEUEING_BY_RQ = _these(
-    "del eval evalsha exec exists expire get hdel hget hgetall hincrby hmget hset info llen lpos lpush lrange lrem "
-    "multi persist publish rpush sadd scard script|load set smembers srem unwatch watch xadd xlen xread xrevrange zadd "
-    "zcard zcount zpopmin zrange zrangebyscore zrem zremrangebyscore zscore"
+    "del eval evalsha exec exists expire get hdel hget hgetall hincrby hmget hset info llen lpop lpos lpush "
+    "lrange lrem multi persist ping publish rpush sadd scard script|exists script|load set smembers srem unwatch "
+    "watch xadd xlen xread xrevrange zadd zcard zcount zpopmin zrange zrangebyscore zrem zremrangebyscore zscore"
 )
 #: And what its workers and its scheduler send besides.
 _WORKING_BY_RQ = _ENQUEUEING_BY_RQ | _these(
-    "blmove blpop client|info client|list client|setname hincrbyfloat lmove lpop rename subscribe unsubscribe "
+    "blmove blpop client|info client|list client|setname hincrbyfloat lmove rename subscribe unsubscribe "
     "zremrangebyrank"
 )
 
@@ -162,6 +164,15 @@ ROLES = {
         ),
     )
 }
+
+
+def documented(keys: Keys) -> str:
+    """The table of ``docs/security.md``, and how each user is made."""
+    rows = [f"| `{role.name}` | {role.about} |" for role in ROLES.values()]
+    users = [
+        f"ACL SETUSER jobtelemetry-{role.name} on >PASSWORD {' '.join(role.rules(keys))}" for role in ROLES.values()
+    ]
+    return "\n".join(["| role | who it is |", "|---|---|", *rows, "", "```", *users, "```"])
 
 
 def check_role(connection: Any, keys: Keys, role: Role) -> Finding:

@@ -1,11 +1,10 @@
 -- Can everything be written that the other scripts write? Leaves nothing behind. Returns '' or what is wrong.
--- Every command of theirs is tried here, and those that this user may not use are named: Redis itself does not say
--- which one of a script's commands it refused.
+-- Every command of theirs is tried here, and all that this user may not use are named, which not every Redis does.
 local refused = {}
 local function try(command, ...)
   local reply = redis.pcall(command, ...)
   if type(reply) == 'table' and reply.err then
-    if string.find(reply.err, 'run this command', 1, true) then
+    if string.find(reply.err, 'run this command', 1, true) or string.find(reply.err, 'permissions to run', 1, true) then
       if not refused[command] then refused[#refused + 1] = command end
       refused[command] = true
     else
