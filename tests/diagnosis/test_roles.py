@@ -286,8 +286,8 @@ def test_the_commands_work_for_one_who_only_reads(
         stage.run("SimpleWorker")
         monkeypatch.setenv("JOBTELEMETRY_REDIS_URL", user(ROLES["reader"]))
         for words in (
-            *("jobs", "stats", "top", "show job-1", "show job-4", "failures", "workers --once"),
-            *("queues --once", "stats --json", "failures --json"),
+            *("jobs", "stats", "top --by error_type", "show job-1", "show job-4", "failures", "workers"),
+            *("queues", "stats --json", "failures --json"),
         ):
             said = CliRunner().invoke(main, words.split())
             assert said.exit_code == 0, f"{words}: {said.output} {said.exception!r}"
