@@ -16,6 +16,8 @@ from jobtelemetry.cli.parameters import json_option
 _NEWEST = 500
 _LEVEL_WIDTH, _CHECK_WIDTH = len("not checked"), len("permissions")
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red", "not checked": "dim"}
+#: Those of ``diagnosis/roles.py``, which is loaded when it is needed.
+_ROLES = ("worker", "producer", "exporter", "exporter-reading", "reader")
 _NOT_GIVEN = {
     "exporter": "Give its address to check it: --exporter http://localhost:10427",
     "prometheus": "Give its address to check targets and rules: --prometheus http://localhost:9090",
@@ -25,11 +27,22 @@ _NOT_GIVEN = {
 @click.command(cls=Operator)
 @click.option("--exporter", metavar="URL", help="Check this exporter too: does it answer, and from this Redis?")
 @click.option("--prometheus", metavar="URL", help="Check this Prometheus too: does it scrape, are the rules loaded?")
+@click.option(
+    "--as",
+    "role",
+    type=click.Choice(_ROLES),
+    help="Check only whether this Redis user may do what that role does, by trying every command that it sends.",
+)
 @json_option
 @redis_option
 @click.pass_context
 def doctor(
-    ctx: click.Context, redis_url: str | None, exporter: str | None, prometheus: str | None, as_json: bool
+    ctx: click.Context,
+    redis_url: str | None,
+    exporter: str | None,
+    prometheus: str | None,
+    role: str | None,
+    as_json: bool,
 ) -> None:
     """Check everything that makes figures wrong or lost, and say what to do about each finding.
 
@@ -43,6 +56,7 @@ def doctor(
     \b
     Examples:
       jobtelemetry doctor
+      jobtelemetry doctor --as worker --redis-url redis://worker:PASSWORD@localhost:6379/0
       jobtelemetry doctor --exporter http://localhost:10427 --prometheus http://localhost:9090
       jobtelemetry doctor --json | jq 'select(.level == "problem")'
     """  # noqa: D301 - click wants the character, not the backslash
@@ -52,7 +66,8 @@ def doctor(
 
     found: list[Finding] = []
     out = terminal.console()
-    for finding in examine(ctx, target(redis_url), exporter, prometheus):
+    where = target(redis_url)
+    for finding in _may(ctx, where, role) if role else examine(ctx, where, exporter, prometheus):
         found.append(finding)
         if as_json:
             terminal.show_json([finding.as_dict()])
@@ -99,6 +114,22 @@ def examine(ctx: click.Context, where: Target, exporter: str | None, prometheus:
         yield from check_prometheus(prometheus, now, _alerts())
     else:
         yield Finding("prometheus", Level.NOT_CHECKED, "no address given", _NOT_GIVEN["prometheus"])
+
+
+def _may(ctx: click.Context, where: Target, role: str) -> Iterator[Any]:
+    """Whether this Redis user may do what a role does."""
+    from redis.exceptions import RedisError
+
+    from jobtelemetry.cli.connecting import described
+    from jobtelemetry.diagnosis.findings import Finding, Level
+    from jobtelemetry.diagnosis.roles import ROLES, check_role
+    from jobtelemetry.redis_url import scrub
+
+    try:
+        yield check_role(where.connection, where.keys, ROLES[role])
+    except RedisError as error:
+        advice = "Start it, or correct --redis-url and its user and password."
+        yield Finding("redis", Level.PROBLEM, f"{described(ctx)} cannot be asked: {scrub(str(error))}", advice)
 
 
 def _alerts() -> frozenset[str]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import ResponseError
 
 from jobtelemetry.config import Config
 from jobtelemetry.diagnosis.findings import Finding, Level, many, size
 from jobtelemetry.store.decode import count_of
 from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.record import append_probe, text
+from jobtelemetry.store.probe import is_refusal, missing_rules, probe
+from jobtelemetry.store.record import text
 
 #: Streams came with this version; RQ asks for the same.
 _OLDEST = (5, 0)
@@ -43,35 +42,27 @@ def check_server(connection: Any, keys: Keys, config: Config) -> Iterator[Findin
 
 def permissions(connection: Any, keys: Keys) -> Finding:
     """Whether this user can write everything that recording writes."""
-    pipe = connection.pipeline(transaction=False)
-    append_probe(pipe, keys)
-    try:
-        answer = next(filter(None, pipe.execute()), "")
-    except (RedisConnectionError, RedisTimeoutError):
-        raise
-    except RedisError as error:
-        answer = str(error).rpartition("caused error: ")[2]
-    problem = answer.decode() if isinstance(answer, bytes) else str(answer)
+    problem = probe(connection, keys)
     if not problem:
         return Finding("permissions", Level.OK, "everything that recording writes can be written")
-    if _is_refusal(problem):  # right for one who only reads; RQ workers that cannot record say so themselves
+    if is_refusal(problem):  # right for one who only reads; RQ workers that cannot record say so themselves
         summary = f"this user may not record, as one who only reads: {problem}"
-        return Finding("permissions", Level.NOT_CHECKED, summary, _remedy(problem))
-    return Finding("permissions", Level.PROBLEM, f"recording is not possible as this user: {problem}", _remedy(problem))
+        return Finding("permissions", Level.NOT_CHECKED, summary, _remedy(problem, keys))
+    return Finding(
+        "permissions", Level.PROBLEM, f"recording is not possible as this user: {problem}", _remedy(problem, keys)
+    )
 
 
-def _is_refusal(problem: str) -> bool:
-    word = problem.upper()  # redis-py takes the code off what it raises; what the script answers has it
-    return "NOPERM" in word or "PERMISSION" in word
-
-
-def _remedy(problem: str) -> str:
+def _remedy(problem: str, keys: Keys) -> str:
     word = problem.upper()
-    if _is_refusal(problem) or "UNKNOWN COMMAND" in word:
+    if is_refusal(problem):
+        rules = " ".join(missing_rules(problem, keys)) or f"+eval +evalsha ~{keys.prefix}:*"
         return (
-            "Ask as the workers' Redis user to check what they may; it needs EVAL and the keys of jobtelemetry "
-            "(ACL: +eval ~rq:telemetry:*)."
+            f"Ask as the workers' Redis user to check what they may (doctor --as worker); this one lacks ACL: {rules}. "
+            "For one who only reads: doctor --as reader."
         )
+    if "UNKNOWN COMMAND" in word:
+        return "This server has no Lua, or other names for its commands: recording needs EVAL and EVALSHA."
     if "READONLY" in word or "READ ONLY" in word:
         return "This is a read-only replica: give the primary's URL, here and to the workers."
     if "OOM" in word or "MAXMEMORY" in word:

@@ -56,7 +56,7 @@ class LifecycleHooks:
                 "Worker %s: jobtelemetry cannot record jobs and is off for this worker: %s. What to do: %s",
                 rq_worker.name,
                 problem,
-                remedy(problem),
+                remedy(problem, self._runtime.keys),
             )
             rq_worker.__dict__[OFF] = problem
             self._runtime.suspend()

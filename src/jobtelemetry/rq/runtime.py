@@ -181,7 +181,7 @@ class Runtime:
         self._refused, self._suspended_until = True, monotonic() + SUSPENSION
         if not self._said_no_scripts:
             self._said_no_scripts = True
-            log.warning("jobtelemetry is off in this process: %s", remedy(problem))
+            log.warning("jobtelemetry is off in this process: %s", remedy(problem, self.keys))
 
     def resume(self) -> None:
         """A probe has succeeded."""
