@@ -38,6 +38,20 @@ stand for their class, `invoices.Invoice`. `@jobtelemetry.job(name=...)` on a me
 says otherwise. Labels have 200 characters at most; the end of a longer one is a hash of the whole, and
 characters that a terminal would obey are escapes."""
 
+_WAITS = """## From when a job waits
+
+| how it came | it waits from |
+|---|---|
+| enqueued | then |
+| scheduled, a retry or a repeat with an interval | when it is due |
+| a dependent | when RQ puts it on its queue |
+| with a `RateLimit` of RQ's | the same moments: what the limit holds it back is waiting, too |
+
+So a limit that starves jobs shows in `jobtelemetry_job_wait_seconds`, however they came to it; how many it holds
+back just now is `jobtelemetry_queue_jobs{status="rate_limited"}`. Where the producer is not instrumented, RQ tells no
+more than when the limit let a job go, and its wait begins there.
+"""
+
 _STATES = """## States
 
 | state | what happened | the job runs again | RQ's status of the job | RQ counts it as |
@@ -51,7 +65,7 @@ def reference() -> str:
     labels = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in _LABELS.items())
     sections = "\n".join(map(_section, FAMILIES))
     table = f"| label | meaning |\n|---|---|\n{labels}"
-    return f"{_HEAD}\n## Labels\n\n{table}\n\n{_WORKERS}\n\n{states}\n\n## Families\n\n{sections}"
+    return f"{_HEAD}\n## Labels\n\n{table}\n\n{_WORKERS}\n\n{states}\n\n{_WAITS}\n## Families\n\n{sections}"
 
 
 def _state(state: State) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 
 from rq.version import VERSION
 from rq.worker import worker_classes
@@ -23,6 +24,7 @@ from jobtelemetry.rq.runtime import Runtime
 from jobtelemetry.rq.spawn import InstrumentingOs
 from jobtelemetry.rq.start import StartHooks
 from jobtelemetry.sinks import reporting_sinks, sentry
+from jobtelemetry.store.keys import LACKING, MISSING, UNTESTED
 
 log = logging.getLogger("jobtelemetry")
 
@@ -57,7 +59,7 @@ def instrument(config: Config | None = None) -> None:
         strict_reasons()
     runtime = Runtime(settings, reporting_sinks(settings))
     version = rq_version()
-    runtime.off = _say_what_is_missing(version)
+    runtime.off, runtime.remarks = _say_what_is_missing(version)
     attachments = Attachments()
     rooms = {room.__name__: room(runtime) for room in _ROOMS}
     for hook in HOOKS:
@@ -101,15 +103,21 @@ def _opens(hook: Hook) -> bool:
     return hook.handler == "register"
 
 
-def _say_what_is_missing(version: tuple[int, ...]) -> str:
-    """One line for what counting cannot do without, one for the rest. Returns why nothing can be counted, if so."""
+def _say_what_is_missing(version: tuple[int, ...]) -> tuple[str, dict[str, str]]:
+    """One line for what counting cannot do without, one for the rest.
+
+    Returns:
+        Why nothing can be counted, if so; and what the marks of this process's RQ workers say of its RQ.
+    """
     facts = {"rq": VERSION}
+    remarks = {}
     if version < OLDEST:
         reason = f"RQ {VERSION} is older than {'.'.join(map(str, OLDEST))}, the oldest that can be recorded"
         log.error("jobtelemetry counts nothing in this process: %s", reason, extra=facts)
-        return reason
+        return reason, {MISSING: f"RQ>={'.'.join(map(str, OLDEST))}"}
     lost = missing(HOOKS, version)
     if version[:2] > NEWEST:
+        remarks[UNTESTED] = "yes"
         log.warning(
             "RQ %s is newer than %s, the newest that jobtelemetry was tested with",
             VERSION,
@@ -118,10 +126,17 @@ def _say_what_is_missing(version: tuple[int, ...]) -> str:
         )
     counting = [f"{what} ({hook.without})" for hook, what in lost.items() if hook.duty is Duty.COUNT]
     others = [f"{what} ({hook.without})" for hook, what in lost.items() if hook.duty is not Duty.COUNT]
+    if counting:
+        remarks[MISSING] = _names(hook for hook in lost if hook.duty is Duty.COUNT)
     if others:
+        remarks[LACKING] = _names(hook for hook in lost if hook.duty is not Duty.COUNT)
         log.warning("RQ %s lacks what jobtelemetry hooks: %s", VERSION, "; ".join(others), extra=facts)
     if counting:
         reason = f"RQ {VERSION} lacks what counting needs: {'; '.join(counting)}"
         log.error("jobtelemetry counts nothing in this process: %s", reason, extra=facts)
-        return reason
-    return ""
+        return reason, remarks
+    return "", remarks
+
+
+def _names(hooks: Iterable[Hook]) -> str:
+    return " ".join(dict.fromkeys(hook.name for hook in hooks))
