@@ -77,10 +77,10 @@ class LifecycleHooks:
         result = call()
         if pipeline is not None:
             with self._runtime.fence("register"):
-                if not rq_worker.__dict__.get(OFF):
-                    self._mark(rq_worker, pipeline)
-                elif self._runtime.off:
+                if self._runtime.off:  # no account, and it says why
                     pipeline.hset(rq_worker.key, "jobtelemetry", self._said())
+                elif not rq_worker.__dict__.get(OFF):
+                    self._mark(rq_worker, pipeline)
         return result
 
     def _said(self) -> str:
