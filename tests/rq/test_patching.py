@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rq import Queue, SimpleWorker, Worker, worker_registration
@@ -102,3 +105,17 @@ def test_an_rq_worker_says_that_its_rq_is_newer_than_tested(tcp: TcpServer, monk
     assert state.untested
     assert state.lacking == ("Repeat.schedule",)
     assert set(state.versions) == {"jobtelemetry", "rq", "redis"}
+
+
+def test_an_rq_that_is_too_old_is_one_line(tmp_path: Path):
+    """On an RQ whose modules are others nothing is recorded, one line says so, and the program goes on."""
+    (tmp_path / "rq").mkdir()
+    (tmp_path / "rq" / "__init__.py").touch()
+    (tmp_path / "rq" / "version.py").write_text("VERSION = '2.6.1'\n")
+    program = "import jobtelemetry as j; j.instrument(); print(j.is_instrumented()); j.uninstrument()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout) == (0, "False\n"), ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert "RQ 2.6.1 is older than 2.7, the oldest that can be recorded" in ended.stderr

@@ -11,7 +11,7 @@ from rq.worker import worker_classes
 
 from jobtelemetry.config import Config
 from jobtelemetry.outcomes import strict_reasons
-from jobtelemetry.rq.attach import Attachments, Duty, Hook, missing
+from jobtelemetry.rq.attach import Attachments, Duty, Hook, missing, numbers
 from jobtelemetry.rq.ending import EndingHooks
 from jobtelemetry.rq.hooks import HOOKS, NEWEST, OLDEST
 from jobtelemetry.rq.job import JobHooks
@@ -90,12 +90,7 @@ def is_instrumented() -> bool:
 
 def rq_version() -> tuple[int, ...]:
     """RQ's version, as far as it is numbers."""
-    numbers = []
-    for part in VERSION.split("."):
-        if not part.isdigit():
-            break
-        numbers.append(int(part))
-    return tuple(numbers)
+    return numbers(VERSION)
 
 
 def _opens(hook: Hook) -> bool:
