@@ -25,6 +25,13 @@ def check_coverage(snapshot: Snapshot) -> Iterator[Finding]:
     yield audit(snapshot)
     yield books(snapshot)
     yield own_errors(snapshot)
+    if waiting := sum(queue.blocked or 0 for queue in snapshot.queues):
+        names = [f"{queue.name} ({queue.blocked:,})" for queue in snapshot.queues if queue.blocked]
+        advice = (
+            "What they depend on failed, was cancelled or is gone. Release them with queue.enqueue_dependents(job, "
+            "exclude_job_id=job.id), or let them run by Cancel(..., enqueue_dependents=True) or allow_failure=True."
+        )
+        yield Finding("dependents", Level.WARNING, f"{many(waiting, 'job')} deferred for ever: {_some(names)}", advice)
     if overdue := sum(queue.overdue_scheduled for queue in snapshot.queues):
         advice = "Start a worker with --with-scheduler: nothing else moves them to their queue."
         yield Finding("scheduler", Level.WARNING, f"{many(overdue, 'scheduled job')} overdue", advice)

@@ -87,6 +87,8 @@ SUCCEEDED, FAILED, UNBOOKED = "succeeded", "failed", "unbooked"
 SUCCEEDED_AGAIN, FAILED_AGAIN = "succeeded_again", "failed_again"
 #: The executions that an RQ worker counted last, newest first: a transaction that is sent twice is known by them.
 RECENT = "recent"
+#: The execution that was counted last and that RQ will count in a transaction of its own (up to RQ 2.12).
+LATER = "later"
 #: The account into which those of RQ workers that are gone are folded. No RQ worker has an empty name.
 DEPARTED = ""
 
@@ -191,6 +193,10 @@ class Keys:
 
     def job(self, job_id: str) -> str:
         return f"{self.prefix}:job:{job_id}"
+
+    def dependencies(self, job_id: str) -> str:
+        """RQ's set of what a job waits for."""
+        return f"{self.prefix}:job::{job_id}:dependencies"  # two colons: RQ joins a prefix that ends with one
 
     def rq_worker(self, account: str) -> str:
         """RQ's hash of the worker that an account belongs to."""

@@ -132,7 +132,7 @@ class RQWorkerState:
         missing: Hooks that its RQ does not have, so that it cannot be recorded.
         lacking: Other hooks that its RQ does not have: it is recorded, with fewer labels or spans.
         untested: Whether its RQ is newer than its jobtelemetry was tested with.
-        birth: When it was started, Unix time; ``None`` if unknown.
+        birth: When it started, Unix time; ``None`` if RQ does not say.
     """
 
     name: str
