@@ -41,9 +41,7 @@ class EnqueueHooks:
         with self._runtime.fence("enqueue"):
             note_put_back(job)
             if job.get_status(refresh=False) != JobStatus.SCHEDULED or labels.due(job) is None:
-                if getattr(
-                    job, "has_rate_limit", False
-                ):  # RQ dates it from when its limit lets it go; it waits from now
+                if getattr(job, "has_rate_limit", False):  # RQ dates it from when its limit lets it go
                     labels.note_due(job, wall())
                 elif labels.due(job) is not None:
                     labels.note_due(job, None)
