@@ -58,10 +58,10 @@ strict_reasons(strict_reasons_asked_for())
 _LAZY = {
     "Collector": "jobtelemetry.exporter.collector",
     "asgi_app": "jobtelemetry.exporter.mounted",
-    "instrument": "jobtelemetry.rq.instrument",
-    "is_instrumented": "jobtelemetry.rq.instrument",
+    "instrument": "jobtelemetry.rq.entry",
+    "is_instrumented": "jobtelemetry.rq.entry",
     "on_execution": "jobtelemetry.sinks.callbacks",
-    "uninstrument": "jobtelemetry.rq.instrument",
+    "uninstrument": "jobtelemetry.rq.entry",
     "wsgi_app": "jobtelemetry.exporter.mounted",
 }
 

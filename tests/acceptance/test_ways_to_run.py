@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 from importlib import metadata
 
@@ -157,6 +158,30 @@ def test_a_scheduled_job_is_one_execution(theatre: Theatre, kind: str) -> None:
         stage.settle()
 
     assert theatre.play(scene) == told(completed=2, failure=1, errors={"ValueError": 1})
+
+
+@pytest.mark.row(24)
+@pytest.mark.skipif(not RQ_3, reason="rate limits came with RQ 3")
+def test_what_a_rate_limit_holds_back_waits_however_it_came_to_the_limit(theatre: Theatre) -> None:
+    """Behind one limit, the wait of an enqueued job and of a scheduled one begin when each could have run."""
+    from rq import RateLimit
+
+    with theatre.stage().open() as stage:
+        limit = RateLimit("distributor", concurrency=1)
+        stage.enqueue(jobs.meet, rate_limit=limit)
+        stage.enqueue(jobs.complete, rate_limit=limit)
+        due = datetime.now(timezone.utc)
+        stage.queue().enqueue_at(due, jobs.complete, job_id=stage.next_id(), rate_limit=limit)
+        since = time.time()
+        stage.worker("Worker", with_scheduler=True)
+        stage.meet()
+        eventually(lambda: stage.status("job-3") == "rate_limited", "the scheduler's move")
+        held = time.time() - since
+        stage.go()
+        eventually(lambda: stage.calls == 3, "three executions")
+        stage.settle()
+        waits = {entry["job"]: float(entry["wait"]) for entry in stage.log()}
+        assert waits["job-2"] >= held <= waits["job-3"], (waits, held)
 
 
 @pytest.mark.row(24)

@@ -38,6 +38,28 @@ def test_a_blind_spot_is_a_problem() -> None:
     assert levels(Snapshot(NOW))["workers"] is Level.WARNING
 
 
+def test_versions_that_differ_or_are_not_tested_are_told() -> None:
+    """What RQ workers have is listed; a difference, an untested RQ and hooks that it lacks are warnings."""
+    same = {"jobtelemetry": "0.1.0", "rq": "3.0.0", "redis": "8.1.0"}
+    one = RQWorkerState("one", instrumented=True, versions=same)
+    two = RQWorkerState("two", instrumented=True, versions=same | {"rq": "2.7.0"})
+    new = RQWorkerState(
+        "new", instrumented=True, versions=same | {"rq": "3.1"}, untested=True, lacking=("Job.restore",)
+    )
+    deaf = RQWorkerState("deaf", versions=same | {"rq": "4.0"}, missing=("BaseWorker.handle_job_failure",))
+
+    def found(check: str, *workers: RQWorkerState) -> Finding:
+        return next(item for item in check_coverage(Snapshot(NOW, rq_workers=workers)) if item.check == check)
+
+    assert found("versions", one).level is Level.OK
+    assert found("versions", one).summary == "jobtelemetry 0.1.0, RQ 3.0.0, redis-py 8.1.0"
+    assert found("versions", one, two).level is Level.WARNING
+    assert "RQ 2.7.0 (two) and 3.0.0 (one)" in found("versions", one, two).summary
+    assert "newer than jobtelemetry was tested with: new" in found("versions", new).summary
+    assert "RQ lacks Job.restore" in found("versions", new).summary
+    assert "deaf (its RQ lacks what counting needs: BaseWorker.handle_job_failure)" in found("workers", deaf).summary
+
+
 def test_our_own_errors_and_overdue_jobs_are_warnings() -> None:
     """Errors in hooks and scheduled jobs that nobody moves are told."""
     errors = {"record": 0, "start": 2, "tell": 0}

@@ -27,10 +27,10 @@ Run = Callable[..., subprocess.CompletedProcess]
 def command(tmp_path: Path) -> Iterator[Run]:
     """Run a program of this environment to its end."""
 
-    def run(stage: Stage, *arguments: str) -> subprocess.CompletedProcess:
+    def run(stage: Stage, *arguments: str, **more: str) -> subprocess.CompletedProcess:
         quiet = {f"OTEL_{signal_}_EXPORTER": "none" for signal_ in ("TRACES", "METRICS", "LOGS")}
         path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
-        environ = {**os.environ, **quiet, jobs.BOOKS: str(stage.folder), "PYTHONPATH": path}
+        environ = {**os.environ, **quiet, jobs.BOOKS: str(stage.folder), "PYTHONPATH": path, **more}
         return subprocess.run(arguments, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60)
 
     yield run
@@ -66,6 +66,20 @@ def test_a_command_is_instrumented(theatre: Theatre, command: Run, program: list
         ended = command(stage, *program, "--url", stage.server.tcp_url, "--burst", "default")
         assert ended.returncode == 0, ended.stderr
         assert stage.told() == EXPECTED, ended.stderr
+
+
+@pytest.mark.parametrize("program", ["rq", "jobtelemetry"])
+def test_where_opentelemetry_cannot_start_our_own_command_counts(theatre: Theatre, command: Run, program: str):
+    """OpenTelemetry's launcher then loads no instrumentation at all, and says so; our command needs none of it."""
+    with theatre.stage().open() as stage:
+        some_jobs(stage)
+        launcher = script("opentelemetry-instrument")
+        arguments = ("worker", "--url", stage.server.tcp_url, "--burst", "default")
+        ended = command(stage, launcher, script(program), *arguments, OTEL_TRACES_EXPORTER="not_there")
+        assert ended.returncode == 0, ended.stderr
+        assert "Failed to auto initialize OpenTelemetry" in ended.stderr
+        assert stage.calls == 4
+        assert stage.told() == EXPECTED if program == "jobtelemetry" else not stage.told().states
 
 
 def test_a_plain_command_is_not(theatre: Theatre, command: Run):

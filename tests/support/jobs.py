@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rq import Retry, get_current_job
+from rq import Queue, Retry, get_current_job
 
 import jobtelemetry
 from jobtelemetry import Cancel, Discard, RateLimited
@@ -276,6 +276,11 @@ def raising_success_callback(job: Any, connection: Any, result: Any) -> None:
 def raising_failure_callback(job: Any, connection: Any, kind: Any, error: Any, trace: Any) -> None:
     """A failure callback that raises."""
     raise ShowtimeNotFound("in the failure callback")
+
+
+def put_back(job: Any, connection: Any, kind: Any, error: Any, trace: Any) -> None:
+    """A failure callback that is the user's own way to retry."""
+    Queue(job.origin, connection=connection).enqueue_job(job)
 
 
 def noted_exception(job: Any, kind: Any, error: Any, trace: Any) -> bool:

@@ -62,7 +62,7 @@ def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = Tru
 
 def _instrumenting(original: click.Command) -> Callable[..., Any]:
     def run(log_json: bool, metrics: str | None = None, **options: Any) -> Any:
-        from jobtelemetry.rq.instrument import instrument
+        from jobtelemetry.rq.entry import instrument
 
         context = click.get_current_context()
         address = None

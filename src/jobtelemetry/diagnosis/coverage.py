@@ -8,16 +8,20 @@ from statistics import median
 
 from jobtelemetry.diagnosis.findings import Finding, Level, many
 from jobtelemetry.questions.entries import LogEntry
-from jobtelemetry.store.snapshot import Snapshot
+from jobtelemetry.store.snapshot import RQWorkerState, Snapshot
 
 #: Seconds by which clocks may differ before times in the log and on dashboards mislead.
 _MOST_SKEW = 2.0
 _MOST_NAMED = 5
+#: What an RQ worker says of itself, and how people call it.
+_PACKAGES = {"jobtelemetry": "jobtelemetry", "rq": "RQ", "redis": "redis-py"}
 
 
 def check_coverage(snapshot: Snapshot) -> Iterator[Finding]:
     """Everything that a snapshot tells."""
     yield rq_workers(snapshot)
+    if snapshot.rq_workers:
+        yield versions(snapshot)
     yield audit(snapshot)
     yield books(snapshot)
     yield own_errors(snapshot)
@@ -39,11 +43,7 @@ def rq_workers(snapshot: Snapshot) -> Finding:
     if not workers:
         advice = "Start one: jobtelemetry worker or jobtelemetry worker-pool."
         return Finding("workers", Level.WARNING, "no RQ worker is running", advice)
-    blind = [
-        f"{worker.name} ({'its RQ lacks what counting needs' if worker.missing else 'not instrumented'})"
-        for worker in workers
-        if not worker.instrumented
-    ]
+    blind = [f"{worker.name} ({_why_blind(worker)})" for worker in workers if not worker.instrumented]
     if not blind:
         return Finding("workers", Level.OK, f"all of {many(len(workers), 'RQ worker')} instrumented")
     advice = (
@@ -52,6 +52,41 @@ def rq_workers(snapshot: Snapshot) -> Finding:
     )
     summary = f"{len(blind)} of {many(len(workers), 'RQ worker')} not recorded: {_some(blind)}"
     return Finding("workers", Level.PROBLEM, summary, advice)
+
+
+def versions(snapshot: Snapshot) -> Finding:
+    """Which RQ, redis-py and jobtelemetry the live RQ workers have, whether they agree and are known to fit."""
+    having: dict[str, dict[str, list[str]]] = {name: {} for name in _PACKAGES}
+    for worker in snapshot.rq_workers:
+        for name in _PACKAGES:
+            if version := worker.versions.get(name):
+                having[name].setdefault(version, []).append(worker.name)
+    listed = [f"{title} {' and '.join(_of_whom(having[name]))}" for name, title in _PACKAGES.items() if having[name]]
+    if not listed:
+        return Finding("versions", Level.OK, "no live RQ worker says which it has")
+    strange, advice = [], []
+    if any(len(found) > 1 for found in having.values()):
+        strange.append("RQ workers differ")
+        advice.append("Finish the roll-out, so that all have the same.")
+    if untested := [worker.name for worker in snapshot.rq_workers if worker.untested]:
+        strange.append(f"RQ newer than jobtelemetry was tested with: {_some(untested)}")
+        advice.append("Look for a newer jobtelemetry; until then watch the audit.")
+    if lacking := sorted({hook for worker in snapshot.rq_workers for hook in worker.lacking}):
+        strange.append(f"RQ lacks {_some(lacking)}")
+        advice.append("The logs of those RQ workers say what is off without it; executions are counted.")
+    if strange:
+        return Finding("versions", Level.WARNING, f"{'; '.join(strange)}: {', '.join(listed)}", " ".join(advice))
+    return Finding("versions", Level.OK, ", ".join(listed))
+
+
+def _of_whom(found: dict[str, list[str]]) -> list[str]:
+    if len(found) == 1:
+        return list(found)
+    return [f"{version} ({_some(names)})" for version, names in sorted(found.items())]
+
+
+def _why_blind(worker: RQWorkerState) -> str:
+    return f"its RQ lacks what counting needs: {_some(list(worker.missing))}" if worker.missing else "not instrumented"
 
 
 def audit(snapshot: Snapshot) -> Finding:

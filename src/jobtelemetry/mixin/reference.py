@@ -63,6 +63,20 @@ however many of them it listens on, and `jobtelemetry_scheduler_up` is 1 if each
 scheduler. That a single one of them has no RQ worker does not show.
 """
 
+_WAITS = """## From when a job waits
+
+| how it came | it waits from |
+|---|---|
+| enqueued | then |
+| scheduled, a retry or a repeat with an interval | when it is due |
+| a dependent | when RQ puts it on its queue |
+| with a `RateLimit` of RQ's | the same moments: what the limit holds it back is waiting, too |
+
+So a limit that starves jobs shows in `jobtelemetry_job_wait_seconds`, however they came to it; how many it holds
+back just now is `jobtelemetry_queue_jobs{status="rate_limited"}`. Where the producer is not instrumented, RQ tells no
+more than when the limit let a job go, and its wait begins there.
+"""
+
 _STATES = """## States
 
 | state | what happened | the job runs again | RQ's status of the job | RQ counts it as |
@@ -76,7 +90,7 @@ def reference() -> str:
     labels = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in _LABELS.items())
     sections = "\n".join(map(_section, FAMILIES))
     table = f"| label | meaning |\n|---|---|\n{labels}"
-    return f"{_HEAD}\n## Labels\n\n{table}\n\n{_WORKERS}\n\n{states}\n\n## Families\n\n{sections}\n{_cost()}"
+    return f"{_HEAD}\n## Labels\n\n{table}\n\n{_WORKERS}\n\n{states}\n\n{_WAITS}\n## Families\n\n{sections}\n{_cost()}"
 
 
 def _cost() -> str:

@@ -159,6 +159,16 @@ def _function(value: Any) -> Any:
     return value.fget if isinstance(value, property) else getattr(value, "__func__", value)
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """A version, as far as it is numbers."""
+    found = []
+    for part in version.split("."):
+        if not part.isdigit():
+            break
+        found.append(int(part))
+    return tuple(found)
+
+
 def missing(hooks: tuple[Hook, ...], version: tuple[int, ...]) -> Mapping[Hook, str]:
     """The hooks that an RQ of this version should have and does not, with what it lacks."""
     problems = {hook: hook.problem() for hook in hooks if hook.expected_of(version)}

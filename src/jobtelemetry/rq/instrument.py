@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 
 from rq.version import VERSION
 from rq.worker import worker_classes
 
 from jobtelemetry.config import Config
 from jobtelemetry.outcomes import strict_reasons
-from jobtelemetry.rq.attach import Attachments, Duty, Hook, missing
+from jobtelemetry.rq.attach import Attachments, Duty, Hook, missing, numbers
 from jobtelemetry.rq.ending import EndingHooks
 from jobtelemetry.rq.hooks import HOOKS, NEWEST, OLDEST
 from jobtelemetry.rq.job import JobHooks
@@ -23,6 +24,7 @@ from jobtelemetry.rq.runtime import Runtime
 from jobtelemetry.rq.spawn import InstrumentingOs
 from jobtelemetry.rq.start import StartHooks
 from jobtelemetry.sinks import reporting_sinks, sentry
+from jobtelemetry.store.keys import LACKING, MISSING, UNTESTED
 
 log = logging.getLogger("jobtelemetry")
 
@@ -57,7 +59,7 @@ def instrument(config: Config | None = None) -> None:
         strict_reasons()
     runtime = Runtime(settings, reporting_sinks(settings))
     version = rq_version()
-    runtime.off = _say_what_is_missing(version)
+    runtime.off, runtime.remarks = _say_what_is_missing(version)
     attachments = Attachments()
     rooms = {room.__name__: room(runtime) for room in _ROOMS}
     for hook in HOOKS:
@@ -88,12 +90,7 @@ def is_instrumented() -> bool:
 
 def rq_version() -> tuple[int, ...]:
     """RQ's version, as far as it is numbers."""
-    numbers = []
-    for part in VERSION.split("."):
-        if not part.isdigit():
-            break
-        numbers.append(int(part))
-    return tuple(numbers)
+    return numbers(VERSION)
 
 
 def _opens(hook: Hook) -> bool:
@@ -101,15 +98,21 @@ def _opens(hook: Hook) -> bool:
     return hook.handler == "register"
 
 
-def _say_what_is_missing(version: tuple[int, ...]) -> str:
-    """One line for what counting cannot do without, one for the rest. Returns why nothing can be counted, if so."""
+def _say_what_is_missing(version: tuple[int, ...]) -> tuple[str, dict[str, str]]:
+    """One line for what counting cannot do without, one for the rest.
+
+    Returns:
+        Why nothing can be counted, if so; and what the marks of this process's RQ workers say of its RQ.
+    """
     facts = {"rq": VERSION}
+    remarks = {}
     if version < OLDEST:
         reason = f"RQ {VERSION} is older than {'.'.join(map(str, OLDEST))}, the oldest that can be recorded"
         log.error("jobtelemetry counts nothing in this process: %s", reason, extra=facts)
-        return reason
+        return reason, {MISSING: f"RQ>={'.'.join(map(str, OLDEST))}"}
     lost = missing(HOOKS, version)
     if version[:2] > NEWEST:
+        remarks[UNTESTED] = "yes"
         log.warning(
             "RQ %s is newer than %s, the newest that jobtelemetry was tested with",
             VERSION,
@@ -118,10 +121,17 @@ def _say_what_is_missing(version: tuple[int, ...]) -> str:
         )
     counting = [f"{what} ({hook.without})" for hook, what in lost.items() if hook.duty is Duty.COUNT]
     others = [f"{what} ({hook.without})" for hook, what in lost.items() if hook.duty is not Duty.COUNT]
+    if counting:
+        remarks[MISSING] = _names(hook for hook in lost if hook.duty is Duty.COUNT)
     if others:
+        remarks[LACKING] = _names(hook for hook in lost if hook.duty is not Duty.COUNT)
         log.warning("RQ %s lacks what jobtelemetry hooks: %s", VERSION, "; ".join(others), extra=facts)
     if counting:
         reason = f"RQ {VERSION} lacks what counting needs: {'; '.join(counting)}"
         log.error("jobtelemetry counts nothing in this process: %s", reason, extra=facts)
-        return reason
-    return ""
+        return reason, remarks
+    return "", remarks
+
+
+def _names(hooks: Iterable[Hook]) -> str:
+    return " ".join(dict.fromkeys(hook.name for hook in hooks))

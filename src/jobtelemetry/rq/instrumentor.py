@@ -13,7 +13,7 @@ try:
 except ImportError:
     BaseInstrumentor = object
 
-from jobtelemetry.rq.instrument import instrument, uninstrument
+from jobtelemetry.rq.entry import instrument, uninstrument
 
 
 class JobTelemetryInstrumentor(BaseInstrumentor):  # type: ignore[misc]

@@ -77,11 +77,14 @@ class LifecycleHooks:
         result = call()
         if pipeline is not None:
             with self._runtime.fence("register"):
-                if not rq_worker.__dict__.get(OFF):
+                if self._runtime.off:  # no account, and it says why
+                    pipeline.hset(rq_worker.key, "jobtelemetry", self._said())
+                elif not rq_worker.__dict__.get(OFF):
                     self._mark(rq_worker, pipeline)
-                elif self._runtime.off:
-                    pipeline.hset(rq_worker.key, "jobtelemetry", json.dumps(versions() | {"missing": "hooks"}))
         return result
+
+    def _said(self) -> str:
+        return json.dumps(versions() | self._runtime.remarks)
 
     def _mark(self, rq_worker: BaseWorker, pipeline: Any) -> None:
         def on_reply(reply: Any) -> None:
@@ -92,7 +95,7 @@ class LifecycleHooks:
 
         piggyback(pipeline, self._runtime).append(
             lambda pipe: append_register(
-                pipe, self._runtime.keys, rq_worker.key, json.dumps(versions()), known=self._runtime.known
+                pipe, self._runtime.keys, rq_worker.key, self._said(), known=self._runtime.known
             ),
             on_reply,
         )

@@ -12,7 +12,7 @@ from rq.defaults import DEFAULT_RESULT_TTL
 from rq.job import Job, JobStatus
 from rq.queue import Queue
 
-from jobtelemetry.clock import monotonic
+from jobtelemetry.clock import monotonic, wall
 from jobtelemetry.outcomes import Cancel, Discard, Ending
 from jobtelemetry.rq import labels
 from jobtelemetry.rq.attach import Call
@@ -40,8 +40,11 @@ class EnqueueHooks:
         """A job is about to be put on the queue, at once or when its rate limit allows."""
         with self._runtime.fence("enqueue"):
             note_put_back(job)
-            if labels.due(job) is not None and job.get_status(refresh=False) != JobStatus.SCHEDULED:
-                labels.note_due(job, None)
+            if job.get_status(refresh=False) != JobStatus.SCHEDULED or labels.due(job) is None:
+                if getattr(job, "has_rate_limit", False):  # RQ dates it from when its limit lets it go
+                    labels.note_due(job, wall())
+                elif labels.due(job) is not None:
+                    labels.note_due(job, None)
         token = _entering.set(None if unique else job)
         try:
             result = call()

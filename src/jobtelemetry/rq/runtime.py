@@ -90,6 +90,8 @@ class Runtime:
         self.known = Known()
         #: Why nothing is counted in this process, whatever Redis says: RQ lacks what we hook.
         self.off = ""
+        #: What an RQ worker's mark says of its RQ beyond the versions: hooks that it lacks, and that it is not tested.
+        self.remarks: dict[str, str] = {}
         #: The process that has found out that it is a work-horse.
         self.horse_of = 0
         self._fences: dict[str, Fence] = {}

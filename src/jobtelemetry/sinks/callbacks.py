@@ -20,7 +20,8 @@ def on_execution(callback: C) -> C:
     """Have a function called with every ending that is counted, in the process that counts it; also a decorator.
 
     That is the work-horse as a rule, its parent where the horse was killed, and whoever finds an abandoned execution:
-    a worker's maintenance, or the exporter. So register it where ``instrument()`` is called. It is called after RQ's
+    a worker's maintenance, or the exporter. So register it where ``instrument()`` is called, and for the exporter in
+    the module of its ``-c``. It is called after RQ's
     own transaction, once per counted ending. What it raises is logged and counted, and harms neither job nor worker;
     how long it takes is added to the job's work-horse.
 

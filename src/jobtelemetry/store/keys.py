@@ -95,6 +95,8 @@ DEPARTED = ""
 #: Fields of RQ's own job hash that jobtelemetry adds; RQ ignores and keeps fields that it does not know.
 JOB_WORKER_FIELD = "jobtelemetry_worker"
 JOB_DUE_FIELD = "jobtelemetry_due"
+# What an RQ worker's mark says beside versions: hooks without which nothing is counted, others, and an untested RQ.
+MISSING, LACKING, UNTESTED = "missing", "lacking", "untested"
 JOB_ATTEMPT_FIELD = "jobtelemetry_attempt"
 JOB_REPORT_FIELD = "jobtelemetry_report"
 JOB_CANCEL_REASON_FIELD = "jobtelemetry_cancel_reason"

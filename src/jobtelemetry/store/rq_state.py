@@ -13,8 +13,11 @@ from jobtelemetry.store.decode import count_of
 from jobtelemetry.store.keys import (
     FAILED,
     FAILED_AGAIN,
+    LACKING,
+    MISSING,
     SUCCEEDED,
     SUCCEEDED_AGAIN,
+    UNTESTED,
     WORKER_MARK_FIELD,
     Keys,
     encode,
@@ -197,7 +200,7 @@ def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> R
     # Without a mark, an account of that name belongs to an earlier RQ worker.
     booked = [count_of(text(value)) or 0 if value is not None and mark else 0 for value in columns[: len(_COLUMNS)]]
     said = _mark(mark)
-    missing = said.pop("missing", "")
+    missing, lacking, untested = (said.pop(remark, "") for remark in (MISSING, LACKING, UNTESTED))
     return RQWorkerState(
         name=account,
         queues=tuple(queues.split(",")) if queues else (),
@@ -209,6 +212,8 @@ def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> R
         failed=booked[2] + booked[3],
         versions=said,
         missing=tuple(missing.split()),
+        lacking=tuple(lacking.split()),
+        untested=bool(untested),
         birth=rq_time(birth),
     )
 

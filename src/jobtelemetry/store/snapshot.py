@@ -130,6 +130,8 @@ class RQWorkerState:
         failed: Of those, what its account has.
         versions: What it says of itself: the versions of ``jobtelemetry``, ``rq`` and ``redis`` (redis-py).
         missing: Hooks that its RQ does not have, so that it cannot be recorded.
+        lacking: Other hooks that its RQ does not have: it is recorded, with fewer labels or spans.
+        untested: Whether its RQ is newer than its jobtelemetry was tested with.
         birth: When it started, Unix time; ``None`` if RQ does not say.
     """
 
@@ -143,6 +145,8 @@ class RQWorkerState:
     failed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
+    untested: bool = False
     birth: float | None = None
 
     @property
