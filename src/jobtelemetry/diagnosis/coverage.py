@@ -24,6 +24,10 @@ def check_coverage(snapshot: Snapshot) -> Iterator[Finding]:
     if overdue := sum(queue.overdue_scheduled for queue in snapshot.queues):
         advice = "Start a worker with --with-scheduler: nothing else moves them to their queue."
         yield Finding("scheduler", Level.WARNING, f"{many(overdue, 'scheduled job')} overdue", advice)
+    if any(queue.blocked for queue in snapshot.queues):
+        yield dependents(snapshot)
+    if (snapshot.clock_skew or 0.0) > _MOST_SKEW:
+        yield producers(snapshot)
 
 
 def rq_workers(snapshot: Snapshot) -> Finding:
@@ -88,6 +92,27 @@ def books(snapshot: Snapshot) -> Finding:
     return Finding("books", Level.OK, "both entries of every execution agree, and nothing is known to be lost")
 
 
+def dependents(snapshot: Snapshot) -> Finding:
+    """Deferred jobs that nothing will ever let run."""
+    found = [queue for queue in snapshot.queues if queue.blocked]
+    count = sum(queue.blocked or 0 for queue in found)
+    named = [one for queue in found for one in queue.blocked_by]
+    where = f" of {_some([queue.name for queue in found])}"
+    summary = f"{many(count, 'deferred job')}{where} will never run: {_some(named, of=count)}"
+    advice = (
+        "Requeue the job that they wait for, enqueue them with Dependency(jobs=[...], allow_failure=True), or delete "
+        "them: a job that was cancelled or failed for good lets nothing run that depends on it."
+    )
+    return Finding("dependents", Level.WARNING, summary, advice)
+
+
+def producers(snapshot: Snapshot) -> Finding:
+    """A wrong clock where jobs are enqueued."""
+    summary = f"jobs were enqueued {_signed(snapshot.clock_skew or 0.0)} ahead of Redis's clock within the last hour"
+    advice = "Keep the clocks of the hosts that enqueue by NTP: what they schedule runs at another time."
+    return Finding("clocks", Level.WARNING, summary, advice)
+
+
 def own_errors(snapshot: Snapshot) -> Finding:
     """Whether jobtelemetry's own hooks failed."""
     errors = sum(snapshot.handler_errors.values())
@@ -132,6 +157,7 @@ def _signed(seconds: float) -> str:
     return f"{seconds:+.1f} s"
 
 
-def _some(names: list[str]) -> str:
-    more = len(names) - _MOST_NAMED
+def _some(names: list[str], *, of: int = 0) -> str:
+    """A few names; there are ``of``, if that is more than these."""
+    more = max(len(names), of) - len(names[:_MOST_NAMED])
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

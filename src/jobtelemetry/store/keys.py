@@ -73,6 +73,7 @@ META_FIELDS: dict[str, tuple[str, ...]] = {
     "why": (),  # what was noticed
     "written_off": (),  # of those that the ledger's total still has
     "skew": (),  # seconds by which the clock of somebody who enqueued was ahead of Redis's, at most
+    "skew_at": (),  # when that was last seen, Unix time
     "closed_until": (),  # until when the key of closed executions must be there, Unix time
     "late": (),
     "reconciled": (),

@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from jobtelemetry.store.blocked import find_blocked
 from jobtelemetry.store.decode import count_of
 from jobtelemetry.store.keys import (
     FAILED,
@@ -29,6 +30,7 @@ _ZSETS = ("started", "scheduled", "deferred", "ready_to_enqueue", "finished", "f
 #: Commands that are sent at once, and RQ workers whose two counts are read at one moment.
 _PIECE = 500
 _WORKERS_AT_ONCE = 100
+_MOST_NAMED = 5
 
 
 def read_queues(connection: Any, keys: Keys, now: float) -> tuple[tuple[QueueState, ...], int]:
@@ -66,7 +68,13 @@ def read_queues(connection: Any, keys: Keys, now: float) -> tuple[tuple[QueueSta
         for limit in piece:
             pipe.zcard(keys.rate_limited(limit))
         limited += sum(map(int, pipe.execute()))
-    return tuple(map(_queue_state, names, rows, heads)), limited
+    deferred = [int(row[5 + _ZSETS.index("deferred")]) for row in rows]
+    blocked = find_blocked(
+        connection, keys, {name: count for name, count in zip(names, deferred, strict=True) if count}
+    )
+    return tuple(
+        _queue_state(name, row, head, blocked.get(name, ())) for name, row, head in zip(names, rows, heads, strict=True)
+    ), limited
 
 
 def _heads(connection: Any, keys: Keys, job_ids: list[str | None]) -> list[float | None]:
@@ -82,11 +90,12 @@ def _heads(connection: Any, keys: Keys, job_ids: list[str | None]) -> list[float
     return [None if job_id is None else next(found) for job_id in job_ids]
 
 
-def _queue_state(name: str, row: list[Any], oldest: float | None) -> QueueState:
+def _queue_state(name: str, row: list[Any], oldest: float | None, blocked: Sequence[str]) -> QueueState:
     queued, intermediate, _, lock, overdue, *registries = row
     jobs = {"queued": int(queued), "intermediate": int(intermediate)}
     jobs.update(zip(_ZSETS, map(int, registries), strict=True))
-    return QueueState(name, jobs, oldest, int(overdue), bool(lock))
+    named = tuple(map(label_text, blocked[:_MOST_NAMED]))
+    return QueueState(name, jobs, oldest, int(overdue), bool(lock), len(blocked), named)
 
 
 class Discovery:
