@@ -20,6 +20,8 @@ def check_coverage(snapshot: Snapshot) -> Iterator[Finding]:
     yield rq_workers(snapshot)
     yield audit(snapshot)
     yield books(snapshot)
+    if snapshot.rejected:
+        yield values(snapshot)
     yield own_errors(snapshot)
     if overdue := sum(queue.overdue_scheduled for queue in snapshot.queues):
         advice = "Start a worker with --with-scheduler: nothing else moves them to their queue."
@@ -77,19 +79,21 @@ def books(snapshot: Snapshot) -> Finding:
             "When that is understood: jobtelemetry reset --losses."
         )
         summary = f"counts are missing since {when}: {known}; {snapshot.counts_lost_why}"
+        if snapshot.accounts_difference:
+            summary += f"; {_difference(snapshot.accounts_difference)}"
         return Finding("books", Level.PROBLEM, summary, advice)
     if snapshot.accounts_difference:
-        more = "accounts of the RQ workers" if snapshot.accounts_difference > 0 else "figures"
         advice = "Somebody edited or deleted keys of jobtelemetry, or Redis restored a part of them."
-        summary = (
-            f"the two entries of {many(abs(snapshot.accounts_difference), 'execution')} differ: the {more} have more"
-        )
-        return Finding("books", Level.PROBLEM, summary, advice)
-    strange = f"; {many(snapshot.rejected, 'value')} not ours or without sense: {_some(list(snapshot.rejected_names))}"
-    if snapshot.rejected:
-        advice = "They are passed over. Another program may use these keys, or somebody has edited them."
-        return Finding("books", Level.WARNING, f"both entries of every execution agree{strange}", advice)
+        return Finding("books", Level.PROBLEM, _difference(snapshot.accounts_difference), advice)
     return Finding("books", Level.OK, "both entries of every execution agree, and nothing is known to be lost")
+
+
+def values(snapshot: Snapshot) -> Finding:
+    """What stands under our keys and is not ours."""
+    names = _some(list(snapshot.rejected_names), of=snapshot.rejected)
+    summary = f"{many(snapshot.rejected, 'value')} under jobtelemetry's keys not its own or without sense: {names}"
+    advice = "They are passed over. Another program may use these keys, or somebody has edited them."
+    return Finding("values", Level.WARNING, summary, advice)
 
 
 def dependents(snapshot: Snapshot) -> Finding:
@@ -151,6 +155,11 @@ def check_clocks(server: float, before: float, after: float, newest: Iterable[Lo
         return Finding("clocks", Level.WARNING, f"clocks differ: {_some(wrong)}", advice)
     compared = f" and {many(len(skews), 'RQ worker')}" if skews else ""
     return Finding("clocks", Level.OK, f"Redis, this machine{compared} agree within {_MOST_SKEW:g} s")
+
+
+def _difference(difference: int) -> str:
+    more = "accounts of the RQ workers" if difference > 0 else "figures"
+    return f"the two entries of {many(abs(difference), 'execution')} differ: the {more} have more"
 
 
 def _signed(seconds: float) -> str:
