@@ -50,6 +50,9 @@ def rq_workers(snapshot: Snapshot) -> Finding:
         "they are started. One that says it is instrumented may have found at its start that it cannot record."
     )
     summary = f"{len(blind)} of {many(len(workers), 'RQ worker')} not recorded: {_some(blind)}"
+    seen = {queue for worker in workers if worker.instrumented for queue in worker.queues}
+    if dark := sorted({queue for worker in workers for queue in worker.queues} - seen):
+        summary += f"; nothing that runs on {_some(dark)} is recorded"
     return Finding("workers", Level.PROBLEM, summary, advice)
 
 
