@@ -21,7 +21,7 @@ _CONTRACTS = {
     for contract in tomllib.loads(_SETTINGS.read_text("utf-8"))["tool"]["importlinter"]["contracts"]
 }
 _LAYERS = "imports run downwards only"
-_RQ = "only commands and demo know RQ and the hooks"
+_RQ = "only commands, demo and testing know RQ and the hooks"
 
 _ROOMS = sorted(
     path.stem
@@ -29,7 +29,13 @@ _ROOMS = sorted(
     if (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").exists()
 )
 #: Who may know the hooks, and what each of them may not import.
-_KNOWING = {"cli": "jobtelemetry.__main__", "demo": "jobtelemetry.cli", "rq": "jobtelemetry.exporter"}
+_KNOWING = {
+    "cli": "jobtelemetry.__main__",
+    "demo": "jobtelemetry.cli",
+    "pytest_plugin": "jobtelemetry.cli",
+    "rq": "jobtelemetry.exporter",
+    "testing": "jobtelemetry.cli",
+}
 
 
 def lint(copy: PackageCopy) -> str:

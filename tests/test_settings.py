@@ -49,8 +49,8 @@ _REFUSED = {
     "key_prefix": (("", "a b", "a*"), ("", "a|b", None)),
     "max_label_sets": (("0", "1.5", "many"), (0, 1.5, "7", True)),
     "extra_labels": (("a b", "worker", "a,a", "__x", "a,b,c,d,e,f,g,h,i"), ("source", ("queue",), (1,), None)),
-    "retire_after": (("-1", "never"), (-1, "90")),
     "log_size": (("-1", "1e3"), (-1, 10.0)),
+    "retire_after": (("-1", "never"), (-1, "90")),
     "reconcile_interval": (("-0.1", "nan", "inf", "soon"), (-1, float("nan"), float("inf"), "5", False)),
     "sentry_after_attempts": (("0", "often"), (0, "3")),
     "sentry_reports": (

@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -36,6 +37,8 @@ LONGEST_TAG = 200
 #: How deep JSON goes before the rest is written as text.
 _DEEPEST = 20
 _MOST_BITS = 1024
+#: What needs no quotes in a line of ``key=value`` pairs.
+_PLAIN = re.compile(r"[^\s=\"']+")
 
 
 def text_of(value: object) -> str:
@@ -104,11 +107,10 @@ def json_text(value: object, *, ascii_only: bool = False, default: Callable[[Any
 
 def log_text(value: object) -> str:
     """A value in a line of ``key=value`` pairs: quoted where it is empty, has spaces or what cannot be printed."""
-    text = text_of(value)
+    text = value if type(value) is str and value.isascii() else text_of(value)
     if len(text) > LONGEST_LOGGED:
         text = f"{text[:LONGEST_LOGGED]}..."
-    plain = text and text.isprintable() and not any(letter.isspace() or letter in "=\"'" for letter in text)
-    return text if plain else repr(text)
+    return text if text.isprintable() and _PLAIN.fullmatch(text) else repr(text)
 
 
 def log_lines(text: str) -> str:

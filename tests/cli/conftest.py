@@ -21,6 +21,7 @@ from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import Outcome, State
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.record import Booking, Limits, append_finish
+from jobtelemetry.store.scripts import execute
 
 NUMBERS = count()
 SHOWTIME = "cinema.jobs.ShowtimeProcessJob"
@@ -62,10 +63,21 @@ def server(shared_server: EmbeddedServer) -> EmbeddedServer:
 
 @pytest.fixture
 def record(server: EmbeddedServer) -> Callable[..., str]:
-    """``record(state, number=1, **facts)`` -> the job of the last of these executions."""
+    """``record(state, number=1, **facts)`` -> the job of the last of these executions.
+
+    With ``booked`` RQ counts them for their RQ worker, as it does for one that lives; else it has counted none.
+    """
     connection, keys = server.connection(), Keys()
 
-    def write(state: State = State.COMPLETED, number: int = 1, log_size: int = 10_000, **facts: Any) -> str:
+    def write(
+        state: State = State.COMPLETED,
+        number: int = 1,
+        log_size: int = 10_000,
+        *,
+        booked: bool = False,
+        label_sets: int = 1000,
+        **facts: Any,
+    ) -> str:
         pipe, job = connection.pipeline(transaction=False), ""
         outcome = Outcome(state, facts.pop("reason", ""), facts.pop("error_type", ""))
         for _ in range(number):
@@ -77,12 +89,13 @@ def record(server: EmbeddedServer) -> Callable[..., str]:
             if source := known.pop("source", ""):
                 known["labels"] = {"source": source}
             event = ExecutionEvent(**{"outcome": outcome, "ended_at": now, "duration": 0.2, "wait": 1.5} | known)
-            rq_worker_key, limits = keys.rq_worker("nobody"), Limits(1000, log_size)
+            rq_worker_key = keys.rq_worker(event.rq_worker if booked else "nobody")
+            booking, limits = Booking.of(state) if booked else Booking(), Limits(label_sets, log_size)
             job_key = keys.job(job)
             append_finish(
-                pipe, keys, event, job_key=job_key, rq_worker_key=rq_worker_key, limits=limits, booking=Booking()
+                pipe, keys, event, job_key=job_key, rq_worker_key=rq_worker_key, limits=limits, booking=booking
             )
-        pipe.execute()
+        execute(pipe)
         return job
 
     return write

@@ -19,7 +19,10 @@ from jobtelemetry.diagnosis.endpoints import WATCHDOG
 from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.mixin.alerts import every
 from jobtelemetry.mixin.config import MixinConfig
+from jobtelemetry.store.books import append_register, registered
 from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.record import Known
+from jobtelemetry.store.scripts import execute
 
 Cli = Callable[..., Any]
 ALERT = {"type": "alerting", "name": "JobTelemetryBlindSpot", "query": "jobtelemetry_up == 0", "health": "ok"}
@@ -36,14 +39,16 @@ def findings(said: Any) -> dict[str, dict[str, str]]:
     return {found["check"]: found for found in map(json.loads, said.lines)}
 
 
-def live_worker(server: EmbeddedServer, name: str, *, instrumented: bool, counted: int, recorded: int) -> None:
-    """A worker as RQ registers it."""
+def live_worker(server: EmbeddedServer, name: str, *, instrumented: bool, counted: int) -> None:
+    """A worker as RQ registers it, and what RQ has counted for it."""
     keys, connection = Keys(), server.connection()
     facts = {"state": "idle", "queues": "q", "birth": "2026-01-01T00:00:00.000000Z", "successful_job_count": counted}
     connection.sadd(keys.rq_workers, keys.rq_worker(name))
-    connection.hset(keys.rq_worker(name), mapping=facts | {"jobtelemetry_recorded": recorded})
+    connection.hset(keys.rq_worker(name), mapping=facts)
     if instrumented:
-        connection.hset(keys.instrumented, name, facts["birth"])
+        pipe = connection.pipeline(transaction=False)
+        append_register(pipe, keys, keys.rq_worker(name), '{"jobtelemetry": "1"}', known=Known())
+        assert registered(execute(pipe)[0])[1] == ""
 
 
 @contextmanager
@@ -76,34 +81,37 @@ def prometheus(rules: list[dict[str, Any]], up: float | None = 1.0, age: float =
 
 
 @pytest.mark.usefixtures("cinema")
-def test_all_is_well(cli: Cli, server: EmbeddedServer) -> None:
+def test_all_is_well(cli: Cli, server: EmbeddedServer, record: Callable[..., str]) -> None:
     """With persistence, an instrumented worker, an exporter and a Prometheus with rules the exit code is 0."""
     server.connection().config_set("appendonly", "yes")
-    live_worker(server, "pool-1", instrumented=True, counted=3, recorded=3)
+    live_worker(server, "pool-1", instrumented=True, counted=3)
+    record(number=3, booked=True, rq_worker="pool-1")
     with ExporterServer(server.url, Config(), "127.0.0.1", 0) as exporter, prometheus(RULES) as prom:
         said = cli("doctor", "--json", "--exporter", exporter.url, "--prometheus", prom)
     server.connection().config_set("appendonly", "no")
     found = findings(said)
     assert {check: one["level"] for check, one in found.items() if one["level"] != "ok"} == {}
     assert said.code == 0
-    assert "1,275 executions" in found["exporter"]["summary"]
+    assert "1,278 executions" in found["exporter"]["summary"]
     assert set(found) >= {"permissions", "redis", "persistence", "eviction", "series", "log", "workers", "audit"}
     assert set(found) >= {"hooks", "clocks", "exporter", "prometheus", "rules"}
 
 
 def test_a_blind_spot_is_exit_code_2_and_says_what_to_do(cli: Cli, server: EmbeddedServer) -> None:
     """An uninstrumented worker is named, with the way to mend it."""
-    live_worker(server, "stranger", instrumented=False, counted=7, recorded=0)
+    live_worker(server, "stranger", instrumented=False, counted=7)
     said = cli("doctor")
     assert said.code == 2
     (line,) = [line for line in said.lines if "\tworkers\t" in line]
-    assert line.startswith("problem\tworkers\t1 of 1 RQ worker not instrumented: stranger\tRestart them with")
+    assert line.startswith(
+        "problem\tworkers\t1 of 1 RQ worker not recorded: stranger (not instrumented)\tRestart them with"
+    )
     assert "7 of 7 executions not recorded: stranger (7)" in said.out
 
 
 def test_a_warning_is_exit_code_1(cli: Cli, server: EmbeddedServer) -> None:
     """Without persistence there is a warning and no problem."""
-    live_worker(server, "pool-1", instrumented=True, counted=0, recorded=0)
+    live_worker(server, "pool-1", instrumented=True, counted=0)
     said = cli("doctor", "--json")
     assert said.code == 1
     assert findings(said)["persistence"]["level"] == "warning"
@@ -117,7 +125,7 @@ def test_missing_permissions_are_told(cli: Cli, server: EmbeddedServer) -> None:
         "ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+@connection", "+@transaction", "+time"
     )
     said = cli("doctor", "--json", url=f"unix://reader:pw@{server.socket}")
-    live_worker(server, "pool-1", instrumented=True, counted=0, recorded=0)
+    live_worker(server, "pool-1", instrumented=True, counted=0)
     with_a_worker = cli("doctor", "--json", url=f"unix://reader:pw@{server.socket}")
     connection.execute_command("ACL", "DELUSER", "reader")
     found = findings(said)
@@ -131,7 +139,7 @@ def test_missing_permissions_are_told(cli: Cli, server: EmbeddedServer) -> None:
 
 def test_a_key_of_another_program_is_found(cli: Cli, server: EmbeddedServer) -> None:
     """A key of the wrong type is named."""
-    server.connection().set(Keys().exemplars, "mine")
+    server.connection().set(Keys().accounts, "mine")
     found = findings(cli("doctor", "--json"))
     assert "holds a string" in found["permissions"]["summary"]
 

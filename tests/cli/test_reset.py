@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.errors import StoreError
@@ -28,15 +29,36 @@ def fill(record: Record, worker: str) -> None:
         record(State.FAILURE, error_type="E", **facts)
 
 
+def contents(server: EmbeddedServer) -> dict[str, Any]:
+    """Every key of the label sets with what it holds, without what says when a set was changed and by which change."""
+    connection, keys = server.connection(), Keys()
+    found: dict[str, Any] = {}
+    for pattern in (keys.label_set("*"), keys.traces("*")):
+        for key in connection.scan_iter(match=pattern):
+            found[key.decode()] = connection.hgetall(key)
+    return found | {"sets": sorted(connection.zrange(keys.sets, 0, -1))}
+
+
 def test_only_the_one_worker_is_forgotten(server: EmbeddedServer, record: Record) -> None:
     """All series of a worker go, whatever its name and queues, and nothing else changes by a single field."""
     connection, keys = server.connection(), Keys()
     fill(record, "old")
-    before = connection.hgetall(keys.series), connection.hgetall(keys.exemplars)
+    before = contents(server)
     fill(record, ODD)
     assert forget_worker(connection, keys, ODD).executions == 12
-    assert (connection.hgetall(keys.series), connection.hgetall(keys.exemplars)) == before
+    assert contents(server) == before
     assert forget_worker(connection, keys, ODD).fields == 0
+
+
+def test_the_books_agree_after_a_reset(server: EmbeddedServer, record: Record) -> None:
+    """What was forgotten on purpose is not missed: the accounts have it written off."""
+    connection, keys = server.connection(), Keys()
+    fill(record, "old")
+    fill(record, "new")
+    forget_worker(connection, keys, "old")
+    snapshot = read_snapshot(connection, keys)
+    assert (snapshot.accounts_difference, snapshot.counts_lost_at) == (0, None)
+    assert sum(counter.value for counter in snapshot.executions.values()) == 12
 
 
 def test_its_place_is_free_again(server: EmbeddedServer, record: Record) -> None:
@@ -44,7 +66,9 @@ def test_its_place_is_free_again(server: EmbeddedServer, record: Record) -> None
     connection, keys = server.connection(), Keys()
     fill(record, "old")
     forget_worker(connection, keys, "old")
-    assert connection.hmget(keys.series, "sets|executions", "sets|cancellations", "sets|errors") == [b"0"] * 3
+    assert connection.zcard(keys.sets) == 0
+    distinct = {name: value for name, value in connection.hgetall(keys.meta).items() if name.startswith(b"distinct")}
+    assert set(distinct.values()) <= {b"0"}, distinct
     fill(record, "old")
     snapshot = read_snapshot(connection, keys)
     assert sum(counter.value for counter in snapshot.executions.values()) == 12
@@ -54,18 +78,28 @@ def test_what_found_no_place_holds_none(server: EmbeddedServer, record: Record) 
     """Forgetting the overflow gives back no place that it never took."""
     connection, keys = server.connection(), Keys()
     fill(record, "other")
-    places = connection.hget(keys.series, "sets|executions")
-    connection.hset(keys.series, "seen|__other__|__other__|", "1")
-    connection.hset(keys.series, "executions|__other__|__other__||completed", "5")
+    record(number=5, label_sets=2, worker="too-many", reason="one-more", state=State.CANCELLED)
+    distinct = {name: value for name, value in connection.hgetall(keys.meta).items() if name.startswith(b"distinct")}
     assert forget_worker(connection, keys, "__other__").executions == 5
-    assert connection.hget(keys.series, "sets|executions") == places
+    assert {name: connection.hget(keys.meta, name) for name in distinct} == distinct
+    assert connection.zcard(keys.sets) == 2
 
 
-def test_a_key_of_another_program_is_an_error(server: EmbeddedServer) -> None:
-    """A key that is no hash is left alone and told."""
-    server.connection().set(Keys().series, "x")
-    with pytest.raises(StoreError, match="WRONGTYPE"):
-        forget_worker(server.connection(), Keys(), "old")
+@pytest.mark.parametrize("name", ["label set", "sets"])
+def test_a_key_of_another_program_is_an_error(server: EmbeddedServer, record: Record, name: str) -> None:
+    """A key of another type is left alone and told."""
+    connection, key = server.connection(), Keys().sets
+    record(worker="old")
+    if name == "sets":
+        connection.delete(key)
+    else:
+        labels = connection.zrange(Keys().sets, 0, -1)[0].decode()
+        key = Keys().label_set(labels)
+        connection.delete(key)
+    connection.set(key, "x")
+    with pytest.raises((StoreError, redis.ResponseError), match="WRONGTYPE"):
+        forget_worker(connection, Keys(), "old")
+    assert connection.get(key) == b"x"
 
 
 def test_it_asks_first(cli: Cli, record: Record) -> None:

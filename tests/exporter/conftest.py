@@ -81,7 +81,9 @@ def cinema() -> Snapshot:
             QueueState("default", {"finished": 23}),
         ),
         rq_workers=tuple(
-            RQWorkerState(f"pool-{n}", ("showtimes", "movies", "default"), "busy" if n < 3 else "idle", True, 333, 333)
+            RQWorkerState(
+                f"pool-{n}", ("showtimes", "movies", "default"), "busy" if n < 3 else "idle", True, 333, succeeded=333
+            )
             for n in range(1, 5)
         ),
         created=NOW - 600,

@@ -36,7 +36,7 @@ def many(names: list[str], queues: list[str], at: float = NOW, minutes: int = 10
         cancellations={(series, "movie_not_matched"): Counter(5) for series in seen},
         durations={(series, State.COMPLETED): Histogram({"0.05": 4, "1.0": 3}, 2.0) for series in seen},
         queues=tuple(QueueState(name, {"queued": 3, "failed": 1}, NOW - 60) for name in queues),
-        rq_workers=tuple(RQWorkerState(f"{name}-rq", (name,), "busy", False, 2, 1) for name in queues[:30]),
+        rq_workers=tuple(RQWorkerState(f"{name}-rq", (name,), "busy", False, 2, succeeded=1) for name in queues[:30]),
         created=NOW - 90_000,
     )
 

@@ -143,9 +143,11 @@ def test_promtool_has_nothing_to_say(cinema: Snapshot, source: str) -> None:
 
 
 def _with_source(snapshot: Snapshot, source: str) -> Snapshot:
+    extra = (("source", source),) if source else ()
+
     def rename(mapping: dict[object, object]) -> dict[object, object]:
         return {
-            key._replace(source=source) if isinstance(key, Series) else (key[0]._replace(source=source), key[1]): value
+            key._replace(extra=extra) if isinstance(key, Series) else (key[0]._replace(extra=extra), key[1]): value
             for key, value in mapping.items()
         }
 
@@ -160,7 +162,7 @@ def _with_source(snapshot: Snapshot, source: str) -> Snapshot:
         "cancelled_unstarted",
         "last_completed",
     )
-    running = tuple(replace(run, series=run.series._replace(source=source)) for run in snapshot.running)
+    running = tuple(replace(run, series=run.series._replace(extra=extra)) for run in snapshot.running)
     return replace(snapshot, running=running, **{name: rename(getattr(snapshot, name)) for name in families})
 
 
@@ -210,7 +212,7 @@ def test_the_audit_is_exported(cinema: Snapshot) -> None:
     """The gap between RQ's count and ours, and the workers that nobody watches, are figures of their own."""
     blind = replace(
         cinema,
-        rq_workers=(RQWorkerState("a", ("q",), "busy", False, 17, 0), RQWorkerState("b", ("q",), "busy", True, 5, 9)),
+        rq_workers=(RQWorkerState("a", ("q",), "busy", False, 17), RQWorkerState("b", ("q",), "busy", True, 5, 0, 9)),
     )
     registry = registry_of(blind)
     assert registry.get_sample_value("jobtelemetry_unrecorded_executions") == 17

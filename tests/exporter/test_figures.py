@@ -84,7 +84,7 @@ def test_one_line_per_worker(cinema: Snapshot) -> None:
 def test_queues_and_sources_of_a_worker_are_one_line(cinema: Snapshot) -> None:
     """The same worker on two queues and from two sources is added up."""
     more = {
-        (series._replace(queue="second", source="web"), state): counter
+        (series._replace(queue="second", extra=(("source", "web"),)), state): counter
         for (series, state), counter in cinema.executions.items()
     }
     seen = {key[0]: 0.0 for key in more}

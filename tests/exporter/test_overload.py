@@ -166,7 +166,7 @@ def test_a_crowd_of_requests_leaves_room_for_prometheus(nobody: str, serve: Serv
     release, running = threading.Event(), serve(nobody)
     prometheus, stranger = (http.client.HTTPConnection(*running.address, timeout=20) for _ in range(2))
     assert [ask(prometheus, "/metrics") for _ in range(3)] == [200, 200, 200]
-    monkeypatch.setattr("jobtelemetry.exporter.page.render", lambda *_, **__: str(release.wait(20)))
+    monkeypatch.setattr("jobtelemetry.exporter.pages.overview.render", lambda *_, **__: str(release.wait(20)))
     with ExitStack() as stack:
         for _ in range(4):
             client = stack.enter_context(socket.create_connection(running.address, 10))

@@ -122,8 +122,8 @@ def test_what_is_wrong_with_the_jobs_is_the_first_thing_said(cinema: Snapshot) -
 def test_a_blind_spot_says_how_large_where_and_what_to_do(cinema: Snapshot) -> None:
     """The banner has both numbers, the RQ workers behind them are listed, and there is advice."""
     workers = (
-        RQWorkerState("stranger", ("movies",), "busy", False, 17, 0),
-        RQWorkerState("lossy", ("movies",), "idle", True, 9, 6),
+        RQWorkerState("stranger", ("movies",), "busy", False, 17),
+        RQWorkerState("lossy", ("movies",), "idle", True, 9, 0, 6),
     )
     text = render(replace(cinema, rq_workers=(*cinema.rq_workers, *workers)), now=cinema.taken_at)
     assert "Blind spot: 20 executions unrecorded, 1 RQ worker uninstrumented" in text
@@ -187,7 +187,7 @@ def test_everything_is_escaped(cinema: Snapshot) -> None:
         last_completed={series: 1.0},
         running=(),
         queues=(QueueState(evil),),
-        rq_workers=(RQWorkerState(evil, (evil,), evil, False, 1, 0),),
+        rq_workers=(RQWorkerState(evil, (evil,), evil, False, 1),),
         handler_errors={evil: 1},
     )
     text = render(snapshot, error=evil, now=2.0) + render(snapshot, now=2.0)

@@ -24,7 +24,8 @@ from jobtelemetry.outcomes import Outcome, State
 from jobtelemetry.questions.queues import QueueLine
 from jobtelemetry.questions.rq_workers import RQWorker
 from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.record import Limits, append_finish
+from jobtelemetry.store.record import Booking, Limits, append_finish
+from jobtelemetry.store.scripts import execute
 from jobtelemetry.store.snapshot import QueueState
 from support.mounted import ask_asgi, ask_wsgi
 
@@ -49,9 +50,9 @@ def record(redis_server: EmbeddedServer) -> Record:
         pipe = connection.pipeline(transaction=False)
         append_finish(
             pipe, keys, event, job_key=keys.job(event.job_id), rq_worker_key=keys.rq_worker("nobody"),
-            limits=Limits(1000, 10_000), token=False,
+            limits=Limits(1000, 10_000), booking=Booking(),
         )  # fmt: skip
-        pipe.execute()
+        execute(pipe)
         return event.job_id
 
     return write

@@ -93,12 +93,21 @@ class RunbookSite:
     def prepare(self, page: str) -> None:
         """What the page's commands are about: a job that failed, one that runs, nothing suspended."""
         self._redis.delete("rq:suspended")
+        self._forget_hung_jobs()
         failed = self._queue.enqueue("drill_jobs.poison", 1)
         running = next(iter(self._running()), None) or self._queue.enqueue("drill_jobs.feed", 1, job_timeout=-1).id
         eventually(lambda: running in self._running(), "a job that runs")
         eventually(lambda: failed.get_status() == JobStatus.FAILED, "a job that failed")
         job_id = running if page in _ABOUT_RUNNING_JOBS else failed.id
         self._environ |= {"WORKER": _WORKERS.get(page, "drill_jobs.poison"), "JOB_ID": job_id}
+
+    def _forget_hung_jobs(self) -> None:
+        """What a page has stopped hangs again, on the last RQ worker, where another page requeues all that failed."""
+        registry = self._queue.failed_job_registry
+        for job_id in registry.get_job_ids():
+            job = Job.fetch(job_id, connection=self._redis)
+            if job.func_name == "drill_jobs.feed":
+                registry.remove(job, delete_job=True)
 
     def run(self, command: str) -> None:
         """Run a line as somebody would who pasted it; it must succeed, and a server must come up."""

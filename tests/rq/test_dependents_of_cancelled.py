@@ -24,6 +24,7 @@ def test_who_allows_failure_runs_and_the_others_wait(theatre: Theatre, kind: str
         stage.settle()
         assert stage.status("job-2") == "deferred"
         assert stage.status("job-1") == "canceled"
+        assert [queue.blocked for queue in stage.snapshot().queues] == [1], "and it is said that one waits for ever"
         assert stage.told().states == {"cancelled": 1, "completed": 1}
 
 
@@ -51,3 +52,15 @@ def test_what_others_wait_for_does_not_expire(theatre: Theatre, kind: str):
         assert stage.connection.ttl("rq:job:job-1:dependents") == -1
         stage.queue().enqueue_dependents(stage.job("job-1"), exclude_job_id="job-1")
         eventually(lambda: stage.status("job-2") == "finished", "the released dependent")
+        assert [queue.blocked for queue in stage.snapshot().queues] == [0]
+
+
+def test_what_waits_for_a_job_that_is_gone_is_blocked(theatre: Theatre):
+    """A job that waits for one that was deleted, failed or stopped is told apart from one whose turn will come."""
+    with theatre.stage().open() as stage:
+        failing, gone, queued = stage.enqueue(jobs.fail), stage.enqueue(jobs.complete), stage.enqueue(jobs.complete)
+        for one in (failing, gone, queued):
+            stage.enqueue(jobs.complete, depends_on=one)
+        stage.connection.delete("rq:job:job-2")
+        stage.connection.hset("rq:job:job-1", "status", "failed")
+        assert [queue.blocked for queue in stage.snapshot().queues] == [2]

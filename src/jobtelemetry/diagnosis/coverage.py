@@ -107,8 +107,8 @@ def dependents(snapshot: Snapshot) -> Finding:
     where = f" of {_some([queue.name for queue in found])}"
     summary = f"{many(count, 'deferred job')}{where} will never run: {_some(named, of=count)}"
     advice = (
-        "Requeue the job that they wait for, enqueue them with Dependency(jobs=[...], allow_failure=True), or delete "
-        "them: a job that was cancelled or failed for good lets nothing run that depends on it."
+        "Requeue the job that they wait for, or release them with queue.enqueue_dependents(job, "
+        "exclude_job_id=job.id); the next ones run by Cancel(..., enqueue_dependents=True) or allow_failure=True."
     )
     return Finding("dependents", Level.WARNING, summary, advice)
 

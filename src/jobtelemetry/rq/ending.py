@@ -18,7 +18,7 @@ from rq.worker.base import BaseWorker, WorkerStatus
 from jobtelemetry.outcomes import Cancel, Discard, Ending, State, verdict_in
 from jobtelemetry.rq import cancel, labels, settling
 from jobtelemetry.rq.attach import Call
-from jobtelemetry.rq.parent import tell_parent
+from jobtelemetry.rq.horse import tell_parent
 from jobtelemetry.rq.run import (
     Run,
     current_execution,

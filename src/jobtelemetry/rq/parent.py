@@ -10,17 +10,16 @@ from rq.job import Job, JobStatus
 from rq.worker.base import BaseWorker
 
 from jobtelemetry.events import ExecutionEvent
-from jobtelemetry.forking.horse_span import ending_told, exception_facts
-from jobtelemetry.forking.pipe import HorsePipe, PipeLost
+from jobtelemetry.forking.pipe import HorsePipe
 from jobtelemetry.outcomes import Outcome, State
 from jobtelemetry.rq import labels, settling
 from jobtelemetry.rq.attach import Call
-from jobtelemetry.rq.job import meet, note_in_hash
+from jobtelemetry.rq.horse import enter_horse
 from jobtelemetry.rq.run import Horse, Run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
-from jobtelemetry.rq.spawn import inherited_off, inherited_run, spawning
+from jobtelemetry.rq.spawn import spawning
 from jobtelemetry.sinks.tracing import provider
-from jobtelemetry.store.record import COUNTED, LATE
+from jobtelemetry.store.record import LATE
 
 #: What a job's status says about its last execution, where nobody could record it.
 _BY_STATUS: dict[str, State] = {state.row.rq_status: state for state in State if state.row.rq_status is not None}
@@ -124,28 +123,6 @@ class ParentHooks:
             self._runtime.spans.end(run, event, (told or {}).get("span"))
 
 
-def enter_horse(runtime: Runtime, rq_worker: BaseWorker, job: Job) -> None:
-    """This process is a work-horse, by whatever way it came to be; once."""
-    if runtime.horse_of == os.getpid():
-        return
-    runtime.horse_of = os.getpid()
-    runtime.spans.sdk.in_horse()
-    runtime.enter_horse()
-    if off := inherited_off():
-        rq_worker.__dict__[OFF] = off
-    run = runs_of(rq_worker).get(job.id) or inherited_run()
-    if run is None:
-        return
-    runs_of(rq_worker)[job.id] = run
-    meet(job, run)
-    if run.horse is not None and run.horse.pipe is not None:
-        run.horse.pipe.in_horse()
-    if run.start.worker == labels.UNKNOWN:
-        with runtime.fence("label"):
-            _ = job.func_name  # RQ loads the job next anyway, and the horse may die of its function's import
-            note_in_hash(job, labels.note_loaded(job))
-
-
 def _ended(run: Run, job: Job, told: dict[str, Any] | None) -> ExecutionEvent | None:
     """How an execution ended: as the horse told, as this process recorded it, or as RQ has the job.
 
@@ -164,38 +141,3 @@ def _ended(run: Run, job: Job, told: dict[str, Any] | None) -> ExecutionEvent | 
         return None
     ending = _BY_STATUS.get(status.value if status is not None else "finished", State.FAILURE)
     return replace(run.event(job), outcome=Outcome(ending, error_type="Unknown" if ending.failed else ""))
-
-
-def tell_parent(run: Run, runtime: Runtime) -> None:
-    """In the horse: the ending is recorded; and what went wrong in our hooks, for the parent to count."""
-    pipe = run.horse.pipe if run.horse is not None else None
-    done = run.transaction
-    if pipe is None or done is None or done.event is None:
-        return
-    event, errors = done.event, runtime.take_own_errors()
-    message: dict[str, Any] = {
-        "recorded": done.recorded,
-        "late": done.answer == LATE,
-        "state": event.outcome.state.value,
-        "own_errors": errors,
-    }
-    if logged := runtime.logged_here():
-        message["logged"] = logged
-    if not done.recorded:
-        message.update(reason=event.outcome.reason, error_type=event.outcome.error_type, message=event.message)
-    try:
-        pipe.send(**message)
-        if done.answer == COUNTED and runtime.sinks.needs_parent(event):
-            exception = exception_facts(done.error) if done.error else {}
-            pipe.send(untold=replace(event, exception=exception).to_dict())
-        if run.trace is not None and run.trace.sampled:
-            pipe.send(ending=ending_told(event, run.trace))
-    except PipeLost:  # the parent finds out by itself
-        runtime.give_back(errors)
-    except BrokenPipeError:
-        runtime.give_back(errors)
-        if done.answer == COUNTED:
-            runtime.spans.end_orphaned(run, event)
-    except BaseException:
-        runtime.give_back(errors)
-        raise

@@ -15,7 +15,7 @@ from jobtelemetry.rq.piggyback import piggyback
 from jobtelemetry.rq.run import Run, Transaction, run_that_ends, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.store.keys import FAILED, SUCCEEDED
-from jobtelemetry.store.record import Booking, finish_command, finished
+from jobtelemetry.store.record import Booking, append_booked, finish_command, finished
 
 #: Up to RQ 2.12 a final failure is written in two transactions: the job's state in the first, the worker's count after.
 _COUNTS_LATER = int(VERSION.partition(".")[0]) < 3
@@ -49,6 +49,18 @@ class RecordingHooks:
                     self._append(rq_worker, job, run, _inferred(job, run), pipeline)
         return call()
 
+    def increment_failed_job_count(self, call: Call, rq_worker: BaseWorker, pipeline: Any) -> Any:
+        """RQ counts a failure for its worker, up to 2.12 after the transaction in which we counted it."""
+        result = call()
+        run = run_that_ends()
+        if run is not None and run.recorded and pipeline is not None:
+            with self._runtime.fence("record"):
+                execution_id = run.start.execution_id
+                piggyback(pipeline, self._runtime).append(
+                    lambda pipe: append_booked(pipe, self._runtime.keys, execution_id, rq_worker.key)
+                )
+        return result
+
     def _append(self, rq_worker: BaseWorker, job: Job, run: Run, ending: Transaction, pipeline: Any) -> None:
         event = run.event(job, ending)
         execution = rq_worker.__dict__.get("execution")  # up to RQ 2.12
@@ -57,8 +69,8 @@ class RecordingHooks:
 
         def make(stack: list[Any]) -> tuple[Any, ...]:
             booking = _booked(rq_worker.key, stack)
-            if not booking.times and _COUNTS_LATER and run_that_ends() is run and ending.event is event:
-                booking = Booking.of(event.outcome.state)
+            if not booking.times and _COUNTS_LATER and run_that_ends() is run and Booking.of(event.outcome.state).times:
+                booking = Booking(later=True)
             return finish_command(
                 self._runtime.keys,
                 event,

@@ -23,7 +23,7 @@ _LONGEST_ARGUMENT = 130_000
 
 _spawning: tuple[Run, Config, str] | None = None
 
-#: In the horse: the run that the parent started, until the horse's own worker object takes it.
+#: In the horse: what its parent knew.
 _inherited: dict[str, Any] = {}
 
 
@@ -79,7 +79,7 @@ def with_prelude(argv: Any) -> Any:
         }
         entrance = (
             "try:\n"
-            "    from jobtelemetry.rq.spawn import enter\n"
+            "    from jobtelemetry.rq.spawned import enter\n"
             f"    enter({json.dumps(facts)!r})\n"
             "except Exception:\n"
             "    pass\n"
@@ -96,18 +96,9 @@ def with_prelude(argv: Any) -> Any:
         return argv
 
 
-def enter(facts: str) -> None:
-    """In the spawned horse, before RQ's own program: instrument it and keep what the parent knows."""
-    from jobtelemetry.rq.instrument import instrument
-
-    _inherited.update(json.loads(facts))
-    if _inherited["log"]:
-        logformat.log_to_stderr(*_inherited["log"])
-    instrument(Config(**_inherited["config"]))
-    if _inherited["otel"]:
-        otel.configure_when_needed()
-    if _inherited["sentry"]:
-        sentry.start_from_environment()
+def inherit(facts: dict[str, Any]) -> None:
+    """In the spawned horse: keep what its parent knew."""
+    _inherited.update(facts)
 
 
 def inherited_off() -> str:

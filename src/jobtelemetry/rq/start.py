@@ -13,8 +13,8 @@ from rq.worker.base import BaseWorker, WorkerStatus
 
 from jobtelemetry.rq import settling
 from jobtelemetry.rq.attach import Call
+from jobtelemetry.rq.horse import enter_horse
 from jobtelemetry.rq.job import running_here
-from jobtelemetry.rq.parent import enter_horse
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
 from jobtelemetry.rq.run import Run, current_execution, new_run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime

@@ -88,6 +88,8 @@ SUCCEEDED, FAILED, UNBOOKED = "succeeded", "failed", "unbooked"
 SUCCEEDED_AGAIN, FAILED_AGAIN = "succeeded_again", "failed_again"
 #: The executions that an RQ worker counted last, newest first: a transaction that is sent twice is known by them.
 RECENT = "recent"
+#: The execution that was counted last and that RQ will count in a transaction of its own (up to RQ 2.12).
+LATER = "later"
 #: The account into which those of RQ workers that are gone are folded. No RQ worker has an empty name.
 DEPARTED = ""
 

@@ -201,13 +201,13 @@ class Reader:
     def _look(self, page: list[tuple[str, int]]) -> _Look:
         """Read one page of label sets, the books, and what changed after that page, as they are at one moment."""
         keys = self._keys
-        since = page[-1][1] if page else self._last
+        after = page[-1][1] if page else self._last
         pipe = self._connection.pipeline()
         pipe.time()
         pipe.hgetall(keys.meta)
         pipe.hgetall(keys.accounts)
         pipe.zcard(keys.sets)
-        pipe.zrangebyscore(keys.sets, f"({since}", "+inf", start=0, num=PAGE, withscores=True)
+        pipe.zrangebyscore(keys.sets, f"({after}", "+inf", start=0, num=PAGE, withscores=True)
         for labels, _ in page:
             pipe.hgetall(keys.label_set(labels))
             pipe.hgetall(keys.traces(labels))
@@ -220,9 +220,9 @@ class Reader:
             int(sets or 0),
             [(text(labels), int(score)) for labels, score in changed or ()],
         )
-        generation = moment_of(look.meta.get("since", "")) or 0.0
+        since = self._since(look)
         for (labels, change), found, traces in zip(page, rows[::2], rows[1::2], strict=True):
-            self._keep(labels, _texts(found or {}), _texts(traces or {}), generation if self._renewed(look) else 0.0)
+            self._keep(labels, _texts(found or {}), _texts(traces or {}), since)
             self._last = max(self._last, change)
         return look
 
@@ -236,8 +236,11 @@ class Reader:
                 raise reply
         return replies
 
-    def _renewed(self, look: _Look) -> bool:
-        return bool(look.meta.get("previous")) or self._noticed is not None
+    def _since(self, look: _Look) -> float:
+        """Before which moment nothing of these numbers began: not before an earlier generation ended."""
+        if self._noticed is not None:
+            return self._noticed[0]
+        return (moment_of(look.meta.get("since", "")) or 0.0) if look.meta.get("previous") else 0.0
 
     def _keep(self, labels: str, rows: Mapping[str, str], traces: Mapping[str, str], since: float) -> None:
         rejected = Rejected()
@@ -359,7 +362,7 @@ class Reader:
             late=numbers.get("late", 0),
             dropped={name: by_label["dropped"].get(short, 0) for short, name in _DROPPED.items()},
             created=min((one.created for one in sets), default=0.0),
-            generation_started=moment_of(meta.get("since", "")) or 0.0,
+            generation_started=self._since(look) or moment_of(meta.get("since", "")) or 0.0,
             counts_lost_at=lost_at,
             counts_lost=lost,
             counts_lost_why=why if lost_at is not None else "",

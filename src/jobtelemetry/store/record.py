@@ -28,6 +28,7 @@ _FINISH = Script(
     *("common", "generation", "sets", "count", "finish"),
     keys=(*_SET, "TRACES", "RUNNING", "CLOSED", "LOG", "RQ_WORKER", "JOB", "EXECUTION", "INTERMEDIATE"),
 )
+_BOOK = Script("common", "generation", "count", "book", keys=("META", "ACCOUNTS", "SETS"))
 _TALLY = Script("common", "generation", "sets", "tally", keys=_SET)
 _OWN_ERRORS = Script("common", "generation", "own_errors", keys=("META", "ACCOUNTS", "SETS"))
 _CANCELLED = Script("common", "cancelled", keys=("CANCELLED", "REGISTRY"))
@@ -119,10 +120,12 @@ class Booking:
     Args:
         column: ``succeeded``, ``failed``, or ``unbooked`` where RQ counts nothing.
         times: How often RQ counts it.
+        later: Whether RQ counts it in a transaction of its own, after this one; see :func:`append_booked`.
     """
 
     column: str = UNBOOKED
     times: int = 0
+    later: bool = False
 
     @classmethod
     def of(cls, state: State) -> Booking:
@@ -133,7 +136,7 @@ class Booking:
     def packed(self) -> dict[str, object]:
         """For a script."""
         again = SUCCEEDED_AGAIN if self.column == SUCCEEDED else FAILED_AGAIN
-        return {"booked": self.column, "again": again, "bookings": self.times}
+        return {"booked": self.column, "again": again, "bookings": self.times, "later": self.later}
 
 
 @dataclass(frozen=True)
@@ -350,6 +353,12 @@ def finished(reply: Any) -> Finished:
         return Finished("", str(reply))
     answer, fault, generation, total = reply
     return Finished(text(answer), text(fault), Known(text(generation), int(total)))
+
+
+def append_booked(pipeline: Any, keys: Keys, execution_id: str, rq_worker_key: str) -> Any:
+    """Append the command that books as failed what RQ counts only now, in a transaction after that of the ending."""
+    facts = {"account": encode([keys.account(rq_worker_key)]), "id": execution_id}
+    return _BOOK.append(pipeline, (keys.meta, keys.accounts, keys.sets), facts)
 
 
 def append_enqueued(

@@ -26,6 +26,7 @@ from jobtelemetry.text import label_text
 
 _WORKER_FIELDS = ("state", "queues", "birth", "death", "successful_job_count", "failed_job_count", WORKER_MARK_FIELD)
 _COLUMNS = (SUCCEEDED, SUCCEEDED_AGAIN, FAILED, FAILED_AGAIN)
+_DEFERRED = 7  # of a queue's row: five commands before the registries
 _ZSETS = ("started", "scheduled", "deferred", "ready_to_enqueue", "finished", "failed", "canceled")
 #: Commands that are sent at once, and RQ workers whose two counts are read at one moment.
 _PIECE = 500
@@ -68,10 +69,8 @@ def read_queues(connection: Any, keys: Keys, now: float) -> tuple[tuple[QueueSta
         for limit in piece:
             pipe.zcard(keys.rate_limited(limit))
         limited += sum(map(int, pipe.execute()))
-    deferred = [int(row[5 + _ZSETS.index("deferred")]) for row in rows]
-    blocked = find_blocked(
-        connection, keys, {name: count for name, count in zip(names, deferred, strict=True) if count}
-    )
+    deferred = {name: int(row[_DEFERRED]) for name, row in zip(names, rows, strict=True) if row[_DEFERRED]}
+    blocked = find_blocked(connection, keys, deferred)
     return tuple(
         _queue_state(name, row, head, blocked.get(name, ())) for name, row, head in zip(names, rows, heads, strict=True)
     ), limited

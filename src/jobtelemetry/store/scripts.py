@@ -26,6 +26,7 @@ _COLUMNS = {
     "succeeded_again": names.SUCCEEDED_AGAIN,
     "failed_again": names.FAILED_AGAIN,
     "recent": names.RECENT,
+    "later": names.LATER,
 }
 _NAMED: dict[str, Mapping[str, object]] = {
     "FIELD": names.FIELDS,

@@ -132,7 +132,7 @@ class RQWorkerState:
         failed: Of those, what its account has.
         versions: What it says of itself: the versions of ``jobtelemetry``, ``rq`` and ``redis`` (redis-py).
         missing: Hooks that its RQ does not have, so that it cannot be recorded.
-        birth: When it was started, Unix time; ``None`` if unknown.
+        birth: When it started, Unix time; ``None`` if RQ does not say.
     """
 
     name: str

@@ -60,5 +60,5 @@ local function fold(account)
   end
   call('HDEL', ACCOUNTS, account .. '|' .. COLUMN.succeeded, account .. '|' .. COLUMN.failed,
     account .. '|' .. COLUMN.unbooked, account .. '|' .. COLUMN.succeeded_again, account .. '|' .. COLUMN.failed_again,
-    account .. '|' .. COLUMN.recent)
+    account .. '|' .. COLUMN.recent, account .. '|' .. COLUMN.later)
 end

@@ -77,6 +77,7 @@ if verdict == 'counted' then
   if not count() then return answer('') end
   total = call('HINCRBY', META, SHARED.counted, 1) or total
   enter(e.booked, 1)
+  if e.later then call('HSET', ACCOUNTS, e.account .. '|' .. COLUMN.later, e.id) end
   if e.bookings > 1 then enter(e.again, e.bookings - 1) end
   if e.mode == 'settle' then
     remember(e.id)

@@ -1,11 +1,14 @@
 -- One label set leaves the books: forgotten on purpose, or folded into another that keeps its sums ('into').
 -- Returns {fields removed, executions they had counted, a fault or ''}.
-local rows, executions = call('HGETALL', SET) or {}, 0
+local rows, executions = call('HGETALL', SET), 0
+if not rows then return {0, 0, fault or ''} end
 for i = 1, #rows, 2 do
   local family, rest = string.match(rows[i], '^([^|]*)|?(.*)$')
   local number = tonumber(rows[i + 1])
   if family == FIELD.executions then executions = executions + (number or 0) end
-  if family == FIELD.created then call('HINCRBY', META, SHARED.distinct .. '|' .. string.match(rest, '^[^|]*'), -1) end
+  -- What found no place of its own holds none.
+  local placed = e.labels ~= '__other__|__other__' or string.match(rest, '[^|]*$') ~= '__other__'
+  if family == FIELD.created and placed then call('HINCRBY', META, SHARED.distinct .. '|' .. string.match(rest, '^[^|]*'), -1) end
   if e.into and number then
     if family == FIELD.cancellations or family == FIELD.errors then
       if call('HSETNX', INTO, FIELD.created .. '|' .. family .. '|' .. e.value, now) == 1 then
