@@ -638,6 +638,7 @@ DRILLS = (
         "accounts deleted",
         "JobTelemetryAccountsDiffer",
         "JobTelemetryCountsLost",
+        "JobTelemetryUnrecordedExecutions",  # what RQ counted for its live workers is in no account any more
         prepare=exporter_that_only_shows,
         cause=delete_accounts,
         mend=exporter_with_all_rights,
