@@ -28,7 +28,7 @@ from uuid import uuid4
 
 from jobtelemetry.attributes import MOST_ATTRIBUTES, Value, receive
 from jobtelemetry.events import ExecutionEvent
-from jobtelemetry.outcomes import Cancel, Discard, Ending, State, classify
+from jobtelemetry.outcomes import Cancel, Discard, Ending, State, classify, reason_of, verdict_in
 from jobtelemetry.ratelimit import detect
 from jobtelemetry.text import class_name, text_of
 
@@ -189,9 +189,10 @@ class _Attempts:
                 result = self._function(*self._args, **self._kwargs)
                 if inspect.iscoroutine(result):
                     result = asyncio.run(result)
+            verdict = verdict_in(result)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - what RQ takes for a failure of the job
             return None, error
-        return (None, result) if isinstance(result, (Cancel, Discard)) else (result, None)
+        return (result, None) if verdict is None else (None, verdict)
 
     def _judge(self, result: Any, error: BaseException | None) -> tuple[Ending, bool]:
         """What happened, and whether RQ would run the job again because of an error. As RQ reckons retries."""
@@ -263,7 +264,7 @@ def _label(function: Callable[..., Any]) -> str:
 
 
 def _reason(error: BaseException | None) -> str:
-    return error.reason if isinstance(error, (Cancel, Discard)) else ""
+    return reason_of(error) if isinstance(error, (Cancel, Discard)) else ""
 
 
 def _first_line(error: BaseException | None) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,15 @@ def test_this_python_can_do_without_the_launcher(command: Run, theatre: Theatre)
     )
     with theatre.stage().open() as stage:
         assert command(stage, sys.executable, "-c", program).stdout.strip() == "('rq >= 2.7',)"
+
+
+def test_a_job_without_an_id_keeps_none_until_rq_asks(theatre: Theatre):
+    """``unique=True`` without an id is refused by RQ, as on a plain queue: no hook makes one up before."""
+    with theatre.stage().open() as stage:
+        queue, now = stage.queue(), datetime.now(timezone.utc)
+        if "unique" not in inspect.signature(queue.schedule_job).parameters:
+            return  # before RQ 2.12
+        with pytest.raises(ValueError, match="requires an explicit job_id"):
+            queue.enqueue_job(queue.create_job(jobs.complete), unique=True)
+        with pytest.raises(ValueError, match="requires an explicit job_id"):
+            queue.schedule_job(queue.create_job(jobs.complete), now, unique=True)

@@ -156,3 +156,9 @@ def test_the_plugin_is_light() -> None:
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_brackets_and_reasons_that_are_missing_are_judged_as_in_a_worker() -> None:
+    """A returned class is a verdict, and what is no reason has the name that a worker counts it under."""
+    assert_ended(execute(lambda: Cancel), "cancelled", reason="unspecified")
+    assert_ended(execute(lambda: Discard("what a day")), "discard", reason="invalid_reason")

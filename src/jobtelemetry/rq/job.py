@@ -29,7 +29,7 @@ _NOTE = "return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSET', KEYS[1
 _cancelling: ContextVar[Job | None] = ContextVar("jobtelemetry_cancelling", default=None)
 
 #: What this process performs just now, by job id.
-_performing: dict[str, Run] = {}
+_performing: dict[str | None, Run] = {}
 
 
 @contextmanager
@@ -53,7 +53,8 @@ def meet(job: Job, run: Run) -> None:
 
 def note_put_back(job: Job) -> None:
     """A job is put on a queue. If it is one that has just failed here, it was not given up."""
-    run = _performing.get(job.id)
+    # Asked for its id, a job that has none makes one up, and RQ wants to know that it has none.
+    run = _performing.get(job._id)
     if run is not None and run.performance.returned is False:
         run.performance.put_back = True
 
