@@ -122,3 +122,28 @@ def test_versions_and_sizes() -> None:
     )
     assert version({"redis_version": "unknown"}).level is Level.NOT_CHECKED
     assert [size(number) for number in (12, 4_513_744, 7_000_000_000)] == ["12 B", "4.5 MB", "7.0 GB"]
+
+
+def test_a_queue_that_only_uninstrumented_rq_workers_serve_is_named() -> None:
+    """What runs there is in no figure; a queue that somebody else serves as well is not named."""
+    good = RQWorkerState("one", ("high",), instrumented=True)
+    blind = RQWorkerState("two", ("high", "mail"))
+    found = {finding.check: finding for finding in check_coverage(Snapshot(NOW, rq_workers=(good, blind)))}
+    assert "nothing that runs on mail is recorded" in found["workers"].summary
+
+
+def test_a_loss_hides_neither_the_difference_nor_foreign_values() -> None:
+    """Both are said beside it, the foreign values by name."""
+    snapshot = Snapshot(
+        NOW,
+        counts_lost_at=NOW - 60,
+        counts_lost=3,
+        counts_lost_why="label sets are gone",
+        accounts_difference=3,
+        rejected=7,
+        rejected_names=("running session:1",),
+    )
+    found = {finding.check: finding for finding in check_coverage(snapshot)}
+    assert "label sets are gone" in found["books"].summary
+    assert "the accounts of the RQ workers have more" in found["books"].summary
+    assert "running session:1 and 6 more" in found["values"].summary

@@ -10,9 +10,12 @@ from datetime import timedelta
 
 from rq import Queue, Retry
 from rq.command import send_stop_job_command
+from rq.job import Job
 from rq.registry import StartedJobRegistry
 
 from drills.site import Site
+from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.read import SKEW_MEMORY
 from support.waiting import eventually
 
 _PATIENCE = 120.0
@@ -368,6 +371,104 @@ def growing_queue(site: Site) -> None:
     site.enqueue("slow", *range(60))
 
 
+def evict_label_set(site: Site) -> None:
+    """Redis throws away what was counted for one worker, as it does when it is full and may."""
+    keys = Keys("rq")
+    (labels,) = site.redis.zrange(keys.sets, 0, -1)
+    assert site.redis.delete(keys.label_set(labels.decode())) == 1
+    site.run("show", 5)
+
+
+def empty_redis(site: Site) -> None:
+    """Somebody empties Redis under live RQ workers, which go on."""
+    site.redis.flushall()
+    site.run("show", 5)
+
+
+def replace_workers(site: Site) -> None:
+    """RQ's own record of them is gone, too: they are replaced."""
+    for worker in tuple(site.workers):
+        site.start_worker()
+        worker.terminate()
+
+
+def exporter_that_only_shows(site: Site) -> None:
+    """The only exporter has no reconciler, so nothing is repaired."""
+    two_workers(site)
+    site.replace_exporter(reconcile_interval="0")
+    eventually(lambda: site.query("count(jobtelemetry_reconciler_up)") == -1, "an exporter without a reconciler")
+
+
+def delete_accounts(site: Site) -> None:
+    """Somebody deletes a key that nobody seems to need."""
+    assert site.redis.delete(Keys("rq").accounts) == 1
+
+
+def exporter_that_may_only_read(site: Site) -> None:
+    """The exporter is given a user without the right to write."""
+    commands = ["+@read", "+@connection", "+@transaction", "+info", "+time"]
+    site.redis.acl_setuser("reader", enabled=True, passwords=["+secret"], keys=["*"], commands=commands)
+    site.replace_exporter(user="reader:secret")
+
+
+def exporter_with_all_rights(site: Site) -> None:
+    """The exporter is what it was."""
+    site.replace_exporter()
+
+
+def write_foreign_value(site: Site) -> None:
+    """Another program takes a key of ours for its own."""
+    site.redis.hset(Keys("rq").running, "session:1", "3")
+
+
+def delete_foreign_value(site: Site) -> None:
+    """It has a database of its own now."""
+    site.redis.hdel(Keys("rq").running, "session:1")
+
+
+def wrong_clock(site: Site) -> None:
+    """A host that enqueues is three minutes ahead."""
+    site.run_module("drill_producer")
+
+
+def an_hour_later(site: Site) -> None:
+    """Its clock was set right, and the hour passes for which that is told: what was noted is as old as then."""
+    site.redis.hincrby(Keys("rq").meta, "skew_at", -int(SKEW_MEMORY) - 1)
+
+
+def cancel_dependency(site: Site) -> None:
+    """A job that another one waits for cancels itself."""
+    queue = Queue("default", connection=site.redis)
+    parent = queue.enqueue("drill_jobs.filter_out", 1)
+    queue.enqueue("drill_jobs.show", 1, depends_on=parent, job_id="waiting")
+
+
+def delete_dependent(site: Site) -> None:
+    """Nobody wants the other one any more."""
+    Job.fetch("waiting", connection=site.redis).delete()
+
+
+def known_births(site: Site) -> None:
+    """A pool that has stood for longer than the window of births."""
+    two_workers(site)
+    known = 'count(jobtelemetry_rq_worker_newest_birth_timestamp_seconds{queue="default"} offset 50s)'
+    eventually(lambda: site.query(known) >= 1, "RQ workers of known age", _PATIENCE)
+
+
+def crash_loop(site: Site) -> None:
+    """Beside them one that ends soon after its start and is started anew, again and again."""
+    born = "max(jobtelemetry_rq_worker_newest_birth_timestamp_seconds)"
+
+    def crash() -> bool:
+        before = site.query(born)
+        worker = site.start_worker()
+        eventually(lambda: site.query(born) > before, "its birth", 60)
+        worker.terminate()
+        return "QueueWorkersRestarting" in site.active()
+
+    eventually(crash, "QueueWorkersRestarting", _PATIENCE * 2)
+
+
 def rolling_deploy(site: Site) -> None:
     """Every RQ worker is replaced, one after the other, while jobs run."""
     site.enqueue("slow", *range(20))
@@ -525,15 +626,41 @@ DRILLS = (
         settings=("drain_window=10s", "drain_min_jobs=10", "drain_max_age=10s", "drain_hold=1s", "baselines=10m"),
     ),
     drill("backlog", "QueueOldestJobTooOld", cause=backlog, mend=more_workers),
+    drill("label set evicted", "JobTelemetryCountsLost", cause=evict_label_set, settings=("lost_memory=20s",)),
+    drill(
+        "Redis emptied",
+        "JobTelemetryCountsLost",
+        cause=empty_redis,
+        mend=replace_workers,
+        settings=("lost_memory=20s",),
+    ),
+    drill(
+        "accounts deleted",
+        "JobTelemetryAccountsDiffer",
+        "JobTelemetryCountsLost",
+        "JobTelemetryUnrecordedExecutions",  # what RQ counted for its live workers is in no account any more
+        prepare=exporter_that_only_shows,
+        cause=delete_accounts,
+        mend=exporter_with_all_rights,
+        settings=("lost_memory=20s",),
+    ),
+    drill(
+        "exporter that may only read",
+        "JobTelemetryReconcilerDown",
+        cause=exporter_that_may_only_read,
+        mend=exporter_with_all_rights,
+    ),
+    drill("foreign value", "JobTelemetryValuesRejected", cause=write_foreign_value, mend=delete_foreign_value),
+    drill("clock of a producer", "JobTelemetryClockSkew", cause=wrong_clock, mend=an_hour_later),
+    drill("dependency cancelled", "QueueJobsBlocked", cause=cancel_dependency, mend=delete_dependent),
+    drill(
+        "RQ workers crash",
+        "QueueWorkersRestarting",
+        prepare=known_births,
+        cause=crash_loop,
+        settings=("births_window=50s", "baselines=10m"),
+    ),
 )
 
 #: Alerts without a drill, and what their incident would take; their cases on promtool's clock are all there is.
-WITHOUT_DRILL = {
-    "JobTelemetryCountsLost": "a Redis that loses keys, and counters that know their generation",
-    "JobTelemetryAccountsDiffer": "a fault of our own in one of the two entries",
-    "JobTelemetryReconcilerDown": "an exporter that says whether it may write",
-    "JobTelemetryValuesRejected": "a reader that counts what it passes over",
-    "JobTelemetryClockSkew": "a host whose clock is wrong",
-    "QueueJobsBlocked": "a reader that looks at what deferred jobs wait for",
-    "QueueWorkersRestarting": "a reader that knows when RQ workers were born",
-}
+WITHOUT_DRILL: dict[str, str] = {}

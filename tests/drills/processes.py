@@ -43,6 +43,11 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.kill()
 
+    def wait(self, seconds: float) -> None:
+        """Until it has ended by itself, in good order."""
+        status = self._process.wait(seconds)
+        assert status == 0, f"it ended with {status}"
+
     @property
     def children(self) -> list[int]:
         """The processes that it started: work-horses, and RQ's scheduler."""

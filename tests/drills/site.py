@@ -73,11 +73,26 @@ class Site:
         eventually(lambda: self.query("min(jobtelemetry_up)") == 1, "a first scrape", 60)
         eventually(lambda: self.active(watchdog=True) == {_WATCHDOG}, "the watchdog in the Alertmanager", 60)
 
-    def start_exporter(self) -> None:
-        """Start the exporter, on the same port each time."""
+    def start_exporter(self, *, reconcile_interval: str = "1", user: str = "") -> None:
+        """Start the exporter, on the same port each time.
+
+        Args:
+            reconcile_interval: In seconds; ``"0"`` for an exporter that only shows.
+            user: ``name:password`` of its Redis user, if not the default one.
+        """
         listen = f"127.0.0.1:{self._monitoring.exporter_port}"
-        command = python("jobtelemetry", "exporter", "--redis-url", self.server.url, "--listen", listen)
-        self.exporter = self._process("exporter", *command, "--reconcile-interval", "1")
+        url = self.server.url.replace("://", f"://{user}@", 1) if user else self.server.url
+        command = python("jobtelemetry", "exporter", "--redis-url", url, "--listen", listen)
+        self.exporter = self._process("exporter", *command, "--reconcile-interval", reconcile_interval)
+
+    def replace_exporter(self, *, reconcile_interval: str = "1", user: str = "") -> None:
+        """Stop the exporter and start another one."""
+        self.exporter.kill()
+        self.start_exporter(reconcile_interval=reconcile_interval, user=user)
+
+    def run_module(self, name: str) -> None:
+        """Run a module of the drills that is given this Redis, to its end."""
+        self._process(name, *python(name, self.server.url)).wait(60)
 
     def start_worker(self, *options: str, queue: str = "default", instrumented: bool = True, **environ: str) -> Process:
         """Start an RQ worker."""

@@ -30,6 +30,7 @@ def columns(now: float) -> list[Column[RQWorker]]:
         Column(
             "heartbeat", lambda w: since(w.heartbeat), lambda w: formats.plain_moment(w.heartbeat), right=True, spare=4
         ),
+        Column("up", lambda w: since(w.born), lambda w: formats.plain_moment(w.born), right=True, spare=5),
         Column("RQ", lambda w: w.rq_version or NOTHING, lambda w: w.rq_version, spare=2),
         Column("Python", lambda w: w.python_version or NOTHING, lambda w: w.python_version, spare=1),
         Column(

@@ -24,17 +24,16 @@ def check_coverage(snapshot: Snapshot) -> Iterator[Finding]:
         yield versions(snapshot)
     yield audit(snapshot)
     yield books(snapshot)
+    if snapshot.rejected:
+        yield values(snapshot)
     yield own_errors(snapshot)
-    if waiting := sum(queue.blocked or 0 for queue in snapshot.queues):
-        names = [f"{queue.name} ({queue.blocked:,})" for queue in snapshot.queues if queue.blocked]
-        advice = (
-            "What they depend on failed, was cancelled or is gone. Release them with queue.enqueue_dependents(job, "
-            "exclude_job_id=job.id), or let them run by Cancel(..., enqueue_dependents=True) or allow_failure=True."
-        )
-        yield Finding("dependents", Level.WARNING, f"{many(waiting, 'job')} deferred for ever: {_some(names)}", advice)
     if overdue := sum(queue.overdue_scheduled for queue in snapshot.queues):
         advice = "Start a worker with --with-scheduler: nothing else moves them to their queue."
         yield Finding("scheduler", Level.WARNING, f"{many(overdue, 'scheduled job')} overdue", advice)
+    if any(queue.blocked for queue in snapshot.queues):
+        yield dependents(snapshot)
+    if (snapshot.clock_skew or 0.0) > _MOST_SKEW:
+        yield producers(snapshot)
 
 
 def rq_workers(snapshot: Snapshot) -> Finding:
@@ -51,6 +50,9 @@ def rq_workers(snapshot: Snapshot) -> Finding:
         "they are started. One that says it is instrumented may have found at its start that it cannot record."
     )
     summary = f"{len(blind)} of {many(len(workers), 'RQ worker')} not recorded: {_some(blind)}"
+    seen = {queue for worker in workers if worker.instrumented for queue in worker.queues}
+    if dark := sorted({queue for worker in workers for queue in worker.queues} - seen):
+        summary += f"; nothing that runs on {_some(dark)} is recorded"
     return Finding("workers", Level.PROBLEM, summary, advice)
 
 
@@ -115,19 +117,42 @@ def books(snapshot: Snapshot) -> Finding:
             "When that is understood: jobtelemetry reset --losses."
         )
         summary = f"counts are missing since {when}: {known}; {snapshot.counts_lost_why}"
+        if snapshot.accounts_difference:
+            summary += f"; {_difference(snapshot.accounts_difference)}"
         return Finding("books", Level.PROBLEM, summary, advice)
     if snapshot.accounts_difference:
-        more = "accounts of the RQ workers" if snapshot.accounts_difference > 0 else "figures"
         advice = "Somebody edited or deleted keys of jobtelemetry, or Redis restored a part of them."
-        summary = (
-            f"the two entries of {many(abs(snapshot.accounts_difference), 'execution')} differ: the {more} have more"
-        )
-        return Finding("books", Level.PROBLEM, summary, advice)
-    strange = f"; {many(snapshot.rejected, 'value')} not ours or without sense: {_some(list(snapshot.rejected_names))}"
-    if snapshot.rejected:
-        advice = "They are passed over. Another program may use these keys, or somebody has edited them."
-        return Finding("books", Level.WARNING, f"both entries of every execution agree{strange}", advice)
+        return Finding("books", Level.PROBLEM, _difference(snapshot.accounts_difference), advice)
     return Finding("books", Level.OK, "both entries of every execution agree, and nothing is known to be lost")
+
+
+def values(snapshot: Snapshot) -> Finding:
+    """What stands under our keys and is not ours."""
+    names = _some(list(snapshot.rejected_names), of=snapshot.rejected)
+    summary = f"{many(snapshot.rejected, 'value')} under jobtelemetry's keys not its own or without sense: {names}"
+    advice = "They are passed over. Another program may use these keys, or somebody has edited them."
+    return Finding("values", Level.WARNING, summary, advice)
+
+
+def dependents(snapshot: Snapshot) -> Finding:
+    """Deferred jobs that nothing will ever let run."""
+    found = [queue for queue in snapshot.queues if queue.blocked]
+    count = sum(queue.blocked or 0 for queue in found)
+    named = [one for queue in found for one in queue.blocked_by]
+    where = f" of {_some([queue.name for queue in found])}"
+    summary = f"{many(count, 'deferred job')}{where} will never run: {_some(named, of=count)}"
+    advice = (
+        "Requeue the job that they wait for, or release them with queue.enqueue_dependents(job, "
+        "exclude_job_id=job.id); the next ones run by Cancel(..., enqueue_dependents=True) or allow_failure=True."
+    )
+    return Finding("dependents", Level.WARNING, summary, advice)
+
+
+def producers(snapshot: Snapshot) -> Finding:
+    """A wrong clock where jobs are enqueued."""
+    summary = f"jobs were enqueued {_signed(snapshot.clock_skew or 0.0)} ahead of Redis's clock within the last hour"
+    advice = "Keep the clocks of the hosts that enqueue by NTP: what they schedule runs at another time."
+    return Finding("clocks", Level.WARNING, summary, advice)
 
 
 def own_errors(snapshot: Snapshot) -> Finding:
@@ -170,10 +195,16 @@ def check_clocks(server: float, before: float, after: float, newest: Iterable[Lo
     return Finding("clocks", Level.OK, f"Redis, this machine{compared} agree within {_MOST_SKEW:g} s")
 
 
+def _difference(difference: int) -> str:
+    more = "accounts of the RQ workers" if difference > 0 else "figures"
+    return f"the two entries of {many(abs(difference), 'execution')} differ: the {more} have more"
+
+
 def _signed(seconds: float) -> str:
     return f"{seconds:+.1f} s"
 
 
-def _some(names: list[str]) -> str:
-    more = len(names) - _MOST_NAMED
+def _some(names: list[str], *, of: int = 0) -> str:
+    """A few names; there are ``of``, if that is more than these."""
+    more = max(len(names), of) - len(names[:_MOST_NAMED])
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from jobtelemetry.contract import RETIRED
 from jobtelemetry.errors import StoreError
 from jobtelemetry.store.keys import DEPARTED, META_FIELDS, Keys, decode, encode
 from jobtelemetry.store.record import Known, text
@@ -23,8 +24,6 @@ _REINDEX = Script("common", "sets", "reindex", keys=(*_BOOKS, "SET"))
 _FOLD = Script("common", "count", "fold", keys=_BOOKS)
 _REMOVE = Script("common", "remove", keys=(*_BOOKS, "SET", "TRACES", "INTO"))
 
-#: The label under which sets that have been idle for long keep their sums.
-RETIRED = "__retired__"
 _RETIRED_LABELS = encode([RETIRED, RETIRED])
 _NOTED = ("lost_at", "lost", "lost_before", "why")
 

@@ -73,6 +73,7 @@ META_FIELDS: dict[str, tuple[str, ...]] = {
     "why": (),  # what was noticed
     "written_off": (),  # of those that the ledger's total still has
     "skew": (),  # seconds by which the clock of somebody who enqueued was ahead of Redis's, at most
+    "skew_at": (),  # when that was last seen, Unix time
     "closed_until": (),  # until when the key of closed executions must be there, Unix time
     "late": (),
     "reconciled": (),
@@ -193,10 +194,6 @@ class Keys:
 
     def job(self, job_id: str) -> str:
         return f"{self.prefix}:job:{job_id}"
-
-    def dependencies(self, job_id: str) -> str:
-        """RQ's set of what a job waits for."""
-        return f"{self.prefix}:job::{job_id}:dependencies"  # two colons: RQ joins a prefix that ends with one
 
     def rq_worker(self, account: str) -> str:
         """RQ's hash of the worker that an account belongs to."""

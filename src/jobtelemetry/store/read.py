@@ -29,6 +29,8 @@ from jobtelemetry.store.snapshot import Counter, Histogram, LabelSet, Merged, Se
 PAGE = 100
 #: Looks after which a store that never stands still is taken as it is, without a verdict on its books.
 _MOST_LOOKS = 5
+#: Seconds for which a wrong clock is shown after a job was last started that had a moment of it; as in ``start.lua``.
+SKEW_MEMORY = 3600.0
 
 #: Names under which the scripts count what a full store dropped.
 _DROPPED = {
@@ -181,7 +183,7 @@ class Reader:
             )
         self._notice(look)
         epoch = (look.meta.get("generation", ""), look.meta.get("removed", ""))
-        if epoch != self._epoch:
+        if epoch != self._epoch or look.change < self._last:  # of an older state, whose changes are counted from there
             self._begin_anew()
             self._epoch = epoch
             look = self._look([])
@@ -340,7 +342,9 @@ class Reader:
         if self._difference:
             lost_at = lost_at or look.taken_at
             why = why or ("label sets are gone" if self._missing > 0 else "accounts or totals are gone")
-        skew = moment_of(meta.get("skew", ""))
+        skew, seen = moment_of(meta.get("skew", "")), moment_of(meta.get("skew_at", "")) or 0.0
+        if look.taken_at - seen > SKEW_MEMORY:  # the clock was set right, or its host no longer enqueues
+            skew = None
         return Snapshot(
             taken_at=look.taken_at,
             sets=sets,

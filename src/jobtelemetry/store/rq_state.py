@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from jobtelemetry.store.blocked import find_blocked
 from jobtelemetry.store.decode import count_of
 from jobtelemetry.store.keys import (
     FAILED,
@@ -32,11 +33,8 @@ _DEFERRED = 7  # of a queue's row: five commands before the registries
 _ZSETS = ("started", "scheduled", "deferred", "ready_to_enqueue", "finished", "failed", "canceled")
 #: Commands that are sent at once, and RQ workers whose two counts are read at one moment.
 _PIECE = 500
-#: Deferred jobs of all queues that are looked into at once.
-_MOST_DEFERRED = 300
-#: Statuses of a job after which what depends on it stays deferred, if nobody releases it. So it does if it is gone.
-_NEVER = {"canceled", "stopped", "failed"}
 _WORKERS_AT_ONCE = 100
+_MOST_NAMED = 5
 
 
 def read_queues(connection: Any, keys: Keys, now: float) -> tuple[tuple[QueueState, ...], int]:
@@ -74,38 +72,11 @@ def read_queues(connection: Any, keys: Keys, now: float) -> tuple[tuple[QueueSta
         for limit in piece:
             pipe.zcard(keys.rate_limited(limit))
         limited += sum(map(int, pipe.execute()))
-    blocked = _blocked(connection, keys, [name for name, row in zip(names, rows, strict=True) if row[_DEFERRED]])
-    states = map(_queue_state, names, rows, heads, (blocked.get(name, 0) for name in names))
-    return tuple(states), limited
-
-
-def _blocked(connection: Any, keys: Keys, queues: list[str]) -> dict[str, int]:
-    """Deferred jobs that wait for what will never complete, by queue; of many, those deferred first are looked at."""
-    pipe = connection.pipeline(transaction=False)
-    for queue in queues[:_MOST_DEFERRED]:
-        pipe.zrange(keys.registry("deferred", queue), 0, max(1, _MOST_DEFERRED // len(queues)) - 1)
-    deferred = [
-        (queue, text(job_id))
-        for queue, found in zip(queues, pipe.execute() if queues else (), strict=False)
-        for job_id in found
-    ]
-    pipe = connection.pipeline(transaction=False)
-    for _, job_id in deferred:
-        pipe.smembers(keys.dependencies(job_id))
-        pipe.hget(keys.job(job_id), "allow_dependency_failures")
-    replies = pipe.execute() if deferred else []
-    waited_for = sorted({text(job_id) for found in replies[::2] for job_id in found})[: 4 * _MOST_DEFERRED]
-    pipe = connection.pipeline(transaction=False)
-    for job_id in waited_for:
-        pipe.hget(keys.job(job_id), "status")
-    status = dict(zip(waited_for, pipe.execute() if waited_for else (), strict=True))
-    blocked: dict[str, int] = {}
-    for (queue, _), found, allows in zip(deferred, replies[::2], replies[1::2], strict=True):
-        never = _NEVER if not allows or text(allows) == "0" else _NEVER - {"failed"}
-        ends = [status.get(text(job_id), b"unknown") for job_id in found]
-        if any(end is None or text(end) in never for end in ends):
-            blocked[queue] = blocked.get(queue, 0) + 1
-    return blocked
+    deferred = {name: int(row[_DEFERRED]) for name, row in zip(names, rows, strict=True) if row[_DEFERRED]}
+    blocked = find_blocked(connection, keys, deferred)
+    return tuple(
+        _queue_state(name, row, head, blocked.get(name, ())) for name, row, head in zip(names, rows, heads, strict=True)
+    ), limited
 
 
 def _heads(connection: Any, keys: Keys, job_ids: list[str | None]) -> list[float | None]:
@@ -121,11 +92,12 @@ def _heads(connection: Any, keys: Keys, job_ids: list[str | None]) -> list[float
     return [None if job_id is None else next(found) for job_id in job_ids]
 
 
-def _queue_state(name: str, row: list[Any], oldest: float | None, blocked: int) -> QueueState:
+def _queue_state(name: str, row: list[Any], oldest: float | None, blocked: Sequence[str]) -> QueueState:
     queued, intermediate, _, lock, overdue, *registries = row
     jobs = {"queued": int(queued), "intermediate": int(intermediate)}
     jobs.update(zip(_ZSETS, map(int, registries), strict=True))
-    return QueueState(name, jobs, oldest, int(overdue), bool(lock), blocked)
+    named = tuple(map(label_text, blocked[:_MOST_NAMED]))
+    return QueueState(name, jobs, oldest, int(overdue), bool(lock), len(blocked), named)
 
 
 class Discovery:

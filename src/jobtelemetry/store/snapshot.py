@@ -104,7 +104,8 @@ class QueueState:
     """What RQ holds for one queue.
 
     ``jobs`` is keyed by the contract's ``QUEUE_STATUSES``; ``blocked`` are deferred jobs that nothing will ever let
-    run, ``None`` if nobody looked.
+    run, ``None`` if nobody looked; ``blocked_by`` has a few of them and what they wait for:
+    ``"id waits for id (failed)"``.
     """
 
     name: str
@@ -113,6 +114,7 @@ class QueueState:
     overdue_scheduled: int = 0
     scheduler_up: bool = False
     blocked: int | None = None
+    blocked_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,8 @@ class Snapshot:
         accounts_difference: Executions that the accounts have more (or fewer: negative) than the label sets.
         rejected: Values under our keys that are not ours or make no sense.
         rejected_names: Some of them: key and field.
-        clock_skew: Seconds by which the clock of somebody who enqueued was ahead of Redis's, at most; ``None`` if not.
+        clock_skew: Seconds by which the clock of somebody who enqueued was ahead of Redis's, at most, in the
+            last hour; ``None`` if not.
     """
 
     taken_at: float

@@ -16,8 +16,13 @@ local entry, wait = e.entry, ''
 if e.ready then
   local waited = now_micros - e.ready * 1000000
   -- Ahead of Redis: the clock of who enqueued it is wrong. More than a year behind: nobody's moment.
-  if waited < -1000000 and -waited / 1000000 > (tonumber(call('HGET', META, SHARED.skew) or 0) or 0) then
-    call('HSET', META, SHARED.skew, string.format('%.3f', -waited / 1000000))
+  -- The largest is kept while such jobs go on to come, and an hour longer; a lesser one is not its echo.
+  if waited < -1000000 then
+    local ahead, known = -waited / 1000000, tonumber(call('HGET', META, SHARED.skew) or 0) or 0
+    local seen = tonumber(call('HGET', META, SHARED.skew_at) or 0) or 0
+    if ahead >= 0.9 * known or now_micros / 1000000 - seen > 3600 then
+      call('HSET', META, SHARED.skew, string.format('%.3f', ahead), SHARED.skew_at, string.format('%.0f', now_micros / 1000000))
+    end
   end
   if waited < 31622400000000 then wait = string.format('%.0f', math.max(0, waited)) end
 end
