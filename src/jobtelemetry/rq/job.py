@@ -99,7 +99,7 @@ class JobHooks:
             result = call()
             verdict = verdict_in(result)
             if verdict is not None:
-                raise verdict
+                raise verdict  # noqa: TRY301 - as if the job had raised it
             returned = True
         except BaseException as error:
             if isinstance(error, (Cancel, Discard)):

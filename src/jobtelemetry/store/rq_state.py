@@ -175,11 +175,11 @@ def read_rq_workers(connection: Any, keys: Keys, discovery: Discovery) -> tuple[
         for account, row, columns in zip(piece, replies[::2], replies[1::2], strict=True):
             if isinstance(row, Exception):
                 raise row
-            if isinstance(columns, Exception):
-                if not str(columns).startswith("WRONGTYPE"):
-                    raise columns
-                columns = [None] * len(_COLUMNS)  # another program's key: nothing of theirs is booked
-            state = _worker_state(account, row, columns)
+            foreign = isinstance(columns, ResponseError) and str(columns).startswith("WRONGTYPE")
+            if isinstance(columns, Exception) and not foreign:
+                raise columns
+            # Where another program's key is in place of the accounts, nothing is booked.
+            state = _worker_state(account, row, [None] * len(_COLUMNS) if foreign else columns)
             if state is not None:
                 states.append(state)
     return tuple(states)
