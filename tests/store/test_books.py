@@ -416,5 +416,6 @@ def test_figures_are_right_or_something_says_so(redis: Redis) -> None:
             deadline=None,
             suppress_health_check=list(HealthCheck),
             phases=(Phase.generate,),
+            derandomize=True,
         ),
     )
