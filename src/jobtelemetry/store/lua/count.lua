@@ -52,8 +52,13 @@ local function remember_recent(list)
   end
   call('HSET', ACCOUNTS, e.account .. '|' .. COLUMN.recent, table.concat(kept, ' '))
 end
--- Takes an account into that of the departed, whose sum stays right.
+-- Takes an account into that of the departed, whose sum stays right; what it counted last is still known.
 local function fold(account)
+  local last = call('HGET', ACCOUNTS, account .. '|' .. COLUMN.recent)
+  if last then
+    local before = call('HGET', ACCOUNTS, '|' .. COLUMN.recent) or ''
+    call('HSET', ACCOUNTS, '|' .. COLUMN.recent, string.match(string.sub(last .. ' ' .. before, 1, 4000), '^(.*)%s') or last)
+  end
   for _, column in ipairs({COLUMN.succeeded, COLUMN.failed, COLUMN.unbooked}) do
     local number = call('HGET', ACCOUNTS, account .. '|' .. column)
     if number then call('HINCRBY', ACCOUNTS, '|' .. column, number) end

@@ -64,7 +64,7 @@ elseif e.mode == 'stuck' then
     end
   end
 elseif call('HDEL', RUNNING, e.id) ~= 1 then
-  if is_among(e.id, recent()) then
+  if is_among(e.id, recent()) or is_among(e.id, call('HGET', ACCOUNTS, '|' .. COLUMN.recent)) then
     verdict = 'again' -- the reply to the first try was lost on its way, or RQ ends it twice
   elseif call('ZSCORE', CLOSED, e.id) then
     verdict = 'late'
