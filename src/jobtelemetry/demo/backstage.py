@@ -32,6 +32,9 @@ _START_TIMEOUT = 30.0
 _TICK = 0.1
 _ADDRESS = re.compile(r"(https?://\S+?)/metrics")
 
+#: A record of a log that says nothing about an end.
+_ALL_IS_WELL = re.compile(r"\d{4}-\d\d-\d\d \S+ (DEBUG|INFO) ")
+
 
 class Child:
     """A Python module that runs as a process, with its output in a file.
@@ -65,7 +68,8 @@ class Child:
             DemoError: It has ended; the message is the last thing it said.
         """
         if self._process.poll() is not None:
-            said = self.output.strip().rpartition("\n")[2].removeprefix("Error: ")
+            last = self.output.strip().rpartition("\n")[2].removeprefix("Error: ")
+            said = "" if _ALL_IS_WELL.match(last) else last
             raise DemoError(said or f"{self._what} ended unexpectedly with status {self._process.returncode}")
 
 
