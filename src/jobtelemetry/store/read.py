@@ -59,6 +59,7 @@ class _Look:
     accounts: Mapping[str, str]
     sets: int
     changed: list[tuple[str, int]]
+    replaced: bool = False
 
     @property
     def change(self) -> int:
@@ -95,7 +96,7 @@ class Reader:
     def _begin_anew(self) -> None:
         self._sets: dict[str, LabelSet] = {}
         self._ended = 0
-        self._last = -1
+        self._last, self._last_labels = -1, ""
         self._epoch: tuple[str, str] | None = None
         self._rejected: dict[str, Rejected] = {}
 
@@ -183,7 +184,7 @@ class Reader:
             )
         self._notice(look)
         epoch = (look.meta.get("generation", ""), look.meta.get("removed", ""))
-        if epoch != self._epoch or look.change < self._last:  # of an older state, whose changes are counted from there
+        if epoch != self._epoch or look.replaced or look.change < self._last:
             self._begin_anew()
             self._epoch = epoch
             look = self._look([])
@@ -202,29 +203,36 @@ class Reader:
     def _look(self, page: list[tuple[str, int]]) -> _Look:
         """Read one page of label sets, the books, and what changed after that page, as they are at one moment."""
         keys = self._keys
-        after = page[-1][1] if page else self._last
+        # The set that was read last is asked for again: if another one has its place, an older state came back.
+        after = f"({page[-1][1]}" if page else str(self._last)
         pipe = self._connection.pipeline()
         pipe.time()
         pipe.hgetall(keys.meta)
         pipe.hgetall(keys.accounts)
         pipe.zcard(keys.sets)
-        pipe.zrangebyscore(keys.sets, f"({after}", "+inf", start=0, num=PAGE, withscores=True)
+        pipe.zrangebyscore(keys.sets, after, "+inf", start=0, num=PAGE, withscores=True)
         for labels, _ in page:
             pipe.hgetall(keys.label_set(labels))
             pipe.hgetall(keys.traces(labels))
         replies = self._ours(pipe.execute(raise_on_error=False))
         clock, meta, accounts, sets, changed, *rows = replies
+        found_changed = [(text(labels), int(score)) for labels, score in changed or ()]
+        replaced = False
+        if not page and found_changed and found_changed[0][1] == self._last:
+            replaced = found_changed.pop(0)[0] != self._last_labels
         look = _Look(
             int(clock[0]) + int(clock[1]) / 1_000_000,
             _texts(meta or {}),
             _texts(accounts or {}),
             int(sets or 0),
-            [(text(labels), int(score)) for labels, score in changed or ()],
+            found_changed,
+            replaced,
         )
         since = self._since(look)
         for (labels, change), found, traces in zip(page, rows[::2], rows[1::2], strict=True):
             self._keep(labels, _texts(found or {}), _texts(traces or {}), since)
-            self._last = max(self._last, change)
+            if change > self._last:
+                self._last, self._last_labels = change, labels
         return look
 
     def _ours(self, replies: list[Any]) -> list[Any]:

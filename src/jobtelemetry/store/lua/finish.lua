@@ -23,7 +23,9 @@ end
 local function was_expected()
   local expected = 0
   while call('ZSCORE', CLOSED, 'job|' .. e.job .. '|' .. expected + 1) do expected = expected + 1 end
-  return expected > 0 and call('ZREM', CLOSED, 'job|' .. e.job .. '|' .. expected) == 1
+  local known = expected > 0 and call('ZREM', CLOSED, 'job|' .. e.job .. '|' .. expected) == 1
+  if known and call('EXISTS', CLOSED) == 0 then call('HDEL', META, SHARED.closed_until) end
+  return known
 end
 local function closed_is_lost()
   local till = tonumber(call('HGET', META, SHARED.closed_until) or 0) or 0
@@ -68,9 +70,10 @@ elseif call('HDEL', RUNNING, e.id) ~= 1 then
     verdict = 'again' -- the reply to the first try was lost on its way, or RQ ends it twice
   elseif call('ZSCORE', CLOSED, e.id) then
     verdict = 'late'
-  elseif call('EXISTS', EXECUTION) == 0 and closed_is_lost() then
+  elseif closed_is_lost() then
+    -- It may have been settled; where RQ has forgotten it as well, it is believed to have been.
     note_loss(0, 'the key of closed executions was gone')
-    verdict = 'late'
+    if call('EXISTS', EXECUTION) == 0 then verdict = 'late' end
   end -- else the start could not be written, or the running table was lost
 end
 if verdict == 'counted' then
