@@ -15,7 +15,7 @@ from jobtelemetry.rq import labels
 from jobtelemetry.rq.job import meet, note_in_hash
 from jobtelemetry.rq.run import Run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
-from jobtelemetry.rq.spawn import inherited_off, inherited_run
+from jobtelemetry.rq.spawn import inherited_known, inherited_off, inherited_run
 from jobtelemetry.store.record import COUNTED, LATE
 
 
@@ -26,6 +26,8 @@ def enter_horse(runtime: Runtime, rq_worker: BaseWorker, job: Job) -> None:
     runtime.horse_of = os.getpid()
     runtime.spans.sdk.in_horse()
     runtime.enter_horse()
+    if inherited_known().generation:
+        runtime.saw(inherited_known())
     if off := inherited_off():
         rq_worker.__dict__[OFF] = off
     run = runs_of(rq_worker).get(job.id) or inherited_run()

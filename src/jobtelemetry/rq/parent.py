@@ -55,7 +55,7 @@ class ParentHooks:
                 run.horse = Horse(HorsePipe())
         with self._runtime.fence("trace"):
             self._runtime.spans.sdk.before_fork(provider())
-        with spawning(run, self._runtime.config, rq_worker.__dict__.get(OFF, "")):
+        with spawning(run, self._runtime.config, rq_worker.__dict__.get(OFF, ""), self._runtime.known):
             result = call()
         with self._runtime.fence("trace"):
             self._runtime.spans.sdk.after_fork()

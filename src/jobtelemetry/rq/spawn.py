@@ -14,6 +14,7 @@ from jobtelemetry import logformat, otel
 from jobtelemetry.config import Config
 from jobtelemetry.sinks import sentry
 from jobtelemetry.sinks.tracing import span_context, traceparent
+from jobtelemetry.store.record import Known, Start
 
 if TYPE_CHECKING:
     from jobtelemetry.rq.run import Run
@@ -21,17 +22,22 @@ if TYPE_CHECKING:
 #: Bytes; Linux takes 128 KiB.
 _LONGEST_ARGUMENT = 130_000
 
-_spawning: tuple[Run, Config, str] | None = None
+_spawning: tuple[Run, Config, str, Known] | None = None
 
 #: In the horse: what its parent knew.
 _inherited: dict[str, Any] = {}
 
 
 @contextmanager
-def spawning(run: Run | None, config: Config, off: str = "") -> Iterator[None]:
-    """While this lasts, a horse that is spawned is given this run, these settings, and why nothing can be recorded."""
+def spawning(run: Run | None, config: Config, off: str, known: Known) -> Iterator[None]:
+    """While this lasts, a horse that is spawned is given this run and what else its parent knows.
+
+    Args:
+        off: Why nothing can be recorded; empty if it can.
+        known: What is known of the numbers.
+    """
     global _spawning
-    _spawning = (run, config, off) if run is not None else None
+    _spawning = (run, config, off, known) if run is not None else None
     try:
         yield
     finally:
@@ -61,12 +67,13 @@ def with_prelude(argv: Any) -> Any:
     try:
         if _spawning is None or len(argv) != 3 or argv[1] != "-c":
             return argv
-        run, config, off = _spawning
+        run, config, off, known = _spawning
         facts = {
             "config": asdict(config),
             "off": off,
             "start": asdict(run.start),
             "home": run.home,
+            "known": [known.generation, known.total],
             "began": run.began,
             "attempt": run.attempt,
             "max_attempts": run.max_attempts,
@@ -106,12 +113,16 @@ def inherited_off() -> str:
     return str(_inherited.get("off", ""))
 
 
+def inherited_known() -> Known:
+    """In the spawned horse: what its parent knew of the numbers."""
+    return Known(*_inherited.get("known", ()))
+
+
 def inherited_run() -> Run | None:
     """In the spawned horse: the run of the execution that it was spawned for."""
     from jobtelemetry.forking.horse_span import RunTrace
     from jobtelemetry.forking.pipe import HorsePipe
     from jobtelemetry.rq.run import Horse, Run
-    from jobtelemetry.store.record import Start
 
     if not _inherited:
         return None

@@ -29,6 +29,8 @@ local layout = try('HGET', META, SHARED.layout)
 if layout and layout ~= LAYOUT then
   return 'the layout of ' .. META .. ' is ' .. layout .. ' where this jobtelemetry writes ' .. LAYOUT
 end
+-- Redis looks at its memory only until a script has written; this writes nothing, and must come first.
+try('ZADD', CLOSED, 'XX', 0, 'probe')
 -- Nothing is written that could not be taken away again.
 for _, key in ipairs({META, ACCOUNTS, RUNNING, PROBE}) do
   if try('HDEL', key, 'probe') then
