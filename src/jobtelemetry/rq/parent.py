@@ -94,6 +94,8 @@ class ParentHooks:
                 if not run.recorded and not said.get("recorded"):
                     labels.learn(job)
                     settling.horse_gone(self._runtime, rq_worker, job, run)
+        with self._runtime.fence("trace"):
+            self._end_span(rq_worker, job)  # here, and not in execute_job alone: an application may have its own
         return result
 
     def _hear(self, run: Run) -> dict[str, Any]:
