@@ -226,14 +226,14 @@ def test_a_class_that_only_performs_is_counted(theatre: Theatre, kind: str) -> N
             stage.enqueue(function)
         stage.run(kind)
         stage.enqueue(jobs.fail, "ShowtimeNotFound")
-        stage.settle()
-        assert stage.told() == told(
+        expected = told(
             completed=2,
             cancelled=1,
             discard=2,
             errors={"ValueError": 1, "ShowtimeNotFound": 1},
             reasons={"movie_not_matched": 1},
         )
+        eventually(lambda: stage.told() == expected, "five executions; such a worker never says that it is busy")
 
 
 @pytest.mark.row(33)
@@ -418,6 +418,8 @@ def test_a_horse_of_its_own_has_its_span(theatre: Theatre, kind: str) -> None:
 @every_worker
 def test_an_exception_handler_puts_the_job_back(theatre: Theatre, kind: str) -> None:
     """An attempt after which the job runs again is a failure, and not a discard."""
+    if kind == "SpawnWorker" and not RQ_3:
+        pytest.skip("RQ 2 hands a spawned work-horse no exception handlers")
 
     def scene(stage: Stage) -> None:
         stage.enqueue(jobs.fail_until, 3)
