@@ -201,3 +201,8 @@ def test_a_default_in_a_table_is_the_one_of_the_row(page):
     }
     for variable, said in re.findall(r"^\| `(JOBTELEMETRY_\w+)` \| ([^|]*) ?\|", page.read_text("utf-8"), re.MULTILINE):
         assert page == _PAGE or said.strip(" `") == defaults[variable], variable
+
+
+def test_the_representation_of_a_config_shows_no_url() -> None:
+    """A Config in a log or in an error report gives no password away."""
+    assert "s3cret" not in repr(Config(redis_url="redis://:s3cret@host/0"))

@@ -18,6 +18,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from jobtelemetry.redis_url import scrub
 from jobtelemetry.text import LONGEST_TRACEBACK, json_text, log_lines, log_text
 
 FORMATS = ("text", "json")
@@ -91,12 +92,12 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line and, where there is one, the traceback: what a job's error says commands no terminal."""
-        return log_lines(super().format(record))
+        return _without_passwords(record, log_lines(super().format(record)))
 
 
 class _OneLine(JsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(_bare(record))
+        return _without_passwords(record, super().format(_bare(record)))
 
 
 def formatter(kind: str, fmt: str | None = None, datefmt: str | None = None) -> logging.Formatter:
@@ -218,6 +219,11 @@ def _plain(handler: logging.Handler) -> bool:
     if written_by is None:
         return isinstance(handler, logging.StreamHandler)
     return type(written_by) is logging.Formatter and not _FIELD.search(written_by._fmt or "")  # noqa: SLF001 - no other way to see it
+
+
+def _without_passwords(record: logging.LogRecord, line: str) -> str:
+    """The line of a record with a traceback: what redis-py says of a URL may have a password in it."""
+    return scrub(line) if record.exc_info or record.exc_text else line
 
 
 def _bare(record: logging.LogRecord) -> logging.LogRecord:

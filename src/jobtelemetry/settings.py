@@ -75,7 +75,9 @@ class Row(Generic[T]):
 
 def setting(default: T, kind: Kind[T], *variables: str, help: str) -> T:
     """A field of a dataclass that is a setting."""
-    return field(default=default, metadata={_ROW: Row(kind, variables, help)})
+    # The representation of a Config goes into logs and error reports, and a URL may have a password in it.
+    shown = not any(variable.endswith("URL") for variable in variables)
+    return field(default=default, repr=shown, metadata={_ROW: Row(kind, variables, help)})
 
 
 def rows(config: Any) -> Iterator[tuple[str, Any, Row[Any]]]:

@@ -14,7 +14,7 @@ from rq import Retry
 from jobtelemetry.demo import jobs as demo
 from jobtelemetry.demo.titles import Titles
 from jobtelemetry.events import ExecutionEvent
-from jobtelemetry.logformat import formatter
+from jobtelemetry.logformat import FORMATS, formatter
 from jobtelemetry.outcomes import Outcome, State
 from jobtelemetry.sinks.logs import LogSink
 from sinks import sentry_jobs as jobs
@@ -186,3 +186,15 @@ def test_the_log_of_the_demo_has_its_cancellations_and_not_one_error(scene: Scen
     }
     assert {entry["level"] for entry in entries} == {"INFO"}
     assert scene.sentry.events == []
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_traceback_in_the_log_has_no_password(kind: str) -> None:
+    """What an exception says of a Redis URL is shown without its password."""
+    try:
+        int("redis://user:s3cret@host:6379/0")
+    except ValueError:
+        record = logging.LogRecord("jobtelemetry", logging.ERROR, "", 0, "failed", (), sys.exc_info())
+    line = formatter(kind).format(record)
+    assert "ValueError" in line
+    assert "s3cret" not in line
