@@ -168,6 +168,9 @@ class Reader:
             books.witness(self._connection, self._keys, known, lost=lost, why=why)
         if repairable is not None:
             change, executions = repairable
+            workers = workers or tuple(
+                worker.name for worker in read_rq_workers(self._connection, self._keys, self._discovery)
+            )
             books.repair(self._connection, self._keys, change=change, executions=executions, rq_workers=workers)
         return noticed is not None or repairable is not None
 
