@@ -17,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 import jobtelemetry
+from jobtelemetry.exporter import binding, forks
 from jobtelemetry.rq import runtime
 from jobtelemetry.rq.runtime import Fence, Runtime
 
@@ -27,6 +28,8 @@ _FENCE = {
     for function in (Runtime.fence, Runtime.note_error, Fence.__init__, Fence.__enter__, Fence.__exit__)
     if (code := function.__code__).co_filename == runtime.__file__
 }
+#: What Python runs in each forked child of a process that an exporter lives in, and fences itself: no hook calls it.
+_AT_FORK = {forks._in_child.__code__, binding._close_in_child.__code__}
 
 
 class InjectedFault(Exception):
@@ -60,7 +63,7 @@ class _Trace:
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(_PACKAGE) and code not in _FENCE:
+        if event == "call" and code.co_filename.startswith(_PACKAGE) and code not in _FENCE and not _at_fork(frame):
             self.called(code)
 
     def called(self, code: CodeType) -> None:
@@ -71,6 +74,14 @@ class _Trace:
         descriptor = os.open(self._book, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(descriptor, f"{line}\n".encode())
         os.close(descriptor)
+
+
+def _at_fork(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code in _AT_FORK:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _Listing(_Trace):
