@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
@@ -213,8 +212,7 @@ class _Attempts:
         if not returned or returned < result.max:
             job.number_of_retries = returned + 1
             return Ending.RETRY_RETURNED, False
-        # Before 3.0, RQ treats this as an error that was raised.
-        left = 0 if _rq_major() >= 3 else job.retries_left or 0
+        left = 0 if _ends_beyond_maximum() else job.retries_left or 0
         job.retries_left = max(0, left - 1)
         return Ending.RETRIES_EXHAUSTED, left > 0
 
@@ -253,8 +251,11 @@ def _current(job: Job) -> Iterator[None]:
             stack.pop()
 
 
-def _rq_major() -> int:
-    return int(metadata.version("rq").partition(".")[0])
+def _ends_beyond_maximum() -> bool:
+    """Whether a ``Retry`` beyond its maximum is the job's end: an older RQ takes it for an error that was raised."""
+    from rq.results import Result
+
+    return hasattr(Result, "create_max_retries_exceeded")
 
 
 def _label(function: Callable[..., Any]) -> str:
