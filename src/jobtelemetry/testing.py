@@ -27,6 +27,7 @@ from uuid import uuid4
 
 from jobtelemetry.attributes import MOST_ATTRIBUTES, Value, receive
 from jobtelemetry.events import ExecutionEvent
+from jobtelemetry.options import options_of
 from jobtelemetry.outcomes import Cancel, Discard, Ending, State, classify, reason_of, verdict_in
 from jobtelemetry.ratelimit import detect
 from jobtelemetry.text import class_name, text_of
@@ -144,7 +145,9 @@ class _Attempts:
         self._job.id = job_id or uuid4().hex
         self._job.meta = {} if meta is None else meta
         self._job.retries_left = retry.max if retry is not None else None
-        self._max_attempts = (self._job.retries_left or 0) + 1
+        own = options_of(self._function).max_attempts
+        self._max_attempts = max(own, (self._job.retries_left or 0) + 1)
+        self._others = own  # attempts that something outside of RQ starts
         self._attempt = 0
 
     def next(self) -> ExecutionEvent:
@@ -205,7 +208,7 @@ class _Attempts:
         if error is not None:
             left = job.retries_left or 0
             job.retries_left = max(0, left - 1)
-            return Ending.RAISED, left > 0
+            return Ending.RAISED, left > 0 or self._attempt < self._others
         if not isinstance(result, Retry):
             return Ending.RETURNED, False
         returned = job.number_of_retries or 0
