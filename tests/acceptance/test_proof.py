@@ -531,7 +531,8 @@ def test_a_clock_that_a_job_left_changed_hurts_nobody(theatre: Theatre, kind: st
             _timed_right(stage)
 
     found = theatre.play(scene)
-    errors = {"ValueError": 2, "WorkHorseExited": 1} if clock == "nan" else {"ValueError": 3}
+    dies = clock == "nan" and sys.version_info < (3, 13)  # later, log records have a clock that no job changes
+    errors = {"ValueError": 2, "WorkHorseExited": 1} if dies else {"ValueError": 3}
     assert found == told(completed=3, discard=3, errors=errors)
 
 
