@@ -23,6 +23,7 @@ from jobtelemetry.forking.pipe import HorsePipe
 from jobtelemetry.outcomes import Cancel, Discard, Ending, Found, Outcome, State, classify, reason_of
 from jobtelemetry.ratelimit import RateLimit, detect
 from jobtelemetry.rq import labels
+from jobtelemetry.store.own import Measurements
 from jobtelemetry.store.record import AGAIN, COUNTED, LATE, Start, Started
 from jobtelemetry.text import class_name, text_of
 
@@ -224,6 +225,8 @@ class Run:
             return {}
         said = self.horse.hear()
         self.attributes.update(said.get("attributes", {}))
+        if "measured" in said and self.measured is None:
+            self.measured = Measurements(unwritten=True)
         return said
 
     def waited(self, seconds: float) -> Start:

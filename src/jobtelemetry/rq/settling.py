@@ -48,7 +48,6 @@ def _settle(runtime: Runtime, rq_worker: BaseWorker, job: Job, run: Run, asked: 
         asked=asked,
         told=run.found(asked, died=died, stopped=rq_worker._stopped_job_id == job.id),
         measured=run.measured.taken() if run.measured is not None else None,
-        unwritten=run.horse is not None and bool((run.horse.said or {}).get("measured")),
     )
     if event is not None:
         message = (run.horse.said or {}).get("message", "") if run.horse is not None else ""

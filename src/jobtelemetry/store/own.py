@@ -188,10 +188,16 @@ class Measurements:
     Args:
         changes: By series.
         left_out: Observations that there was no room for, or that were no finite number.
+        unwritten: Whether it is not known what it was: it died with its process.
     """
 
     changes: Sequence[Change] = ()
     left_out: int = 0
+    unwritten: bool = False
+
+    def taken(self) -> Measurements:
+        """Itself, where nobody can add to it."""
+        return self
 
 
 def packed(

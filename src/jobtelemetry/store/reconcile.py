@@ -96,7 +96,6 @@ def settle(
     asked: str = "abandoned",
     told: Found | None = None,
     measured: Measurements | None = None,
-    unwritten: bool = False,
 ) -> ExecutionEvent | None:
     """Find out what became of an execution whose end nobody has reported, and count it, once, if it has ended.
 
@@ -107,8 +106,7 @@ def settle(
         account: What its RQ worker is called in the accounts, if not by its name.
         asked: Who asks; see :class:`~jobtelemetry.outcomes.Found`.
         told: What its own process told, or what was seen of its end; only the fields about that are read.
-        measured: What its job measured in metrics of its own, where that was in this process.
-        unwritten: Whether it measured something in a process that is gone.
+        measured: What its job measured in metrics of its own, as far as this process knows.
 
     Returns:
         What was counted, or ``None``.
@@ -131,7 +129,7 @@ def settle(
             rq_worker_key=keys.rq_worker(account or event.rq_worker),
             limits=limits,
             booking=booking,
-            settling=Settling(found.status, found.exists, found.asked == "abandoned", unwritten),
+            settling=Settling(found.status, found.exists, abandoned=found.asked == "abandoned"),
             measured=measured,
         )
         answer = finished(run(connection, command))

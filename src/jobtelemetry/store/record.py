@@ -158,18 +158,15 @@ class Settling:
         status: RQ's status of the job; empty if RQ has forgotten it.
         exists: Whether RQ still has the execution.
         abandoned: Whether a reconciler asks, and not a process that saw the end.
-        unwritten: Whether what it measured is lost: it died with its process.
     """
 
     status: str
     exists: bool
     abandoned: bool
-    unwritten: bool = False
 
     def packed(self) -> dict[str, object]:
         """For a script."""
-        facts: dict[str, object] = {"status": self.status, "exists": self.exists, "abandoned": self.abandoned}
-        return facts | {"unwritten": True} if self.unwritten else facts
+        return {"status": self.status, "exists": self.exists, "abandoned": self.abandoned}
 
 
 def text(value: Any) -> str:
@@ -380,6 +377,9 @@ def _with_measured(
     limits: Limits,
 ) -> tuple[str, ...]:
     """The keys with those that what was measured needs besides; it is put into the facts."""
+    if measured.unwritten:
+        facts["unwritten"] = True
+        return where
     trace = {"trace_id": event.trace_id, "span_id": event.span_id} if event.trace_id else {}
     bounds = {"families": limits.own_metrics, "series": limits.label_sets}
     further, facts["own"] = packed(measured, keys, at=len(where) + 1, trace=trace, **bounds)
