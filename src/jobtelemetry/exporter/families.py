@@ -253,6 +253,8 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.EXECUTIONS_RECONCILED: lambda snapshot: [((), Counter(snapshot.reconciled, snapshot.created))],
     contract.EXECUTIONS_LATE: lambda snapshot: [((), Counter(snapshot.late, snapshot.created))],
     contract.SERIES_DROPPED: lambda snapshot: _counts(snapshot.dropped, snapshot),
+    contract.OWN_UNWRITTEN: lambda snapshot: [((), Counter(snapshot.own_unwritten, snapshot.created))],
+    contract.OWN_LEFT_OUT: lambda snapshot: [((), Counter(snapshot.own_left_out, snapshot.created))],
 }
 
 #: The families that come from Redis, in the contract's order.

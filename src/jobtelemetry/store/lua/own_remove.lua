@@ -1,8 +1,8 @@
 -- Series of an own metric are forgotten on purpose, and with the last ones its definition. Of e: family, series (their
--- ids; their hashes are the keys from the seventh on), last. Returns {observations that they had, a fault or ''}.
+-- ids; their hashes are the keys from the sixth on), last. Returns {observations that they had, a fault or ''}.
 local gone, removed = 0, 0
 for number, id in ipairs(e.series) do
-  local set = KEYS[number + 6]
+  local set = KEYS[number + 5]
   gone = gone + (tonumber(call('HGET', set, SERIES.observations) or 0) or 0)
   removed = removed + 1
   call('DEL', set)
