@@ -344,9 +344,7 @@ def own_families_of(draw: st.DrawFn) -> OwnFamily:
     for labels in draw(st.lists(PAIRS, max_size=3, unique_by=lambda found: tuple(sorted(found.items())))):
         counts = draw(st.dictionaries(st.sampled_from(["0.5", "1.0", "7.0", "+Inf"]), st.integers(0, 10), max_size=3))
         exemplars = draw(st.dictionaries(st.sampled_from(buckets or ("",)), EXEMPLAR, max_size=2))
-        series.append(
-            OwnSeries(tuple(labels.items()), draw(NUMBER), counts, draw(NUMBER), 1, draw(MOMENT), exemplars)
-        )
+        series.append(OwnSeries(tuple(labels.items()), draw(NUMBER), counts, draw(NUMBER), 1, draw(MOMENT), exemplars))
     full = f"{name}_total" if kind is Kind.COUNTER else name
     return OwnFamily(full, kind, draw(TEXT), unit, buckets, tuple(series))
 
