@@ -13,17 +13,19 @@ from jobtelemetry.contract import Kind
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.diagnosis.coverage import own_metrics
 from jobtelemetry.diagnosis.findings import Level
+from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.exporter import families
 from jobtelemetry.exporter.exposition import Exposition
 from jobtelemetry.exporter.reference import EOF, written_by_prometheus_client
+from jobtelemetry.outcomes import Outcome, State
 from jobtelemetry.own_metrics.buffer import Buffer, Series
 from jobtelemetry.store.books import acknowledge_losses
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.own import Definition, Measurements, definition_of, measure_command, parts_of_series
 from jobtelemetry.store.read import Reader, read_snapshot
-from jobtelemetry.store.record import text
+from jobtelemetry.store.record import Booking, Limits, append_finish, text
 from jobtelemetry.store.reset import forget_metric
-from jobtelemetry.store.scripts import run
+from jobtelemetry.store.scripts import execute, run
 from jobtelemetry.store.snapshot import OwnExemplar, OwnFamily, OwnSeries, Snapshot
 from support.measured import samples
 
@@ -251,6 +253,25 @@ def test_a_series_that_is_gone_begins_anew(redis: Redis) -> None:
     assert snapshot.counts_lost_at is not None
 
 
+def test_without_its_counters_a_reader_still_sees_what_changes(redis: Redis) -> None:
+    """The loss is said; series that are there are shown, and go on, also to who has seen them before."""
+    reader = Reader(redis, KEYS)
+    for film in ("Alien", "Brazil", "Cabaret"):
+        sell(redis, film)
+    reader.read()
+    redis.delete(KEYS.meta)
+    sell(redis, "Alien")
+    for one in (reader, Reader(redis, KEYS)):
+        snapshot = one.read()
+        assert samples(snapshot)["tickets_total{film=Alien}"] == 2.0
+        assert snapshot.counts_lost_at is not None
+    reader.tend()
+    acknowledge_losses(redis, KEYS)
+    sell(redis, "Brazil")
+    assert samples(reader.read())["tickets_total{film=Brazil}"] == 2.0
+    assert reader.read().proven
+
+
 def test_lost_definitions_come_back_with_the_next_batch(redis: Redis) -> None:
     """Until then the series are shown without help, with the buckets that they have."""
     observe(redis, PRICES, 7)
@@ -304,9 +325,42 @@ def test_what_a_stranger_writes_is_passed_over(redis: Redis, key: str, value: st
     """And counted; the metrics that are in order are shown."""
     sell(redis, "a")
     redis.hset(KEYS.families, key, value)
-    snapshot = read_snapshot(redis, KEYS)
-    assert samples(snapshot) == {"tickets_total{film=a}": 1.0}
-    assert snapshot.rejected == 1
+    reader = Reader(redis, KEYS)
+    for _ in range(2):
+        snapshot = reader.read()
+        assert samples(snapshot) == {"tickets_total{film=a}": 1.0}
+        assert snapshot.rejected == 1
+
+
+def test_a_sampled_execution_is_the_exemplar(redis: Redis) -> None:
+    """Its trace is, in OpenMetrics, unless the job gave labels of its own; a gauge has none."""
+    buffer = Buffer(10)
+    buffer.add(Series(TICKETS, ("Alien",)), 2)
+    buffer.add(Series(TICKETS, ("Brazil",)), 3, {"order": "a|b"})
+    buffer.observe(Series(PRICES, (), (5.0, 10.0, float("inf"))), 7.5)
+    buffer.set(Series(SEATS, ("1",)), 4)
+    event = ExecutionEvent(
+        execution_id="e",
+        job_id="j",
+        worker="w",
+        queue="q",
+        rq_worker="r",
+        outcome=Outcome(State.COMPLETED),
+        trace_id="a" * 32,
+        span_id="b" * 16,
+    )
+    keys = {"job_key": KEYS.job("j"), "rq_worker_key": KEYS.rq_worker("r")}
+    for _ in range(2):  # the second one comes again
+        pipe = redis.pipeline()
+        append_finish(pipe, KEYS, event, limits=Limits(), booking=Booking(), measured=buffer.taken(), **keys)
+        execute(pipe)
+    text = Exposition().render(read_snapshot(redis, KEYS), (), openmetrics=True).decode()
+    of_trace = f'# {{span_id="{"b" * 16}",trace_id="{"a" * 32}"}}'
+    lines = {line.partition(" ")[0]: line for line in text.splitlines() if not line.startswith("#")}
+    assert lines['tickets_total{film="Alien"}'].split(" ", 1)[1].startswith(f"2.0 {of_trace} 2.0 ")
+    assert lines['tickets_total{film="Brazil"}'].split(" ", 1)[1].startswith('3.0 # {order="a|b"} 3.0 ')
+    assert lines['price_euros_bucket{le="10.0"}'].split(" ", 1)[1].startswith(f"1.0 {of_trace} 7.5 ")
+    assert "#" not in lines['price_euros_bucket{le="5.0"}'] + lines['seats{room="1"}']
 
 
 NAME = st.from_regex(r"[a-z_:][a-z0-9_:]{0,8}", fullmatch=True)

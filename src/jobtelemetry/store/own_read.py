@@ -56,6 +56,7 @@ class OwnReader:
         self._repairable: tuple[int, int] | None = None
         self._families: tuple[OwnFamily, ...] = ()
         self._defined: Mapping[str, str] = {}
+        self._strange = Rejected()
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -96,9 +97,9 @@ class OwnReader:
         self._drop_missing()
         self._judge(look)
         if self._news or look.families != self._defined:
-            self._defined, self._news = look.families, False
-            self._families = _families(look.families, self._kept, self._families, rejected)
-        for found in self._rejected.values():
+            self._defined, self._news, self._strange = look.families, False, Rejected()
+            self._families = _families(look.families, self._kept, self._families, self._strange)
+        for found in (self._strange, *self._rejected.values()):
             rejected.number += found.number
             rejected.names = (rejected.names + found.names)[:20]
         return self._families
@@ -177,6 +178,7 @@ class OwnReader:
                     if not exists:
                         self._news = True
                         self._kept.pop(series, None)
+                        self._rejected.pop(series, None)
 
     def _judge(self, look: _Look) -> None:
         if look.changed:  # it never stood still

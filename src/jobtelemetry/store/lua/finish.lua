@@ -98,7 +98,10 @@ else
   if verdict == 'late' then call('HINCRBY', META, SHARED.late, 1) end
 end
 -- With the verdict, once: what comes again has been written, and what comes late was measured all the same.
-if e.own and (verdict == 'counted' or verdict == 'late') then own() end
+if e.own and (verdict == 'counted' or verdict == 'late') then
+  local ok, problem = pcall(own) -- whatever it is, the execution is counted
+  if not ok then fault = fault or tostring(problem) end
+end
 if e.unwritten and verdict == 'counted' then call('HINCRBY', META, SHARED.own_unwritten, 1) end
 if e.mode ~= 'settle' and verdict ~= 'again' then remember_recent(recent()) end
 return answer(verdict)

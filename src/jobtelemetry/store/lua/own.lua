@@ -6,6 +6,11 @@ local function own()
   local o = e.own
   if o.left_out then call('HINCRBY', META, SHARED.own_left_out, o.left_out) end
   local families, index = KEYS[o.at], KEYS[o.at + 1]
+  if not call('HGET', META, SHARED.own_change) then
+    -- Changes go on after the last one that the index knows, or readers would take the next ones for old.
+    local last = call('ZREVRANGE', index, 0, 0, 'WITHSCORES') or {}
+    if last[2] then call('HSET', META, SHARED.own_change, last[2]) end
+  end
   local closed, total = {}, 0
   for number, family in ipairs(o.families) do
     local name = family[1]
