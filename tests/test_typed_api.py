@@ -29,6 +29,22 @@ length: int = mail("x")
 collected: Collector
 state: State = State.COMPLETED
 
+tickets = jobtelemetry.Counter("tickets", "Tickets.", ["film"], registry=None)
+tickets.labels("Alien").inc()
+tickets.labels(film="Alien").inc(2.5, {"trace_id": "x"})
+prices = jobtelemetry.Histogram("price", "Prices.", unit="euros", buckets=(5, 10))
+seats: jobtelemetry.Gauge = jobtelemetry.Gauge("seats", "Seats.", ["room"]).labels(1)
+
+@prices.time()
+def sell(price: float) -> float:
+    with tickets.labels("Alien").count_exceptions(ValueError), prices.time():
+        seats.set(3)
+        seats.dec()
+        prices.observe(price)
+    return price
+
+price: float = sell(7)
+
 def act(found: bool) -> Cancel | Discard:
     return Cancel("movie_not_matched", "no such film") if found else Discard("bad_payload", detail="x")
 """
@@ -40,6 +56,9 @@ WRONG = {
     '@jobtelemetry.job(report="sometimes")\ndef f() -> None: ...': "report",
     "jobtelemetry.Cancel()": "Cancel|reason",
     "jobtelemetry.Cancel(None)": "Cancel|None",
+    'jobtelemetry.Counter("a")': "documentation",
+    'jobtelemetry.Counter("a", "A.").inc("x")': "inc",
+    'jobtelemetry.Counter("a", "A.").observe(1)': "observe",
     "x: int = jobtelemetry.Config().redis_url": "int",
 }
 

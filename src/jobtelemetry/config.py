@@ -110,6 +110,13 @@ class Config:
         "JOBTELEMETRY_MAX_LABEL_SETS",
         help="Label sets that one family may have; what goes beyond is counted under `__other__`.",
     )
+    max_own_metrics: int = setting(
+        100,
+        Whole(least=0),
+        "JOBTELEMETRY_MAX_OWN_METRICS",
+        help="Metrics of your own (`jobtelemetry.Counter`, ...) that are kept; each may have as many series as a "
+        "family may have label sets.",
+    )
     max_queues: int = setting(
         1000,
         Whole(least=1),

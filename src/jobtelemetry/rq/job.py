@@ -44,6 +44,12 @@ def running_here(job: Job, run: Run | None) -> Iterator[None]:
         _performing.pop(job.id, None)
 
 
+def performed_now() -> Run | None:
+    """The run that this process performs; ``None`` if there is none, or more than one."""
+    runs = list(_performing.values())
+    return runs[0] if len(runs) == 1 else None
+
+
 def meet(job: Job, run: Run) -> None:
     """The run that this job object is performed in."""
     job.__dict__[_RUN] = run
