@@ -15,9 +15,14 @@ __all__ = ["instrument", "is_instrumented", "uninstrument"]
 if numbers(VERSION) >= OLDEST:
     from jobtelemetry.rq.instrument import instrument, is_instrumented, uninstrument
 else:  # its modules are others, and importing ours would fail
+    _said = False
 
     def instrument(config: Config | None = None) -> None:
-        """Say why nothing is recorded."""
+        """Say why nothing is recorded, once in a process."""
+        global _said
+        if _said:
+            return
+        _said = True
         logging.getLogger("jobtelemetry").error(
             "jobtelemetry counts nothing in this process: RQ %s is older than %s, the oldest that can be recorded; "
             "jobs run as without it (pip install 'rq>=%s')",
