@@ -461,17 +461,18 @@ def test_a_job_class_with_a_perform_of_its_own_may_cancel(theatre: Theatre, kind
         stage.enqueue(jobs.cancel, retry=Retry(max=1))
         stage.enqueue(jobs.discard, retry=Retry(max=2))
         stage.enqueue(jobs.fail)
-        stage.enqueue(jobs.cancel, "movie_not_matched", True)
+        for _ in range(2):
+            stage.enqueue(jobs.cancel, "movie_not_matched", True)
         output = stage.run(kind, job_class=f"support.own_ways.{job_class}").output
         honoured = job_class != "DirectJob"
         assert stage.told() == told(
-            completed=1 if honoured else 2,
-            cancelled=2 if honoured else 1,
+            completed=1 if honoured else 3,
+            cancelled=3 if honoured else 1,
             discard=2,
-            reasons={"movie_not_matched": 2 if honoured else 1},
+            reasons={"movie_not_matched": 3 if honoured else 1},
             errors={"bad_payload": 1, "ValueError": 1},
         )
-        assert ("past jobtelemetry" in output) != honoured
+        assert output.count("past jobtelemetry") == (0 if honoured else 1)
 
 
 # 36: prefixes

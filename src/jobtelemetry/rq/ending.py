@@ -40,7 +40,6 @@ class EndingHooks:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._said_unseen = False
 
     def handle_exception(self, call: Call, rq_worker: BaseWorker, job: Job, exc_info: tuple[Any, ...]) -> Any:
         """The exception that ends the execution; a ``Cancel`` is none, to RQ's log and handlers."""
@@ -133,8 +132,8 @@ class EndingHooks:
 
     def _look_for_unseen(self, job: Job, run: Run) -> None:
         """A verdict that a Job class's own ``perform`` returned, where nobody can act on it any more."""
-        if run.performance.began is None and not self._said_unseen and verdict_in(getattr(job, "_result", None)):
-            self._said_unseen = True
+        unseen = run.performance.began is None and verdict_in(getattr(job, "_result", None))
+        if unseen and self._runtime.first("a verdict that was returned past us"):
             log.warning(
                 "this Job class returns Cancel or Discard past jobtelemetry, and RQ finishes the job: raise it "
                 "instead, or call Job.perform",

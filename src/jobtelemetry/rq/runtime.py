@@ -135,8 +135,17 @@ class Runtime:
         except Exception:  # noqa: S110 - a log handler of the user's that raises must not reach the job
             pass
 
+    def first(self, matter: str) -> bool:
+        """Whether something that is to be said once has not been, neither here nor in a work-horse before."""
+        with self._lock:
+            if matter in self._logged_at:
+                return False
+            self._logged_at[matter] = monotonic()
+            self._logged_here.add(matter)
+            return True
+
     def logged_here(self) -> list[str]:
-        """The hooks whose errors this work-horse has logged, for its parent to keep silent about for a minute."""
+        """What this work-horse has logged, for its parent to keep silent about: the hooks of errors for a minute."""
         return sorted(self._logged_here)
 
     def note_logged(self, hooks: Iterable[str]) -> None:
