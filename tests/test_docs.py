@@ -19,6 +19,7 @@ import yaml
 import jobtelemetry
 from jobtelemetry import testing
 from jobtelemetry.cli import COMMANDS, main
+from jobtelemetry.exporter.web_config import parse
 from jobtelemetry.mixin.config import MixinConfig
 from support.needed import needed
 from support.servers import TcpServer
@@ -177,3 +178,24 @@ def _anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.*)$", _prose(page), re.MULTILINE)
     plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)|`", r"\1", heading) for heading in headings)
     return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", heading.lower()).strip()) for heading in plain}
+
+
+def test_the_web_configuration_of_the_page_is_taken(tmp_path: Path) -> None:
+    """The keys that the page shows are known, and its values can be used; its Prometheus can be configured so."""
+    web, prometheus = re.findall(r"```yaml\n(.*?)```", (_DOCS / "security.md").read_text(), re.DOTALL)
+    parsed = parse(yaml.safe_load(web), tmp_path)
+    assert parsed.tls is not None
+    assert parsed.users
+    for name in re.findall(r"(?:ca|cert|key)_file: ([\w.-]+)", prometheus):
+        (tmp_path / name).touch()
+    (tmp_path / "prometheus.yml").write_text(prometheus)
+    command = [needed("promtool"), "check", "config", "--syntax-only", tmp_path / "prometheus.yml"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_lines_of_the_unit_are_those_that_are_shipped() -> None:
+    """What the page says of systemd's way to end a pool stands in the unit."""
+    (lines,) = re.findall(r"```ini\n(.*?)```", (_DOCS / "deploy.md").read_text(), re.DOTALL)
+    unit = (_ROOT / "deploy" / "systemd" / "rq-pool.service").read_text().splitlines()
+    assert set(lines.split()) <= set(unit)
