@@ -62,9 +62,13 @@ def fail() -> None:
     raise ValueError("not a showtime")
 
 
+_TICKETS = jobtelemetry.Counter("cinema_tickets", "Tickets that were sold.")
+
+
 @jobtelemetry.job(name="cinema.jobs.OldShowtimeJob")
 def old() -> None:
-    """One that was renamed since."""
+    """One that was renamed since, and that has a metric of its own."""
+    _TICKETS.inc()
 
 
 def _run_jobs(server: TcpServer) -> None:
