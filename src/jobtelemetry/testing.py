@@ -30,13 +30,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
 from jobtelemetry import executing
 from jobtelemetry.attributes import MOST_ATTRIBUTES, Value, receive
 from jobtelemetry.events import ExecutionEvent
+from jobtelemetry.options import options_of
 from jobtelemetry.outcomes import Cancel, Discard, Ending, State, classify, reason_of, verdict_in
 from jobtelemetry.ratelimit import detect
 from jobtelemetry.text import class_name, text_of
@@ -188,7 +188,9 @@ class _Attempts:
         self._job.id = job_id or uuid4().hex
         self._job.meta = {} if meta is None else meta
         self._job.retries_left = retry.max if retry is not None else None
-        self._max_attempts = (self._job.retries_left or 0) + 1
+        own = options_of(self._function).max_attempts
+        self._max_attempts = max(own, (self._job.retries_left or 0) + 1)
+        self._others = own  # attempts that something outside of RQ starts
         self._attempt = 0
 
     def next(self) -> ExecutionEvent:
@@ -251,15 +253,14 @@ class _Attempts:
         if error is not None:
             left = job.retries_left or 0
             job.retries_left = max(0, left - 1)
-            return Ending.RAISED, left > 0
+            return Ending.RAISED, left > 0 or self._attempt < self._others
         if not isinstance(result, Retry):
             return Ending.RETURNED, False
         returned = job.number_of_retries or 0
         if not returned or returned < result.max:
             job.number_of_retries = returned + 1
             return Ending.RETRY_RETURNED, False
-        # Before 3.0, RQ treats this as an error that was raised.
-        left = 0 if _rq_major() >= 3 else job.retries_left or 0
+        left = 0 if _ends_beyond_maximum() else job.retries_left or 0
         job.retries_left = max(0, left - 1)
         return Ending.RETRIES_EXHAUSTED, left > 0
 
@@ -298,8 +299,11 @@ def _current(job: Job) -> Iterator[None]:
             stack.pop()
 
 
-def _rq_major() -> int:
-    return int(metadata.version("rq").partition(".")[0])
+def _ends_beyond_maximum() -> bool:
+    """Whether a ``Retry`` beyond its maximum is the job's end: an older RQ takes it for an error that was raised."""
+    from rq.results import Result
+
+    return hasattr(Result, "create_max_retries_exceeded")
 
 
 def _label(function: Callable[..., Any]) -> str:

@@ -266,7 +266,7 @@ class Run:
             rq_worker=self.start.rq_worker,
             outcome=outcome,
             attempt=self.attempt,
-            max_attempts=self.max_attempts,
+            max_attempts=max(self.max_attempts, labels.max_attempts(job)),
             started_at=self.start.started_at,
             ended_at=self.start.started_at + max(0.0, ended - self.began),
             duration=max(0.0, done - self.began),

@@ -132,6 +132,7 @@ JOB_DUE_FIELD = "jobtelemetry_due"
 MISSING, LACKING, UNTESTED = "missing", "lacking", "untested"
 JOB_ATTEMPT_FIELD = "jobtelemetry_attempt"
 JOB_REPORT_FIELD = "jobtelemetry_report"
+JOB_MAX_ATTEMPTS_FIELD = "jobtelemetry_max_attempts"
 JOB_CANCEL_REASON_FIELD = "jobtelemetry_cancel_reason"
 JOB_CANCEL_DETAIL_FIELD = "jobtelemetry_cancel_detail"
 
