@@ -152,7 +152,11 @@ def _plan(hook: Hook, original: Any) -> tuple[tuple[str, int | None], ...]:
 
 
 def _parameters(function: Any) -> list[str]:
-    return list(inspect.signature(function).parameters)
+    """The names, in order. ``inspect.signature`` takes 50 us for each, and every process asks for fifty."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        return list(inspect.signature(function).parameters)
+    return list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 
 def _function(value: Any) -> Any:

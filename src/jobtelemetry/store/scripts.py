@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
@@ -36,7 +37,8 @@ _NAMED: dict[str, Mapping[str, object]] = {
 _NAME = re.compile(r"\b(FIELD|SHARED|COLUMN)\.(\w+)")
 
 
-#: The text of every script by its digest, as the ``EVALSHA`` of a command names it.
+#: Every script, and the text of those that were made so far by its digest, as the ``EVALSHA`` of a command names it.
+_SCRIPTS: list[Script] = []
 _TEXTS: dict[bytes, bytes] = {}
 
 
@@ -47,6 +49,9 @@ class Script:
     would have done: the entry in the running table is still there. Until then it is as if the process had died, and the
     parent or a reconciler concludes what is left.
 
+    Its text is made when it is first needed: who enqueues needs one of them. An RQ worker makes all (:func:`load`)
+    before it forks.
+
     Args:
         sources: The names of its Lua files, in order.
         keys: The names of its keys, in order; a script may take more that have no names.
@@ -54,11 +59,22 @@ class Script:
 
     def __init__(self, *sources: str, keys: tuple[str, ...]) -> None:
         self.keys = keys
-        declared = "\n".join(f"local {name} = KEYS[{number}]" for number, name in enumerate(keys, 1))
-        text = "\n".join((declared, *map(_source, sources))).replace("LAYOUT", f"'{names.LAYOUT}'")
-        self.text = _NAME.sub(_put_in, text).encode()
-        self._digest = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
-        _TEXTS[self._digest] = self.text
+        self._sources = sources
+        _SCRIPTS.append(self)
+
+    @cached_property
+    def text(self) -> bytes:
+        """With the names of its keys, fields and columns put in."""
+        declared = "\n".join(f"local {name} = KEYS[{number}]" for number, name in enumerate(self.keys, 1))
+        text = "\n".join((declared, *map(_source, self._sources))).replace("LAYOUT", f"'{names.LAYOUT}'")
+        return _NAME.sub(_put_in, text).encode()
+
+    @cached_property
+    def digest(self) -> bytes:
+        """What it is called by."""
+        digest = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+        _TEXTS[digest] = self.text
+        return digest
 
     def append(self, pipeline: Any, keys: tuple[str, ...], packed: Mapping[str, object]) -> Any:
         """Append it to a pipeline."""
@@ -77,7 +93,7 @@ class Script:
         if len(keys) < len(self.keys):
             raise ValueError(f"the script takes the keys {', '.join(self.keys)}; got {len(keys)}")
         named = [key.encode("utf-8", "backslashreplace") for key in keys]
-        return ("EVALSHA", self._digest, len(keys), *named, pack(packed))
+        return ("EVALSHA", self.digest, len(keys), *named, pack(packed))
 
 
 def run(connection: Any, command: tuple[Any, ...]) -> Any:
@@ -94,14 +110,14 @@ def run_again(connection: Any, command: tuple[Any, ...]) -> Any:
 
 
 def load(connection: Any) -> None:
-    """Make every script known to Redis, so that none has to be sent twice.
+    """Make every script, and make it known to Redis, so that none has to be sent twice.
 
     Raises:
         redis.exceptions.RedisError: Redis does not answer, or does not let this user; then each is sent when needed.
     """
     pipe = connection.pipeline(transaction=False)
-    for text in _TEXTS.values():
-        pipe.script_load(text)
+    for script in _SCRIPTS:
+        pipe.script_load(_TEXTS[script.digest])
     pipe.execute()
 
 
@@ -143,6 +159,7 @@ def _writable(value: Any) -> Any:
     return [_writable(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
+@cache
 def _source(name: str) -> str:
     """A source without comments and indentation: it travels with every call."""
     lines = (resources.files(__package__) / "lua" / f"{name}.lua").read_text("utf-8").splitlines()
