@@ -12,6 +12,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -239,12 +240,19 @@ def _bare(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def _facts(record: logging.LogRecord) -> dict[str, Any]:
-    extra = ((key, value) for key, value in vars(record).items() if key not in _STANDARD)
-    return {key: value for key, value in extra if value is not None and value is not False and value != ""}
+    return {
+        key: value
+        for key, value in vars(record).items()
+        if key not in _STANDARD and value is not None and value is not False and value != ""
+    }
 
 
 def _pairs(record: logging.LogRecord) -> list[str]:
-    return [f"{log_text(key)}={_text(value)}" for key, value in _facts(record).items()]
+    return [f"{_key(key)}={_text(value)}" for key, value in _facts(record).items()]
+
+
+#: The same few in every record.
+_key = lru_cache(maxsize=200)(log_text)
 
 
 def _text(value: object) -> str:

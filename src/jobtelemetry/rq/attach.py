@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -131,6 +132,9 @@ class Attachments:
         def wrapper(owner: Any, *args: Any, **kwargs: Any) -> Any:
             if not active[0]:
                 return original(owner, *args, **kwargs)
+            call = partial(original, owner, *args, **kwargs)
+            if not plan:
+                return handler(call, owner)
             values = []
             for name, place in plan:
                 if name in kwargs:
@@ -139,7 +143,7 @@ class Attachments:
                     values.append(args[len(values) :] if name == REST else None)
                 else:
                     values.append(args[place] if place < len(args) else None)
-            return handler(lambda: original(owner, *args, **kwargs), owner, *values)
+            return handler(call, owner, *values)
 
         return wrapper
 

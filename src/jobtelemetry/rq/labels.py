@@ -42,6 +42,8 @@ def of_callable(function: Any) -> str:
 
 
 def _of_callable(function: Any) -> str:
+    if type(function) is str:
+        return _decorated_name(function) or _of_path(function)
     inner = _unwrapped(function)
     if name := options_of(function).name or options_of(inner).name:
         return name
@@ -102,7 +104,9 @@ def note_loaded(job: Job) -> dict[str, str]:
 
 def note_report(job: Job, function: Any) -> bool:
     """Remember what a job's function, or its class, says about reporting. Returns whether that is news."""
-    said = options_of(function).report or options_of(attribute(function, "__self__")).report
+    said = ""
+    if type(function) is not str:
+        said = options_of(function).report or options_of(attribute(function, "__self__")).report
     before = report(job)
     job.__dict__[_REPORT] = said
     return said != before

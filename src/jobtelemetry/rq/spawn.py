@@ -108,24 +108,18 @@ def inherit(facts: dict[str, Any]) -> None:
     _inherited.update(facts)
 
 
-def inherited_off() -> str:
-    """In the spawned horse: why nothing can be recorded for its worker; empty if it can."""
-    return str(_inherited.get("off", ""))
+def inherited() -> tuple[Run, Known, str] | None:
+    """In the spawned horse: what its parent knew; ``None`` in a forked one.
 
-
-def inherited_known() -> Known:
-    """In the spawned horse: what its parent knew of the numbers."""
-    return Known(*_inherited.get("known", ()))
-
-
-def inherited_run() -> Run | None:
-    """In the spawned horse: the run of the execution that it was spawned for."""
+    Returns:
+        The run that it was spawned for, how far the numbers are, and why nothing can be recorded (empty if it can).
+    """
+    if not _inherited:
+        return None
     from jobtelemetry.forking.horse_span import RunTrace
     from jobtelemetry.forking.pipe import HorsePipe
     from jobtelemetry.rq.run import Horse, Run
 
-    if not _inherited:
-        return None
     facts = dict(_inherited["start"])
     facts["extra"] = tuple((name, value) for name, value in facts["extra"])
     run = Run(Start(**facts), home=_inherited["home"], began=_inherited["began"])
@@ -135,4 +129,4 @@ def inherited_run() -> Run | None:
         run.horse = Horse(HorsePipe.of_spawned(_inherited["writer"]))
     if context := span_context(_inherited["span"], remote=False):
         run.trace = RunTrace(context)
-    return run
+    return run, Known(*_inherited["known"]), str(_inherited["off"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from importlib import resources
 from typing import Any
@@ -36,6 +36,9 @@ _NAMED: dict[str, Mapping[str, object]] = {
 }
 _NAME = re.compile(r"\b(FIELD|SHARED|COLUMN)\.(\w+)")
 
+
+#: Made once: ``json.dumps`` makes an encoder for every call that is not its usual one.
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 #: Every script, and the text of those that were made so far by its digest, as the ``EVALSHA`` of a command names it.
 _SCRIPTS: list[Script] = []
@@ -76,11 +79,11 @@ class Script:
         _TEXTS[digest] = self.text
         return digest
 
-    def append(self, pipeline: Any, keys: tuple[str, ...], packed: Mapping[str, object]) -> Any:
+    def append(self, pipeline: Any, keys: Sequence[str | bytes], packed: Mapping[str, object]) -> Any:
         """Append it to a pipeline."""
         return pipeline.execute_command(*self.command(keys, packed))
 
-    def run(self, connection: Any, keys: tuple[str, ...], packed: Mapping[str, object]) -> Any:
+    def run(self, connection: Any, keys: Sequence[str | bytes], packed: Mapping[str, object]) -> Any:
         """Execute it on a connection.
 
         Raises:
@@ -88,12 +91,16 @@ class Script:
         """
         return run(connection, self.command(keys, packed))
 
-    def command(self, keys: tuple[str, ...], packed: Mapping[str, object]) -> tuple[Any, ...]:
+    def command(self, keys: Sequence[str | bytes], packed: Mapping[str, object]) -> tuple[Any, ...]:
         """The command. All text is bytes: redis-py would encode it while RQ's transaction is sent, too late to fail."""
         if len(keys) < len(self.keys):
             raise ValueError(f"the script takes the keys {', '.join(self.keys)}; got {len(keys)}")
-        named = [key.encode("utf-8", "backslashreplace") for key in keys]
-        return ("EVALSHA", self.digest, len(keys), *named, pack(packed))
+        return ("EVALSHA", self.digest, len(keys), *as_keys(*keys), pack(packed))
+
+
+def as_keys(*names: str | bytes) -> tuple[bytes, ...]:
+    """Names of keys as Redis gets them."""
+    return tuple([name if type(name) is bytes else name.encode("utf-8", "backslashreplace") for name in names])  # type: ignore[union-attr]
 
 
 def run(connection: Any, command: tuple[Any, ...]) -> Any:
@@ -144,11 +151,11 @@ def by_text(command: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def pack(facts: Mapping[str, object]) -> bytes:
     """Facts as the one argument of a script; what has no value is left out of it by the caller."""
-    text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+    text = _as_json(facts)
     try:
         return text.encode()
     except UnicodeEncodeError:  # lone surrogates, which Python makes of file names that are not UTF-8
-        return json.dumps(_writable(facts), ensure_ascii=False).encode()
+        return _as_json(_writable(facts)).encode()
 
 
 def _writable(value: Any) -> Any:
