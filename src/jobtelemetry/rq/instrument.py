@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable
 
 from rq.version import VERSION
-from rq.worker import worker_classes
 
 from jobtelemetry.config import Config
 from jobtelemetry.outcomes import strict_reasons
@@ -21,7 +19,6 @@ from jobtelemetry.rq.producer import ProducerHooks
 from jobtelemetry.rq.queue import EnqueueHooks, SynchronousHooks
 from jobtelemetry.rq.recording import RecordingHooks
 from jobtelemetry.rq.runtime import Runtime
-from jobtelemetry.rq.spawn import InstrumentingOs
 from jobtelemetry.rq.start import StartHooks
 from jobtelemetry.sinks import reporting_sinks, sentry
 from jobtelemetry.store.keys import LACKING, MISSING, UNTESTED
@@ -66,7 +63,6 @@ def instrument(config: Config | None = None) -> None:
         if hook.since <= version < hook.until and (not runtime.off or hook.duty is Duty.CARE or _opens(hook)):
             attachments.attach(hook, getattr(rooms[hook.room], hook.handler))
     if not runtime.off:
-        attachments.replace(worker_classes, "os", InstrumentingOs(os))
         sentry.decide(True)
     _attached = attachments, runtime
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rq.worker import worker_classes
+
 from jobtelemetry import logformat, otel
 from jobtelemetry.config import Config
 from jobtelemetry.sinks import sentry
@@ -38,9 +40,13 @@ def spawning(run: Run | None, config: Config, off: str, known: Known) -> Iterato
     """
     global _spawning
     _spawning = (run, config, off, known) if run is not None else None
+    scope = vars(worker_classes)
+    real = scope["os"]
+    scope["os"] = InstrumentingOs(real)  # only for as long: a worker that forks uses the real one
     try:
         yield
     finally:
+        scope["os"] = real
         _spawning = None
 
 
