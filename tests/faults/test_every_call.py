@@ -52,6 +52,7 @@ OUTSIDE = {
     "rq/runtime.py:_renew_locks",  # in a forked child, before anything else
     "rq/spawn.py:InstrumentingOs.__getattr__",  # the real os
     "rq/spawn.py:spawning",
+    "sinks/sentry.py:_UntilImported.find_spec",  # one comparison, in every import
 }
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jobtelemetry.events import ExecutionEvent
-from jobtelemetry.text import LONGEST_ON_SPAN, label_text, sentry_text
+from jobtelemetry.text import LONGEST_ON_SPAN, is_meant_for_rq, label_text, sentry_text
 
 log = logging.getLogger("jobtelemetry")
 
@@ -117,8 +117,14 @@ class _UntilImported:
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> None:
         """It finds nothing itself."""
-        if name == "sentry_sdk":
+        if name != "sentry_sdk":
+            return
+        try:
             _hook_parts()
+        except Exception as error:
+            if is_meant_for_rq(error):
+                raise
+            log.warning("a failed job may be reported to Sentry twice", extra={"problem": str(error)})
 
 
 def _watch_imports() -> None:
