@@ -138,7 +138,7 @@ _OTHERS = ("JOBTELEMETRY_", "OTEL_", "SENTRY_", "RQ_", "PYTHONPROFILE")
 def bench(interpreters: Mapping[str, Path] | None = None) -> Iterator[Bench]:
     """Server and receivers, for as long as the context lasts."""
     with EmbeddedServer() as server, receivers() as addresses:
-        # Without a limit: what watches the server's commands waits until a trial has started, which a busy machine delays.
+        # Without a limit: what watches the commands waits until a trial has started, late on a busy machine.
         yield Bench(str(server.socket), addresses, interpreters or {}, server.connection(socket_timeout=None))
 
 
