@@ -29,6 +29,7 @@ def enter_horse(runtime: Runtime, rq_worker: BaseWorker, job: Job) -> None:
     run = runs_of(rq_worker).get(job.id) or _inherit(runtime, rq_worker, job)
     if run is None:
         return
+    run.horse_pid = runtime.horse_of
     meet(job, run)
     if run.horse is not None and run.horse.pipe is not None:
         run.horse.pipe.in_horse()

@@ -16,7 +16,6 @@ from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.piggyback import piggyback
 from jobtelemetry.rq.run import Run, forget_verdict, note_verdict
 from jobtelemetry.rq.runtime import Runtime
-from jobtelemetry.store.keys import JOB_REPORT_FIELD
 from jobtelemetry.store.record import append_cancelled_unstarted
 
 _UNSTARTED = {"created", "queued", "scheduled", "deferred", "ready_to_enqueue", "rate_limited"}
@@ -40,6 +39,12 @@ def begin_here(job: Job, run: Run | None) -> None:
 def end_here(job: Job) -> None:
     """It has been."""
     _performing.pop(job.id, None)
+
+
+def performed_now() -> Run | None:
+    """The run that this process performs; ``None`` if there is none, or more than one."""
+    runs = list(_performing.values())
+    return runs[0] if len(runs) == 1 else None
 
 
 def meet(job: Job, run: Run) -> None:
@@ -122,9 +127,7 @@ class JobHooks:
         if job.__dict__.pop(_PERFORMING, False):  # once, although RQ asks twice
             with self._runtime.fence("label"):
                 news = labels.note_loaded(job)
-                if labels.note_report(job, function):
-                    news[JOB_REPORT_FIELD] = labels.report(job)
-                note_in_hash(job, news)
+                note_in_hash(job, news | labels.note_options(job, function))
         return function
 
     def cancel(self, call: Call, job: Job) -> Any:
