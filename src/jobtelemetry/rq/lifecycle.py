@@ -20,7 +20,6 @@ from jobtelemetry.rq.runtime import OFF, Runtime, log
 from jobtelemetry.sinks import sentry
 from jobtelemetry.sinks.tracing import provider
 from jobtelemetry.store.books import append_fold, append_register, registered, retire_idle
-from jobtelemetry.store.reconcile import reconcile, tidy
 from jobtelemetry.store.scripts import load
 
 
@@ -116,6 +115,9 @@ class LifecycleHooks:
             if rq_worker.__dict__.get(OFF) and not self._runtime.off:
                 self._probe(rq_worker)
             if not rq_worker.__dict__.get(OFF):
+                # Loaded where it is needed: not by those who enqueue.
+                from jobtelemetry.store.reconcile import reconcile, tidy
+
                 connection, keys = rq_worker.connection, self._runtime.keys
                 for event in reconcile(connection, keys, self._runtime.limits):
                     self._runtime.sinks.tell(event)

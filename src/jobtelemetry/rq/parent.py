@@ -55,14 +55,25 @@ class ParentHooks:
                 run.horse = Horse(HorsePipe())
         with self._runtime.fence("trace"):
             self._runtime.spans.sdk.before_fork(provider())
-        with spawning(run, self._runtime.config, rq_worker.__dict__.get(OFF, ""), self._runtime.known):
-            result = call()
+        result = call()
         with self._runtime.fence("trace"):
             self._runtime.spans.sdk.after_fork()
         with self._runtime.fence("fork"):
             if run is not None and run.horse is not None and run.horse.pipe is not None:
                 run.horse.pipe.in_parent()
         return result
+
+    def spawn_work_horse(self, call: Call, rq_worker: BaseWorker, job: Job) -> Any:
+        """RQ starts a new Python as the horse, which is given what this process knows."""
+
+        def spawn() -> Any:
+            run = None
+            with self._runtime.fence("fork"):
+                run = runs_of(rq_worker).get(job.id)
+            with spawning(run, self._runtime.config, rq_worker.__dict__.get(OFF, ""), self._runtime.known):
+                return call()
+
+        return self.fork_work_horse(spawn, rq_worker, job)
 
     def main_work_horse(self, call: Call, rq_worker: BaseWorker, job: Job) -> Any:
         """The horse begins."""
