@@ -158,6 +158,12 @@ class Config:
         "JOBTELEMETRY_SENTRY_REPORTS",
         help="When Sentry hears of the failures of these workers (labels) instead.",
     )
+    resources: bool = setting(
+        True,
+        Flag(),
+        "JOBTELEMETRY_RESOURCES",
+        help="Whether RQ workers measure the processor time and the peak of memory of each execution.",
+    )
     trace_relation: str = setting(
         "parent",
         OneOf(("parent", "link")),

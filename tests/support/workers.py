@@ -122,6 +122,22 @@ class CrowdedSpawnWorker(SpawnWorker):
         sys.path.extend(f"/gone/{'deep/' * 12}{number}" for number in range(1_000 if RQ_3 else 1_900))
 
 
+class _Large:
+    """Has loaded much before it forks."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.loaded = bytearray(b"x") * 200_000_000
+
+
+class LargeWorker(_Large, Worker):
+    """As a ``Worker``."""
+
+
+class LargeSpawnWorker(_Large, SpawnWorker):
+    """As a ``SpawnWorker``."""
+
+
 class _DiesBeforeTheExecution:
     """Dies when it has taken a job off the queue, as a machine may."""
 
@@ -157,6 +173,8 @@ CLASSES: dict[str, type[Any]] = {
         OnItsOwnWorker,
         ThreadedWorker,
         CrowdedSpawnWorker,
+        LargeWorker,
+        LargeSpawnWorker,
         DiesBeforeTheExecution,
         DiesAfterTheExecution,
         *own_ways.KINDS,
