@@ -103,18 +103,19 @@ def of_ended(rusage: struct_rusage, told: tuple[int, int] | None) -> Usage:
     return Usage(cpu, max(0, peak - memory))
 
 
-def job_memory_limit(*, spawns: bool = False) -> int | None:
+def job_memory_limit(known: int = 0, *, spawns: bool = False) -> int | None:
     """Bytes that a job can take before the control group of this RQ worker is full, about.
 
     That is the limit of the group, or of the smallest around it, less what this process holds.
 
     Args:
+        known: The limit in bytes, where somebody has said it; 0 to ask the control group.
         spawns: Whether a work-horse is a Python of its own, which holds as much again before its job begins.
 
     Returns:
         ``None`` where there is no limit, or no control group of version 2.
     """
-    limit, held = cgroup_limit(), _held()
+    limit, held = known or cgroup_limit(), _held()
     return None if limit is None or held is None else max(0, limit - held * (2 if spawns else 1))
 
 

@@ -89,7 +89,7 @@ class LifecycleHooks:
     def _said(self, rq_worker: BaseWorker) -> str:
         said = versions() | self._runtime.remarks
         if self._runtime.config.resources and isinstance(rq_worker, Worker):  # others measure no memory of a job
-            limit = job_memory_limit(spawns=isinstance(rq_worker, SpawnWorker))
+            limit = job_memory_limit(self._runtime.config.memory_limit, spawns=isinstance(rq_worker, SpawnWorker))
             if limit is not None:
                 said[MEMORY_LIMIT] = str(limit)
         return json.dumps(said)
