@@ -93,7 +93,7 @@ back stays with the process; an abandoned execution has neither; a spawned work-
 where it never was larger than its RQ worker, whose size Linux counts as its own. Memory that the RQ worker had freed
 before it forked, and that the job takes again, is not seen.
 
-There are two series of it for each `worker` and `queue`, and no histogram (which would be twenty): the counter of
+For each `worker` and `queue` that is a counter and a gauge, and no histogram (two would be some forty series): that of
 processor time says who keeps processors busy and, divided by executions, what one takes; for memory the mean does not
 matter to the OOM killer, so the largest of the last two hours in which any ran is shown, exactly, and stays until it
 runs again. Every single one is in the execution log: `jobtelemetry jobs --sort memory`, `jobtelemetry top --by worker
