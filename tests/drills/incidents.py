@@ -125,6 +125,8 @@ def little_memory(site: Site) -> None:
     """RQ workers that have little memory, and jobs that know it."""
     for _ in range(2):
         site.start_worker(JOBTELEMETRY_MEMORY_LIMIT="150000000")
+    known = "min(jobtelemetry_job_memory_limit_bytes)"
+    eventually(lambda: site.query(known) > 0, "the limit that they know", _PATIENCE)
     site.run("show", 25, lambda: site.ended("show") >= 25)
     site.run("hold", 5, lambda: site.ended("hold") >= 5)
 

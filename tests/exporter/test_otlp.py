@@ -290,7 +290,7 @@ def test_a_bad_environment_is_one_line_and_stops_no_scrape(
 def test_the_command_pushes_until_it_ends(
     server: EmbeddedServer, record: Callable[..., None], receiver: Receiver, how: str
 ) -> None:
-    """``jobtelemetry exporter --otlp``, or the variable, pushes beside its scrapes, once more when it is told to end."""
+    """``jobtelemetry exporter --otlp``, or the variable, pushes beside its scrapes until it is told to end."""
     record(State.COMPLETED, 2)
     options, environ = ([how], {}) if how.startswith("--") else ([], {how: "otlp"})
     command = [sys.executable, "-m", "jobtelemetry", "exporter", "--redis-url", server.url, "--listen", "127.0.0.1:0"]
