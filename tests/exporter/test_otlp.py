@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client import Metric
+from prometheus_client.samples import Exemplar
 
 from jobtelemetry import Collector, contract
 from jobtelemetry.config import Config
@@ -252,6 +253,25 @@ def test_a_converter_begins_anew_where_a_counter_does() -> None:
         return metric.data.data_points[0].value
 
     assert [delta(14, 1), delta(3, 1), delta(5, 2), delta(5, 2)] == [4, 3, 5, 0]
+
+
+def test_users_own_metrics_keep_their_names() -> None:
+    """A metric of the application's goes under its own name, whatever its exemplars say and its buckets become."""
+
+    def found(*bounds: str) -> list[Metric]:
+        own = Metric("tickets_price_euros", "what they cost", "histogram")
+        for number, bound in enumerate((*bounds, "+Inf"), 1):
+            mark = Exemplar({"trace_id": "mine"}, 3.0)
+            own.add_sample("tickets_price_euros_bucket", {"film": "4124", "le": bound}, float(number), exemplar=mark)
+        own.add_sample("tickets_price_euros_count", {"film": "4124"}, len(bounds) + 1.0)
+        return [own]
+
+    converter = Converter(delta_histograms=True)
+    assert converter.convert(found("5", "10")) == []
+    (metric,) = converter.convert(found("5", "7", "10"))
+    (point,) = metric.data.data_points
+    assert (metric.name, dict(point.attributes)) == ("tickets_price_euros", {"film": "4124"})
+    assert (point.count, point.sum, tuple(point.explicit_bounds)) == (4, 0.0, (5.0, 7.0, 10.0))
 
 
 @pytest.mark.parametrize(

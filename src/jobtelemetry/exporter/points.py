@@ -6,6 +6,7 @@ a dot after ``jobtelemetry`` and without the unit, which OpenTelemetry keeps apa
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ try:
 except ImportError:  # before 1.28
     Exemplar = None  # type: ignore[assignment, misc]
 
+_ID = re.compile("[0-9a-f]{16}|[0-9a-f]{32}")
 _SYSTEM = {"messaging.system": "rq"}
 _PROCESS = {**_SYSTEM, "messaging.operation.name": "process"}
 #: The families that the conventions have a name for: name, unit, and what they want every point to carry.
@@ -144,6 +146,8 @@ def _since(point: Point, before: Point | None) -> Point:
     """What came since; all of it where the counter has begun anew."""
     if before is None or point.value < before.value or point.created != before.created:
         return point
+    if len(point.counts) != len(before.counts):  # a user's own histogram has got other buckets
+        return point
     counts = tuple(now - then for now, then in zip(point.counts, before.counts, strict=True))
     return Point(point.attributes, point.created, point.value - before.value, counts, point.exemplars)
 
@@ -161,7 +165,8 @@ def _points(metric: Metric, names: Mapping[str, str], constant: Mapping[str, str
         if buckets:
             counts = [int(sample.value) for sample in buckets]
             parts = tuple(count - before for count, before in zip(counts, [0, *counts], strict=False))
-            yield Point(attributes, created, found["_sum"][0].value, parts, _exemplars(buckets))
+            total = found["_sum"][0].value if "_sum" in found else 0.0
+            yield Point(attributes, created, total, parts, _exemplars(buckets))
         for sample in found.get("_total", found.get("", [])):
             yield Point(attributes, created, sample.value, (), _exemplars([sample]))
 
@@ -172,16 +177,21 @@ def _bounds(metric: Metric) -> tuple[float, ...]:
 
 
 def _exemplars(samples: Iterable[Sample]) -> tuple[Any, ...]:
-    return tuple(
-        Exemplar(
-            filtered_attributes={},
-            value=found.value,
-            time_unix_nano=_nanos(float(found.timestamp or 0.0)),
-            span_id=int(found.labels["span_id"], 16),
-            trace_id=int(found.labels["trace_id"], 16),
-        )
-        for sample in samples
-        if (found := sample.exemplar) is not None and Exemplar is not None and "trace_id" in found.labels
+    found = (sample.exemplar for sample in samples if sample.exemplar is not None)
+    return tuple(made for one in found if (made := _exemplar(one)) is not None)
+
+
+def _exemplar(found: Any) -> Any:
+    """An exemplar with a trace; a user's own may have other labels, and is left out."""
+    trace_id, span_id = (found.labels.get(name, "") for name in ("trace_id", "span_id"))
+    if Exemplar is None or not (_ID.fullmatch(trace_id) and _ID.fullmatch(span_id)):
+        return None
+    return Exemplar(
+        filtered_attributes={},
+        value=found.value,
+        time_unix_nano=_nanos(float(found.timestamp or 0.0)),
+        span_id=int(span_id, 16),
+        trace_id=int(trace_id, 16),
     )
 
 
