@@ -92,7 +92,7 @@ def server() -> Iterator[TcpServer]:
 
 def _idle(server: TcpServer) -> int:
     """How many RQ workers wait for jobs."""
-    connection = server.connection
+    connection = server.connection()
     return [connection.hget(key, "state") for key in connection.smembers("rq:workers")].count(b"idle")
 
 
