@@ -124,6 +124,7 @@ class LifecycleHooks:
                 self._probe(rq_worker)
             if not rq_worker.__dict__.get(OFF):
                 # Loaded where it is needed: not by those who enqueue.
+                from jobtelemetry.store.reconcile import reconcile, tidy
 
                 connection, keys = rq_worker.connection, self._runtime.keys
                 for event in reconcile(connection, keys, self._runtime.limits):
