@@ -14,7 +14,8 @@ import pytest
 from jobtelemetry.outcomes import Found, State, conclude
 
 ASKED = ("abandoned", "exited", "performed")
-STATUSES = ("", "queued", "started", "scheduled", "deferred", "finished", "failed", "stopped", "canceled", "unheard of")
+WAITING = ("queued", "scheduled", "deferred", "rate_limited")
+STATUSES = ("", *WAITING, "started", "finished", "failed", "stopped", "canceled", "unheard of")
 TOLD = (None, *State)
 BOOLS = (False, True)
 
@@ -47,6 +48,21 @@ def as_status(f: Found, counted: bool) -> Verdict:
     return state, reason, (f.error_type or "Unknown") if failed else "", counted
 
 
+def put_back(f: Found) -> bool:
+    """A process saw the function come to an end; since then the job waits, or somebody has run it again."""
+    seen = f.asked != "abandoned" and f.returned is not None and bool(f.status)
+    return seen and (not f.newest or (f.exists and f.status in WAITING))
+
+
+def to_run_again(f: Found) -> Verdict:
+    """As told, if RQ ended it; else it failed if it raised. RQ has counted nothing, or it shows."""
+    if not f.exists and f.told is not None:
+        return *as_told(f)[:3], False  # type: ignore[index]
+    if f.returned:
+        return State.SNOOZED if f.exists else State.COMPLETED, "", "", False
+    return State.FAILURE, "", f.error_type or "Unknown", False
+
+
 def as_told(f: Found) -> Verdict:
     """As its own process said before it ended; RQ counts everything but our Cancel."""
     assert f.told is not None
@@ -56,6 +72,7 @@ def as_told(f: Found) -> Verdict:
 
 
 RULES: tuple[Rule, ...] = (
+    ("a worker class has put the job back whose function came to an end", put_back, to_run_again),
     # RQ still has the execution.
     ("a reconciler leaves alone what RQ has", lambda f: f.exists and f.asked == "abandoned", lambda f: None),
     (
