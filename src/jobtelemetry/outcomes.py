@@ -479,24 +479,26 @@ def conclude(found: Found) -> Concluded | None:
     the function came to an end and the job waits again, or has been run again, that class has put it back.
     """
     terminal = found.newest and found.status in _BY_STATUS
-    if found.asked != "abandoned" and found.returned is not None and _put_back(found):
+    if _put_back(found):
         return Concluded(_ended_to_run_again(found), counted_by_rq=False)
+    if found.exists and (found.asked == "abandoned" or (found.asked == "performed" and not terminal)):
+        return None
     if found.exists:
-        if found.asked == "abandoned" or (found.asked == "performed" and not terminal):
-            return None
         if terminal and found.returned is not None:  # a worker class that ends jobs without RQ's help
             return Concluded(_by_status(found), counted_by_rq=False)
         return Concluded(_died(found), counted_by_rq=False)
     if not found.status:
         return _forgotten(found)
     later = not found.newest or found.status == "started"
-    if later or (found.asked == "abandoned" and not _ended_by_itself(found)):
-        return Concluded(_died(found), counted_by_rq=False)
-    return Concluded(_by_status(found), counted_by_rq=found.status != "canceled")
+    died = later or (found.asked == "abandoned" and not _ended_by_itself(found))
+    outcome = _died(found) if died else _by_status(found)
+    return Concluded(outcome, counted_by_rq=not died and found.status != "canceled")
 
 
 def _put_back(found: Found) -> bool:
-    """Whether the job is to run again, or has: RQ counts what it puts back itself, and removes the execution."""
+    """Whether a function was seen to end whose job is to run again, or has been run again since."""
+    if found.asked == "abandoned" or found.returned is None:
+        return False
     return bool(found.status) and (not found.newest or (found.exists and found.status in _WAITING))
 
 
