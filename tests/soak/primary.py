@@ -39,6 +39,16 @@ class Primary:
         """Where everybody finds it, always."""
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def tcp_url(self) -> str:
+        """The same, as a stage of the tests asks for it."""
+        return self.url
+
+    @property
+    def running(self) -> bool:
+        """Whether somebody answers there."""
+        return self._server.running
+
     def client(self, **options: Any) -> Redis:
         """A client, closed by :meth:`stop`."""
         client: Redis = Redis.from_url(self.url, **options)

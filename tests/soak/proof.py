@@ -41,7 +41,7 @@ class Proof:
         self._total = self._offset = 0
         self._entries: list[tuple[float, Entry]] = []
         self._wrong = 0
-        self._tampered_at = self._acknowledged_at = self._based_at = 0.0
+        self._tampered_at = self._acknowledged_at = 0.0
         self._alarmed = 0
         self.said: Counter[str] = Counter()
         self.looks = 0
@@ -112,7 +112,9 @@ class Proof:
             self.looks += 1
             if why:
                 self.said[why] += 1
-            self._wrong = 0 if why or least <= served <= most else self._wrong + 1
+            # Between the acknowledgement and the next basis nobody expects figures to be right.
+            right = why or self._acknowledged_at or least <= served <= most
+            self._wrong = 0 if right else self._wrong + 1
             if self._wrong == 2:
                 counted = f"{least}" if least == most else f"{least} to {most}"
                 self.problems.append(f"unannounced: {served} served and {counted} counted")
@@ -139,7 +141,8 @@ class Proof:
         if before == self.copy() and (not why or late):
             if why:
                 self.problems.append(f"never proven again: {why}")
-            self._offset, self._tampered_at, self._wrong, self._alarmed = served - before, 0.0, 0, 0
+            self._offset, self._wrong, self._alarmed = served - before, 0, 0
+            self._tampered_at = self._acknowledged_at = 0.0
 
 
 def _served(snapshot: Snapshot) -> int:

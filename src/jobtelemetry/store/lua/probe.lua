@@ -42,6 +42,7 @@ for _, key in ipairs({META, ACCOUNTS, RUNNING, PROBE}) do
   try('HGET', key, 'probe')
   try('HMGET', key, 'probe')
   try('HEXISTS', key, 'probe')
+  try('HLEN', key)
 end
 for _, key in ipairs({SETS, CLOSED}) do
   if try('ZREM', key, 'probe') then
