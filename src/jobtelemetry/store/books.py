@@ -129,14 +129,19 @@ def repair(connection: Any, keys: Keys, *, change: int, executions: int, rq_work
     return answer == "repaired"
 
 
-def mend_tables(connection: Any, keys: Keys) -> None:
-    """Note that a table without counts of its own was lost, and begin it again.
+def mend(connection: Any, keys: Keys, labels: Iterable[str] = ()) -> None:
+    """Note that something was lost that shows in no sum, and begin it again.
+
+    Args:
+        labels: Label sets that their index still has, and whose hashes are gone.
 
     Raises:
         StoreError: It could not be written.
         redis.exceptions.RedisError: Redis does not answer or refuses.
     """
-    if fault := text(_MEND.run(connection, (*_keys(keys), keys.running, keys.closed), {"mend": True})):
+    gone = list(labels)
+    where = (*_keys(keys), keys.running, keys.closed, *map(keys.label_set, gone))
+    if fault := text(_MEND.run(connection, where, {"labels": gone})):
         raise StoreError(fault)
 
 

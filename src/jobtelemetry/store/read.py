@@ -107,6 +107,8 @@ class Reader:
         self._rq_said, self._lost_before, self._had_queues = "", False, False
 
     def _begin_anew(self) -> None:
+        #: Label sets that the index has, and whose hashes are gone.
+        self._dropped: set[str] = set()
         self._sets: dict[str, LabelSet] = {}
         self._ended = 0
         self._last, self._last_labels = -1, ""
@@ -157,6 +159,8 @@ class Reader:
             gone = "the running table is gone"
         elif not closed and (moment_of(look.meta.get("closed_until", "")) or 0.0) > look.taken_at + 1:
             gone = "the key of closed executions is gone"
+        elif self._dropped:
+            gone = "label sets are gone"
         self._gone = (self._gone[0] if self._gone else look.taken_at, gone) if gone else None
         return table
 
@@ -183,11 +187,12 @@ class Reader:
         with self._lock:
             noticed, repairable, known = self._noticed, self._repairable, self._known
             unindexed, workers, gone = self._unindexed, self._rq_workers, self._gone is not None
+            dropped = sorted(self._dropped)
             note, rq = self._noted if self._wiped else None, "" if self._rq_written else self._rq_said
         if unindexed and books.reindex(self._connection, self._keys):
             return True
         if gone:
-            books.mend_tables(self._connection, self._keys)
+            books.mend(self._connection, self._keys, dropped)
         if noticed is not None or note is not None or rq:
             _, lost, why = noticed or (0.0, 0, "")
             books.witness(self._connection, self._keys, known, lost=lost, why=why, note=note, rq=rq)
@@ -212,7 +217,7 @@ class Reader:
             )
         self._notice(look)
         epoch = (look.meta.get("generation", ""), look.meta.get("removed", ""))
-        if epoch != self._epoch or look.replaced or look.change < self._last:
+        if epoch != self._epoch or look.replaced or look.change < self._last or self._came_back():
             self._begin_anew()
             self._epoch = epoch
             look = self._look([])
@@ -239,15 +244,16 @@ class Reader:
         pipe.hgetall(keys.accounts)
         pipe.zcard(keys.sets)
         pipe.zrangebyscore(keys.sets, after, "+inf", start=0, num=PAGE, withscores=True)
+        pipe.hget(keys.label_set(self._last_labels), "changed")
         for labels, _ in page:
             pipe.hgetall(keys.label_set(labels))
             pipe.hgetall(keys.traces(labels))
         replies = self._ours(pipe.execute(raise_on_error=False))
-        clock, meta, accounts, sets, changed, *rows = replies
+        clock, meta, accounts, sets, changed, last, *rows = replies
         found_changed = [(text(labels), int(score)) for labels, score in changed or ()]
         replaced = False
         if not page and found_changed and found_changed[0][1] == self._last:
-            replaced = found_changed.pop(0)[0] != self._last_labels
+            replaced = found_changed.pop(0)[0] != self._last_labels or self._is_another(last)
         look = _Look(
             int(clock[0]) + int(clock[1]) / 1_000_000,
             _texts(meta or {}),
@@ -283,6 +289,10 @@ class Reader:
         rejected = Rejected()
         found = decode.label_set(labels, rows, traces, since, rejected) if rows else None
         self._forget(labels)
+        if rows:
+            self._dropped.discard(labels)
+        else:
+            self._dropped.add(labels)
         if rejected.number:
             self._rejected[labels] = rejected
         if found is not None:
@@ -310,6 +320,28 @@ class Reader:
                 for labels, exists in zip(page, pipe.execute(), strict=True):
                     if not exists:
                         self._forget(labels)
+                        self._dropped.add(labels)
+
+        self._dropped &= self._indexed(self._dropped)
+
+    def _indexed(self, labels: Iterable[str]) -> set[str]:
+        asked = list(labels)
+        pipe = self._connection.pipeline(transaction=False)
+        for one in asked:
+            pipe.zscore(self._keys.sets, one)
+        scores = self._ours(pipe.execute(raise_on_error=False)) if asked else ()
+        return {one for one, score in zip(asked, scores, strict=True) if score is not None}
+
+    def _came_back(self) -> bool:
+        """Whether the hash of a label set that was gone is there again, with as many changes: an older state."""
+        return bool(self._dropped) and bool(
+            self._connection.exists(*[self._keys.label_set(labels) for labels in self._dropped])
+        )
+
+    def _is_another(self, changed: Any) -> bool:
+        """Whether the label set that was read last is another one now, with as many changes: an older state."""
+        kept = self._sets.get(self._last_labels)
+        return kept is not None and changed is not None and (moment_of(text(changed)) or 0.0) != kept.changed
 
     # the books
 

@@ -64,8 +64,8 @@ local function generation()
   elseif mine ~= id then
     local began = whole(m[5] or '')
     if not is_among(mine, m[4]) then
+      id, total = begin_generation(total, mine .. ' ' .. id)
       note_loss(math.max(0, seen - began), 'the numbers were replaced by others')
-      call('HSET', META, SHARED.previous, string.sub(mine .. ' ' .. (m[4] or ''), 1, 400))
     elseif seen > began and string.find(m[4], mine, 1, true) == 1 then
       -- The newest of the earlier ones; somebody may have seen more of it than who noticed its end.
       local known = whole(call('HGET', META, SHARED.lost) or '')
