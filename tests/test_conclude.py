@@ -31,6 +31,11 @@ Verdict = tuple[State, str, str, bool] | None
 Rule = tuple[str, Callable[[Found], bool], Callable[[Found], Verdict]]
 
 
+def error_type(f: Found) -> str:
+    """Of what it failed, as far as anybody knows; a ``Cancel`` that was not acted on is one, too."""
+    return f.error_type or ("Cancel" if f.told is State.CANCELLED else "Unknown")
+
+
 def is_final(f: Found) -> bool:
     return f.newest and f.status in FINAL
 
@@ -45,7 +50,7 @@ def as_status(f: Found, counted: bool) -> Verdict:
     state = FINAL.get(f.status, State.FAILURE)
     failed = state in (State.FAILURE, State.DISCARD)
     reason = (f.reason or "unspecified") if state is State.CANCELLED else ""
-    return state, reason, (f.error_type or "Unknown") if failed else "", counted
+    return state, reason, error_type(f) if failed else "", counted
 
 
 def put_back(f: Found) -> bool:
@@ -60,7 +65,7 @@ def to_run_again(f: Found) -> Verdict:
         return *as_told(f)[:3], False  # type: ignore[index]
     if f.returned:
         return State.SNOOZED if f.exists else State.COMPLETED, "", "", False
-    return State.FAILURE, "", f.error_type or "Unknown", False
+    return State.FAILURE, "", error_type(f), False
 
 
 def as_told(f: Found) -> Verdict:

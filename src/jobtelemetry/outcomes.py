@@ -507,7 +507,7 @@ def _ended_to_run_again(found: Found) -> Outcome:
         return _as_told(found, found.told)
     if found.returned:
         return Outcome(State.SNOOZED if found.exists else State.COMPLETED)
-    return Outcome(State.FAILURE, error_type=found.error_type or "Unknown")
+    return Outcome(State.FAILURE, error_type=_error_type(found))
 
 
 def _ended_by_itself(found: Found) -> bool:
@@ -534,15 +534,20 @@ def _as_told(found: Found, told: State) -> Outcome:
     return Outcome(
         told,
         reason=found.reason if told is State.CANCELLED else "",
-        error_type=(found.error_type or "Unknown") if told.failed else "",
+        error_type=_error_type(found) if told.failed else "",
     )
+
+
+def _error_type(found: Found) -> str:
+    """Of what RQ or a worker class has failed: a ``Cancel`` too, where it did not act on that."""
+    return found.error_type or (Cancel.__name__ if found.told is State.CANCELLED else "Unknown")
 
 
 def _by_status(found: Found) -> Outcome:
     state = _BY_STATUS.get(found.status, State.FAILURE)
     if state is State.CANCELLED:
         return Outcome(state, reason=found.reason or _Verdict.reason)
-    return Outcome(state, error_type=(found.error_type or "Unknown") if state.failed else "")
+    return Outcome(state, error_type=_error_type(found) if state.failed else "")
 
 
 def _died(found: Found) -> Outcome:

@@ -18,7 +18,7 @@ from support.nursery import Child
 from support.stage import Stage, Theatre
 from support.told import told
 from support.waiting import eventually
-from support.workers import WORKERS
+from support.workers import FORKING, WORKERS
 from tracing.collector import Collector
 
 RQ_3 = int(VERSION.partition(".")[0]) >= 3
@@ -130,6 +130,106 @@ def test_a_retry_of_ones_own_is_a_failure_and_nothing_abandoned(theatre: Theatre
     assert (found.states, found.errors) == ({"completed": 1, "failure": 1}, {"ValueError": 1})
     assert found.unrecorded == (1 if kind.startswith("CountsOnly") else 0)
     assert not found.unbalanced
+
+
+@pytest.mark.row(34)
+@pytest.mark.parametrize("kind", ["RepeatsByItself", "RepeatsByItselfSimply"])
+def test_a_success_that_a_class_puts_back_is_snoozed(theatre: Theatre, kind: str) -> None:
+    """A job that returned and runs again by the hand of its worker class has not failed, and was not abandoned."""
+
+    def scene(stage: Stage) -> None:
+        stage.enqueue(jobs.complete)
+        stage.run(kind)
+        eventually(lambda: stage.calls == 2 and stage.status() == "finished", "the second time")
+        stage.settle()
+        if stage.instrumented:
+            stage.let_heartbeats_expire()
+            reconcile(stage.connection, Keys(), Limits())
+
+    found = theatre.play(scene, like_rq=False)
+    assert (found.states, found.errors) == ({"snoozed": 1, "completed": 1}, {})
+    assert not found.unrecorded
+    assert not found.reconciled
+
+
+@pytest.mark.row(34)
+@pytest.mark.parametrize("kind", ["FailsAndDeletes", "FailsAndDeletesSimply"])
+def test_a_failure_that_a_class_deletes_is_counted_by_its_name(theatre: Theatre, kind: str) -> None:
+    """What is counted for RQ outside of a transaction shows as unrecorded."""
+
+    def scene(stage: Stage) -> None:
+        for function in (jobs.complete, jobs.fail):
+            stage.enqueue(function)
+        stage.run(kind)
+
+    found = theatre.play(scene, like_rq=False)
+    assert (found.states, found.errors) == ({"completed": 1, "discard": 1}, {"ValueError": 1})
+    assert found.unrecorded == 1
+    assert not found.unbalanced
+
+
+@pytest.mark.row(34)
+@pytest.mark.parametrize("kind", ["FailsAtFailing", "FailsAtFailingSimply"])
+def test_an_error_in_a_class_own_failing_is_not_the_jobs(theatre: Theatre, kind: str) -> None:
+    """The job failed of what it raised."""
+
+    def scene(stage: Stage) -> None:
+        stage.enqueue(jobs.fail)
+        stage.enqueue(jobs.cancel)
+        stage.run(kind)
+
+    found = theatre.play(scene, like_rq=False)
+    assert (found.states, found.errors) == ({"cancelled": 1, "discard": 1}, {"ValueError": 1})
+    assert not found.unrecorded
+
+
+@pytest.mark.row(34)
+@pytest.mark.parametrize("kind", ["SaysOnly", "SaysOnlySimply", "CleansOnly", "CleansOnlySimply"])
+def test_a_cancel_that_a_class_fails_is_a_failure_of_that_name(theatre: Theatre, kind: str) -> None:
+    """A class that fails whatever is raised has failed a ``Cancel`` too, as RQ's status says, and it has its name."""
+
+    def scene(stage: Stage) -> None:
+        stage.enqueue(jobs.cancel)
+        stage.enqueue(jobs.discard)
+        stage.run(kind)
+        assert stage.status() == "failed"
+
+    found = theatre.play(scene, like_rq=False)
+    assert (found.states, found.errors) == ({"discard": 2}, {"Cancel": 1, "bad_payload": 1})
+    assert not found.unrecorded
+
+
+@pytest.mark.row(34)
+@pytest.mark.parametrize("kind", ["FinishesByItself", "FinishesByItselfSimply"])
+def test_a_class_that_only_gives_a_status_is_counted_right(theatre: Theatre, kind: str) -> None:
+    """Every ending has the job's own name, and RQ, which counts nothing, is credited with nothing."""
+
+    def scene(stage: Stage) -> None:
+        for function in (jobs.complete, jobs.fail, jobs.complete):
+            stage.enqueue(function)
+        stage.run(kind)
+        if stage.instrumented:
+            stage.let_heartbeats_expire()
+            reconcile(stage.connection, Keys(), Limits())
+
+    found = theatre.play(scene, like_rq=False)
+    assert (found.states, found.errors) == ({"completed": 2, "discard": 1}, {"ValueError": 1})
+    assert not found.unrecorded
+    assert not found.reconciled
+
+
+@pytest.mark.row(35)
+@pytest.mark.parametrize("kind", FORKING)
+@pytest.mark.parametrize("program", ["true", "false"])
+def test_a_horse_that_becomes_another_program_has_exited(theatre: Theatre, kind: str, program: str) -> None:
+    """Nothing of it can report: it is counted once, as a work-horse that ended without RQ noticing."""
+
+    def scene(stage: Stage) -> None:
+        stage.enqueue(own_ways.become, program)
+        stage.enqueue(jobs.complete)
+        stage.run(kind)
+
+    assert theatre.play(scene, like_rq=False) == told(completed=1, discard=1, errors={"WorkHorseExited": 1})
 
 
 @pytest.mark.row(35)

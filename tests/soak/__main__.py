@@ -89,6 +89,7 @@ class Soak:
         self._dice = random.Random(dice.random())
         self._producing, self._keeping = threading.Event(), threading.Event()
         self._misaudited: Counter[str] = Counter()
+        self._doubtful: dict[str, tuple[int, int, bool]] = {}
         self._seen_plain: set[str] = set()
         self._began = time.monotonic()
 
@@ -155,8 +156,12 @@ class Soak:
             if plain and not worker.instrumented:
                 self._seen_plain.add(worker.name)
             wrong = worker.instrumented == plain or worker.recorded != (0 if plain else worker.counted_by_rq)
+            figures = (worker.recorded, worker.counted_by_rq, worker.instrumented)
+            before = self._doubtful.pop(worker.name, None)
             if wrong and undisturbed and self._proof.undisturbed:
-                self._misaudited[worker.name] += 1
+                self._doubtful[worker.name] = figures
+                if before == figures:  # and not a worker that was caught between two of its writes
+                    self._misaudited[f"{worker.name}: {figures[0]} of {figures[1]}"] += 1
 
     def _wait_for_proof(self) -> None:
         """Wait until what was done last has been acknowledged."""

@@ -42,6 +42,8 @@ class Proof:
         self._entries: list[tuple[float, Entry]] = []
         self._wrong = 0
         self._tampered_at = self._acknowledged_at = 0.0
+        #: Whether a loss has been acknowledged since figures were last compared from a new basis.
+        self._baseless = False
         self._alarmed = 0
         self.said: Counter[str] = Counter()
         self.looks = 0
@@ -113,17 +115,17 @@ class Proof:
             if why:
                 self.said[why] += 1
             # Between the acknowledgement and the next basis nobody expects figures to be right.
-            right = why or self._acknowledged_at or least <= served <= most
+            right = why or self._baseless or least <= served <= most
             self._wrong = 0 if right else self._wrong + 1
             if self._wrong == 2:
                 counted = f"{least}" if least == most else f"{least} to {most}"
-                self.problems.append(f"unannounced: {served} served and {counted} counted")
+                self.problems.append(f"unannounced: {served} served and {counted} counted, at {time.time():.0f}")
             if self._tampered_at:
                 self._close(snapshot, why)
             else:
                 self._alarmed = self._alarmed + 1 if why else 0
                 if self._alarmed == 2:
-                    self.problems.append(f"an alarm for nothing: {why}")
+                    self.problems.append(f"an alarm for nothing: {why}, at {time.time():.0f}")
             return snapshot
 
     def _close(self, snapshot: Snapshot, why: str) -> None:
@@ -132,6 +134,7 @@ class Proof:
         if now - self._tampered_at < _SEEN_AFTER:
             return
         if not self._acknowledged_at or snapshot.counts_lost_at is not None:
+            self._baseless = True
             acknowledge_losses(self._connection, self._keys)
             self._acknowledged_at = now
             return
@@ -142,7 +145,7 @@ class Proof:
             if why:
                 self.problems.append(f"never proven again: {why}")
             self._offset, self._wrong, self._alarmed = served - before, 0, 0
-            self._tampered_at = self._acknowledged_at = 0.0
+            self._tampered_at, self._acknowledged_at, self._baseless = 0.0, 0.0, False
 
 
 def _served(snapshot: Snapshot) -> int:

@@ -211,7 +211,7 @@ class _Book:
         ends = [float(entry["ended"]) for entry in entries]
         begin = execution.created or min(ends, default=0.0)
         # One that was not counted went on for as long as nobody gave it up.
-        end = max([*ends, execution.end["t"] if execution.end else 0.0]) if ends or execution.end else begin + _AFTER
+        end = max(ends) if ends else max(begin, execution.end["t"] if execution.end else 0.0) + _AFTER
         return any(start <= end and begin <= over for start, over in self._losses)
 
     def hit(self, execution: Execution, entry: Mapping[str, str], *, redis_only: bool) -> bool:

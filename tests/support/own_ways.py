@@ -204,6 +204,84 @@ class FailsUncountedSimply(_FailsUncounted, SimpleWorker):
     """Without one."""
 
 
+class _RepeatsByItself:
+    """Puts every job back once that has succeeded, without RQ's ``handle_job_success``; the execution stays behind."""
+
+    def handle_job_success(self: Any, job: Any, queue: Any, *args: Any, **options: Any) -> None:
+        again = not job.meta.get("repeated")
+        job.meta["repeated"] = 1
+        with self.connection.pipeline() as pipe:
+            job.set_status(JobStatus.QUEUED if again else JobStatus.FINISHED, pipeline=pipe)
+            job.save(pipeline=pipe, include_meta=True)
+            if again:
+                queue.push_job_id(job.id, pipeline=pipe)
+            pipe.execute()
+
+
+class RepeatsByItself(_RepeatsByItself, Worker):
+    """With a work-horse."""
+
+
+class RepeatsByItselfSimply(_RepeatsByItself, SimpleWorker):
+    """Without one."""
+
+
+class _FailsAndDeletes:
+    """Fails a job and deletes it at once."""
+
+    def handle_job_failure(self: Any, job: Any, queue: Any, *args: Any, **options: Any) -> None:
+        self.increment_failed_job_count(self.connection)
+        job.delete()
+
+
+class FailsAndDeletes(_FailsAndDeletes, Worker):
+    """With a work-horse."""
+
+
+class FailsAndDeletesSimply(_FailsAndDeletes, SimpleWorker):
+    """Without one."""
+
+
+class _FailsAtFailing:
+    """Its way of failing a job has an error of its own, in which RQ's way is taken."""
+
+    def handle_job_failure(self: Any, job: Any, queue: Any, *args: Any, **options: Any) -> None:
+        try:
+            int("the ticket system is away")
+        except ValueError:
+            super().handle_job_failure(job, queue, *args, **options)  # type: ignore[misc]
+
+
+class FailsAtFailing(_FailsAtFailing, Worker):
+    """With a work-horse."""
+
+
+class FailsAtFailingSimply(_FailsAtFailing, SimpleWorker):
+    """Without one."""
+
+
+class _FinishesByItself:
+    """Performs a job and gives it its status, and calls nothing more of RQ's."""
+
+    def perform_job(self: Any, job: Any, queue: Any, *args: Any) -> bool:
+        self.prepare_job_execution(job, True)
+        try:
+            job.perform()
+        except Exception:
+            job.set_status(JobStatus.FAILED)
+            return False
+        job.set_status(JobStatus.FINISHED)
+        return True
+
+
+class FinishesByItself(_FinishesByItself, Worker):
+    """With a work-horse."""
+
+
+class FinishesByItselfSimply(_FinishesByItself, SimpleWorker):
+    """Without one."""
+
+
 class _DeletesRashly:
     """Runs a job and nothing else of RQ's, and deletes it; it stays in RQ's intermediate queue."""
 
@@ -391,6 +469,12 @@ def leave_clock(clock: str, then: str = "return") -> None:
         raise ValueError("as told")
 
 
+def become(program: str) -> None:
+    """Become another program, which ends as it does."""
+    note()
+    os.execlp(program, program)
+
+
 def deletes_itself(then: str = "return") -> None:
     """Delete the job it is, and end as told."""
     note()
@@ -482,6 +566,8 @@ KINDS = (
     *(CleansAndCounts, CleansOnly, CountsOnly, SaysOnly),
     *(CleansAndCountsSimply, CleansOnlySimply, CountsOnlySimply, SaysOnlySimply),
     *(FailsByItself, FailsByItselfSimply, FailsUncounted, FailsUncountedSimply),
+    *(RepeatsByItself, RepeatsByItselfSimply, FailsAndDeletes, FailsAndDeletesSimply),
+    *(FailsAtFailing, FailsAtFailingSimply, FinishesByItself, FinishesByItselfSimply),
     *(DeletesJobs, DeletesJobsSimply, DeletesRashly, DeletesRashlySimply),
     *(HasQuietJobs, HasQuietJobsSimply, HasCallingJobs, TheatreWorker, TheatreSimpleWorker),
 )
