@@ -260,6 +260,8 @@ def test_a_class_that_deletes_its_jobs_rashly_has_them_counted(theatre: Theatre,
         stage.worker(kind)
         eventually(lambda: stage.calls == 2 and stage.is_idle("worker-1"), "two jobs")
         assert stage.status("job-1") == stage.status("job-2") == "gone"
+        if stage.instrumented:
+            eventually(lambda: stage.told().executions == 2, "the count of the second")
 
     assert theatre.play(scene, like_rq=False) == told(completed=1, discard=1, errors={"ValueError": 1})
 

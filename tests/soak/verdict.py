@@ -22,6 +22,8 @@ _REDIS_AWAY = {"ConnectionError", "TimeoutError", "BusyLoadingError", "ReadOnlyE
 
 #: Seconds around a deed in which what it did may show.
 _BEFORE, _AFTER = 1.0, 25.0
+#: Seconds after which an execution whose process died was given up, on a busy machine: heartbeats, then a reconciler.
+_GIVEN_UP = 45.0
 
 
 @dataclass
@@ -211,7 +213,7 @@ class _Book:
         ends = [float(entry["ended"]) for entry in entries]
         begin = execution.created or min(ends, default=0.0)
         # One that was not counted went on for as long as nobody gave it up.
-        end = max(ends) if ends else max(begin, execution.end["t"] if execution.end else 0.0) + _AFTER
+        end = max(ends) if ends else max(begin, execution.end["t"] if execution.end else 0.0) + _GIVEN_UP
         return any(start <= end and begin <= over for start, over in self._losses)
 
     def hit(self, execution: Execution, entry: Mapping[str, str], *, redis_only: bool) -> bool:

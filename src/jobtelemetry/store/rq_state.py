@@ -205,6 +205,8 @@ def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> R
     state, queues, birth, death, succeeded, failed, mark = ("" if value is None else text(value) for value in row)
     if not _lives(state, birth, death):
         return None
+    if not birth and not mark and not (succeeded or failed):
+        return None  # RQ's hash came anew under it; whether it records, its first ending says
     # Without a mark, an account of that name belongs to an earlier RQ worker.
     booked = [count_of(text(value)) or 0 if value is not None and mark else 0 for value in columns[: len(_COLUMNS)]]
     said = _mark(mark)
