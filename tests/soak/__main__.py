@@ -33,7 +33,7 @@ from .pool import QUEUES, Pool
 from .primary import Primary
 from .producer import Producer
 from .proof import Proof
-from .verdict import Verdict, judge
+from .verdict import Verdict, judge, judge_measured
 
 _LOG_SIZE = 100_000_000
 _BACKLOG = 60  # waiting jobs from which on no more are produced
@@ -47,6 +47,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="jt-soak-"))
     os.environ[LEDGER] = str(folder / "ledger.jsonl")
     os.environ["JOBTELEMETRY_LOG_SIZE"] = str(_LOG_SIZE)
+    os.environ["JOBTELEMETRY_MAX_LABEL_SETS"] = str(_LOG_SIZE)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
     print(f"seed {seed}, {options.minutes:g} minutes, ledger and logs in {folder}", flush=True)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # nothing is left running
@@ -194,6 +195,13 @@ class Soak:
         snapshot = self._proof.look()
         verdict = judge(ledger, self._proof.entries)
         problems = self._problems(left, snapshot, ledger)
+        measured = {one.labels[0][1]: one.value for family in snapshot.own for one in family.series}
+        print(f"measured by {len(measured)} executions; {snapshot.own_unwritten} died with what they had measured")
+        if not self._proof.ever_tampered:  # then some of it is lost, and the proof says so
+            problems += judge_measured(ledger, self._proof.entries, measured)
+            if snapshot.own_missing or snapshot.own_left_out:
+                left_out = f"{snapshot.own_missing} missing, {snapshot.own_left_out} left out"
+                problems.append(f"of what was measured, {left_out}")
         self._print(verdict, snapshot, problems)
         return verdict.good and not problems
 

@@ -47,6 +47,7 @@ class Proof:
         self._alarmed = 0
         self.said: Counter[str] = Counter()
         self.looks = 0
+        self.ever_tampered = False
         self.problems: list[str] = []
 
     # what was counted
@@ -93,6 +94,7 @@ class Proof:
         """Something is done, or was, of which somebody must speak."""
         self._tampered_at = time.monotonic()
         self._acknowledged_at = 0.0
+        self.ever_tampered = True
 
     @property
     def undisturbed(self) -> bool:
