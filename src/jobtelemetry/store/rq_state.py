@@ -178,9 +178,12 @@ def still_there(connection: Any, keys: Keys, accounts: Iterable[str]) -> set[str
     for piece in _pieces(set(accounts) - there, _PIECE):
         pipe = connection.pipeline(transaction=False)
         for account in piece:
-            pipe.hmget(keys.rq_worker(account), "state", "birth", "death")
-        replies = [_unless_another_type(reply, (None, None, None)) for reply in pipe.execute(raise_on_error=False)]
-        there.update(account for account, row in zip(piece, replies, strict=True) if _lives(*row))
+            pipe.hmget(keys.rq_worker(account), "state", "birth", "death", "last_heartbeat")
+        replies = [_unless_another_type(reply, [None] * 4) for reply in pipe.execute(raise_on_error=False)]
+        for account, (state, birth, death, heartbeat) in zip(piece, replies, strict=True):
+            # One whose hash came anew has only counts and heartbeats at first, and its account belongs to those.
+            if _lives(state or heartbeat, birth, death):
+                there.add(account)
     return there
 
 
