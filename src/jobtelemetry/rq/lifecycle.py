@@ -41,7 +41,11 @@ class LifecycleHooks:
         return call()
 
     def _probe(self, rq_worker: BaseWorker) -> None:
-        problem = self._runtime.off or probe(rq_worker.connection, self._runtime.keys)
+        if self._runtime.off:  # said by instrument(), and no worker of this process can do anything about it
+            rq_worker.__dict__[OFF] = self._runtime.off
+            sentry.decide(False)
+            return
+        problem = probe(rq_worker.connection, self._runtime.keys)
         if problem and problem == rq_worker.__dict__.get(OFF):
             return  # said before
         if has_no_scripts(problem):

@@ -72,7 +72,9 @@ class Performance:
     @property
     def error_type(self) -> str:
         """The class of the exception; empty without."""
-        return class_name(self.error) if self.error is not None else self.raised
+        if self.error is None:
+            return self.raised
+        return reason_of(self.error) if isinstance(self.error, Discard) else class_name(self.error)
 
     @property
     def message(self) -> str:

@@ -79,6 +79,8 @@ META_FIELDS: dict[str, tuple[str, ...]] = {
     "lost": (),  # executions known to be lost in this generation
     "lost_before": (),  # and in earlier ones
     "why": (),  # what was noticed
+    "acknowledged": (),  # when somebody last said that he has seen it, Unix time
+    "running": (),  # how many entries the running table must have
     "written_off": (),  # of those that the ledger's total still has
     "skew": (),  # seconds by which the clock of somebody who enqueued was ahead of Redis's, at most
     "skew_at": (),  # when that was last seen, Unix time
@@ -126,6 +128,8 @@ SUCCEEDED_AGAIN, FAILED_AGAIN = "succeeded_again", "failed_again"
 RECENT = "recent"
 #: The execution that was counted last and that RQ will count in a transaction of its own (up to RQ 2.12).
 LATER = "later"
+#: Of the departed: the note that counts were lost, once more.
+NOTED = "noted"
 #: The account into which those of RQ workers that are gone are folded. No RQ worker has an empty name.
 DEPARTED = ""
 

@@ -25,9 +25,9 @@ COUNTED, LATE, AGAIN = "counted", "late", "again"
 ENDED, CHANGED = "ended", "changed"
 
 _SET = ("META", "ACCOUNTS", "SETS", "SET", "OTHER_SET")
-_START = Script("common", "generation", "sets", "start", keys=(*_SET, "RUNNING", "JOB"))
+_START = Script("common", "generation", "tables", "sets", "start", keys=(*_SET, "RUNNING", "JOB"))
 _FINISH = Script(
-    *("common", "generation", "sets", "count", "own", "finish"),
+    *("common", "generation", "tables", "sets", "count", "own", "finish"),
     keys=(*_SET, "TRACES", "RUNNING", "CLOSED", "LOG", "RQ_WORKER", "JOB", "EXECUTION", "INTERMEDIATE"),
 )
 _BOOK = Script("common", "generation", "count", "book", keys=("META", "ACCOUNTS", "SETS"))

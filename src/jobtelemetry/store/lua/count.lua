@@ -68,11 +68,13 @@ local function fold(account)
   local last = call('HGET', ACCOUNTS, account .. '|' .. COLUMN.recent)
   if last then
     local before = call('HGET', ACCOUNTS, '|' .. COLUMN.recent) or ''
-    call('HSET', ACCOUNTS, '|' .. COLUMN.recent, string.match(string.sub(last .. ' ' .. before, 1, 4000), '^(.*)%s') or last)
+    -- As many as there is room for, and none of them cut.
+    local kept = string.match(string.sub(last .. ' ' .. before .. ' ', 1, 4000), '^(.*)%s')
+    call('HSET', ACCOUNTS, '|' .. COLUMN.recent, kept or last)
   end
   for _, column in ipairs({COLUMN.succeeded, COLUMN.failed, COLUMN.unbooked}) do
     local number = call('HGET', ACCOUNTS, account .. '|' .. column)
-    if number then call('HINCRBY', ACCOUNTS, '|' .. column, number) end
+    if number then call('HINCRBY', ACCOUNTS, '|' .. column, string.format('%.0f', whole(number))) end
   end
   call('HDEL', ACCOUNTS, account .. '|' .. COLUMN.succeeded, account .. '|' .. COLUMN.failed,
     account .. '|' .. COLUMN.unbooked, account .. '|' .. COLUMN.succeeded_again, account .. '|' .. COLUMN.failed_again,
