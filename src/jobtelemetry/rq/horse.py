@@ -17,6 +17,7 @@ from jobtelemetry.rq.run import Run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.rq.spawn import inherited
 from jobtelemetry.store.record import COUNTED, LATE
+from jobtelemetry.usage import Meter
 
 
 def enter_horse(runtime: Runtime, rq_worker: BaseWorker, job: Job) -> None:
@@ -33,6 +34,11 @@ def enter_horse(runtime: Runtime, rq_worker: BaseWorker, job: Job) -> None:
     meet(job, run)
     if run.horse is not None and run.horse.pipe is not None:
         run.horse.pipe.in_horse()
+    if runtime.config.resources:
+        with runtime.fence("fork"):
+            run.meter = Meter.of_horse(spawned=inherited() is not None)
+            if run.meter is not None and run.horse is not None and run.horse.pipe is not None:
+                run.horse.pipe.tell(memory=run.meter.told())  # at once: it may be killed
     if run.start.worker == labels.UNKNOWN:
         with runtime.fence("label"):
             _ = job.func_name  # RQ loads the job next anyway, and the horse may die of its function's import

@@ -85,11 +85,12 @@ class ParentHooks:
         """RQ found the horse dead; note by which signal."""
         result = call()
         with self._runtime.fence("classify"):
-            _, status, *_ = result
+            _, status, *rest = result
             # A parent of horses has one at a time.
             for run in runs_of(rq_worker).values() if status is not None else ():
                 if run.horse is None:
                     run.horse = Horse()
+                run.horse.rusage = rest[0] if rest and self._runtime.config.resources else None
                 run.horse.exited = os.WIFEXITED(status)
                 run.horse.signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         return result
@@ -149,6 +150,7 @@ def _ended(run: Run, job: Job, told: dict[str, Any] | None) -> ExecutionEvent | 
         outcome = Outcome(State(told["state"]), told["reason"], told["error_type"])
         event = replace(run.event(job), outcome=outcome, ended_at=told["ended_at"], message=told["message"])
         event = replace(event, worker=told["worker"], exception=told["exception"], attributes=told["attributes"])
+        event = replace(event, cpu=told["cpu"], memory=told["memory"])
         return replace(event, rate_limited=told["rate_limited"], retry_after=told["retry_after"])
     done = run.transaction
     if done is not None and done.event is not None and (done.recorded or not run.in_table):

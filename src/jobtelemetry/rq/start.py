@@ -20,6 +20,7 @@ from jobtelemetry.rq.piggyback import piggyback, write_own_errors
 from jobtelemetry.rq.run import Run, current_execution, new_run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.store.record import append_start, started
+from jobtelemetry.usage import Meter
 
 _starting: ContextVar[Job | None] = ContextVar("jobtelemetry_starting", default=None)
 
@@ -106,6 +107,8 @@ class StartHooks:
             meet(job, run)
             if run.in_horse:
                 enter_horse(self._runtime, rq_worker, job)
+            elif self._runtime.config.resources:
+                run.meter = Meter.of_process()
         with self._runtime.fence("trace"):
             if run is not None:
                 entered = self._runtime.spans.enter(run, job, in_horse=run.in_horse)

@@ -54,6 +54,8 @@ def facts(event: ExecutionEvent) -> dict[str, Any]:
         "max_attempts": event.max_attempts or None,
         "duration": event.duration,
         "wait": event.wait,
+        "cpu": event.cpu,
+        "memory": event.memory,
         "rate_limited": event.rate_limited,
         "retry_after": event.retry_after,
         "signal": event.signal or None,

@@ -327,6 +327,8 @@ def _context(event: ExecutionEvent) -> dict[str, Any]:
         "started_at": event.started_at,
         "duration": event.duration,
         "wait": event.wait,
+        "cpu": event.cpu,
+        "memory": event.memory,
         "reason": event.outcome.reason,
         "retry_after": event.retry_after,
         "signal": event.signal,

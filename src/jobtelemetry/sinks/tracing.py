@@ -186,7 +186,8 @@ def ending_attributes(event: ExecutionEvent) -> dict[str, Any]:
         "error.type": outcome.error_type if outcome.state.failed else "",
     }
     known = {key: span_text(value) if isinstance(value, str) else value for key, value in found.items() if value}
-    return known if event.wait is None else {**known, "rq.job.wait_time": event.wait}
+    numbers = {"rq.job.wait_time": event.wait, "rq.job.cpu_time": event.cpu, "rq.job.peak_memory": event.memory}
+    return known | {key: value for key, value in numbers.items() if value is not None}
 
 
 def description_of(event: ExecutionEvent) -> str:

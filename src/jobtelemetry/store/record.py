@@ -25,9 +25,9 @@ COUNTED, LATE, AGAIN = "counted", "late", "again"
 ENDED, CHANGED = "ended", "changed"
 
 _SET = ("META", "ACCOUNTS", "SETS", "SET", "OTHER_SET")
-_START = Script("common", "generation", "sets", "start", keys=(*_SET, "RUNNING", "JOB"))
+_START = Script("common", "generation", "tables", "sets", "start", keys=(*_SET, "RUNNING", "JOB"))
 _FINISH = Script(
-    *("common", "generation", "sets", "count", "own", "finish"),
+    *("common", "generation", "tables", "sets", "count", "own", "finish"),
     keys=(*_SET, "TRACES", "RUNNING", "CLOSED", "LOG", "RQ_WORKER", "JOB", "EXECUTION", "INTERMEDIATE"),
 )
 _BOOK = Script("common", "generation", "count", "book", keys=("META", "ACCOUNTS", "SETS"))
@@ -217,6 +217,8 @@ def log_fields(event: ExecutionEvent) -> list[str]:
         "attempt": str(event.attempt or ""),
         "wait": "" if event.wait is None else _micros(event.wait),
         "duration": "" if event.duration is None else _micros(event.duration),
+        "cpu": "" if event.cpu is None else _micros(event.cpu),
+        "memory": "" if event.memory is None else str(event.memory),
         "trace": event.trace_id,
         **{name if name == "source" else f"label.{name}": value for name, value in event.labels.items()},
         "attributes": json.dumps(dict(event.attributes), ensure_ascii=False) if event.attributes else "",
@@ -362,6 +364,7 @@ def finish_command(
         facts.update(duration=_micros(event.duration), duration_bucket=le(max(0.0, event.duration), DURATION_BUCKETS))
     if event.wait is not None:
         facts.update(wait=_micros(event.wait), wait_bucket=le(max(0.0, event.wait), WAIT_BUCKETS))
+    facts.update(_used(event))
     if outcome.state is State.CANCELLED:
         facts.update(family="cancellations", value=encode([label_text(outcome.reason)]))
     elif outcome.state.failed:
@@ -378,6 +381,11 @@ def finish_command(
     if measured is not None:
         where = _with_measured(where, facts, measured, keys, event, limits)
     return _FINISH.command(where, facts)
+
+
+def _used(event: ExecutionEvent) -> dict[str, object]:
+    cpu: dict[str, object] = {} if event.cpu is None else {"cpu": _micros(event.cpu)}
+    return cpu if event.memory is None else {**cpu, "memory": event.memory}
 
 
 def _with_measured(

@@ -28,6 +28,7 @@ _COLUMNS = {
     "failed_again": names.FAILED_AGAIN,
     "recent": names.RECENT,
     "later": names.LATER,
+    "noted": names.NOTED,
 }
 _NAMED: dict[str, Mapping[str, object]] = {
     "FIELD": names.FIELDS,
