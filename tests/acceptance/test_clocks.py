@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -50,7 +51,8 @@ def test_a_clock_that_a_job_left_changed_hurts_nobody(theatre: Theatre, kind: st
         found = replace(found, handler_errors={})
     if ended:
         assert found == told(completed=1, discard=5, errors={"RuntimeError": 5})
-    elif clock in UNLOGGABLE and kind != "SimpleWorker":  # the log line of the failure ends the work-horse
+    elif clock in UNLOGGABLE and kind != "SimpleWorker" and sys.version_info < (3, 13):
+        # The log line of the failure ends the work-horse. Later Pythons' records have a clock that no job changes.
         assert found == told(completed=3, discard=3, errors={"ValueError": 2, "WorkHorseExited": 1})
     else:
         assert found == told(completed=3, discard=3, errors={"ValueError": 3})
