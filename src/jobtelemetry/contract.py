@@ -290,6 +290,18 @@ RECONCILER_UP = Family(
     "Whether this exporter can count executions that were abandoned: it may write to Redis; absent where it does not "
     "try.",
 )
+DEPLOY_INFO = Family(
+    "jobtelemetry_deploy_info",
+    Kind.GAUGE,
+    "The version of the application that was deployed last; always 1, absent where nobody says.",
+    ("version",),
+)
+DEPLOYED_AT = Family(
+    "jobtelemetry_deploy_timestamp_seconds",
+    Kind.GAUGE,
+    "When a version of the application began to run, in Unix time; the last ten versions.",
+    ("version",),
+)
 UP = Family("jobtelemetry_up", Kind.GAUGE, "Whether the last read from Redis succeeded.")
 SCRAPE_DURATION = Family("jobtelemetry_scrape_duration_seconds", Kind.GAUGE, "How long this scrape took to read Redis.")
 BUILD_INFO = Family("jobtelemetry_build_info", Kind.GAUGE, "The version of jobtelemetry; always 1.", ("version",))
@@ -326,6 +338,8 @@ FAMILIES: tuple[Family, ...] = (
     EXECUTIONS_RECONCILED,
     EXECUTIONS_LATE,
     SERIES_DROPPED,
+    DEPLOY_INFO,
+    DEPLOYED_AT,
     RECONCILER_UP,
     UP,
     SCRAPE_DURATION,

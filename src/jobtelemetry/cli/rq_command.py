@@ -1,4 +1,4 @@
-"""RQ's own commands with all of RQ's own options, instrumented, with ``--log-json`` and ``--metrics``."""
+"""RQ's own commands with all of RQ's own options, instrumented, and with options of ours."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from jobtelemetry.config import Config, parse_listen
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.exporter.beside import serving_beside
 from jobtelemetry.logformat import chosen, keep_settings, log_to_stderr
+from jobtelemetry.settings import otherwise
 from jobtelemetry.sinks import sentry
 
 #: Before RQ's own variable and its settings file; ``--url`` is before all of them.
 _URL_VARIABLE = "JOBTELEMETRY_REDIS_URL"
+_VERSION_VARIABLE = "JOBTELEMETRY_APP_VERSION"
 
 
 def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = True) -> click.Command:
@@ -31,7 +33,7 @@ def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = Tru
         rq_command: The command's name in RQ's CLI.
         name: The name here.
         help: The text of ``--help``.
-        runs_jobs: Whether it has ``--metrics``.
+        runs_jobs: Whether it has ``--metrics`` and ``--app-version``.
     """
     import rq.cli.workers  # noqa: F401 - registers the commands
     from rq.cli.cli import main as rq_main
@@ -50,7 +52,13 @@ def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = Tru
             metavar="[HOST:]PORT|unix:/PATH",
             help="Serve /metrics from here as well; port 0 takes a free one. Without it, run 'jobtelemetry exporter'.",
         )
-        ours.insert(0, metrics)
+        version = click.Option(
+            ["--app-version"],
+            metavar="VERSION",
+            help="Which version of your application runs; a new one is marked as a deploy. "
+            f"{otherwise(Config, 'app_version').replace(', or .', '; or none.')}",
+        )
+        ours[:0] = (metrics, version)
     return click.Command(
         name,
         params=[*original.params, *ours],
@@ -61,7 +69,7 @@ def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = Tru
 
 
 def _instrumenting(original: click.Command) -> Callable[..., Any]:
-    def run(log_json: bool, metrics: str | None = None, **options: Any) -> Any:
+    def run(log_json: bool, metrics: str | None = None, app_version: str | None = None, **options: Any) -> Any:
         from jobtelemetry.rq.entry import instrument
 
         context = click.get_current_context()
@@ -71,6 +79,8 @@ def _instrumenting(original: click.Command) -> Callable[..., Any]:
                 address = parse_listen(metrics, option="--metrics")
             _set_up_log(context, options, log_json)
             _choose_redis(context, options)
+            if app_version:  # the pool's workers and spawned work-horses read it as well
+                os.environ[_VERSION_VARIABLE] = app_version
             config = Config.from_env()
             sentry.start_from_environment()
             otel.configure(exit_timeout=config.flush_timeout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobtelemetry.cli import formats
 from jobtelemetry.cli.terminal import NOTHING, STYLES, Column
-from jobtelemetry.exporter.formats import duration
+from jobtelemetry.exporter.formats import duration, size
 from jobtelemetry.outcomes import State
 from jobtelemetry.questions.rq_workers import RQWorker
 
@@ -31,6 +31,8 @@ def columns(now: float) -> list[Column[RQWorker]]:
             "heartbeat", lambda w: since(w.heartbeat), lambda w: formats.plain_moment(w.heartbeat), right=True, spare=4
         ),
         Column("up", lambda w: since(w.born), lambda w: formats.plain_moment(w.born), right=True, spare=5),
+        Column("memory", lambda w: size(w.memory), lambda w: str(w.memory or ""), right=True, spare=6),
+        Column("version", lambda w: w.app_version or NOTHING, lambda w: w.app_version, wide=8, spare=7),
         Column("RQ", lambda w: w.rq_version or NOTHING, lambda w: w.rq_version, spare=2),
         Column("Python", lambda w: w.python_version or NOTHING, lambda w: w.python_version, spare=1),
         Column(

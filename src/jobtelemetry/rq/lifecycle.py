@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from importlib import metadata
 from typing import Any
@@ -11,7 +12,7 @@ from redis.exceptions import RedisError
 from rq.version import VERSION
 from rq.worker.base import BaseWorker
 
-from jobtelemetry import otel
+from jobtelemetry import clock, otel
 from jobtelemetry._version import __version__
 from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
@@ -19,9 +20,15 @@ from jobtelemetry.rq.probe import has_no_scripts, probe, remedy
 from jobtelemetry.rq.runtime import OFF, Runtime, log
 from jobtelemetry.sinks import sentry
 from jobtelemetry.sinks.tracing import provider
+from jobtelemetry.store import deploys
 from jobtelemetry.store.books import append_fold, append_register, registered, retire_idle
+from jobtelemetry.store.keys import APP_VERSION, WORKER_MEMORY_FIELD
 from jobtelemetry.store.reconcile import reconcile, tidy
 from jobtelemetry.store.scripts import load
+
+#: Seconds between two times that an RQ worker says how much memory it has, and where it notes the last.
+_MEMORY_EVERY = 10.0
+_SAID_MEMORY = "_jobtelemetry_said_memory"
 
 
 class LifecycleHooks:
@@ -34,9 +41,21 @@ class LifecycleHooks:
         """A worker starts; find out whether it can be recorded before it runs a job."""
         with self._runtime.fence("probe"):
             self._probe(rq_worker)
+        with self._runtime.fence("register"):
+            self._notice_version(rq_worker)
         with self._runtime.fence("trace"):
             otel.warn_without_provider()
         return call()
+
+    def _notice_version(self, rq_worker: BaseWorker) -> None:
+        """Before RQ registers this worker: then those that are there are others."""
+        version = self._runtime.config.app_version
+        if (
+            version
+            and not rq_worker.__dict__.get(OFF)
+            and deploys.notice(rq_worker.connection, self._runtime.keys, version, by=f"RQ worker {rq_worker.name}")
+        ):
+            log.info("another version of the application runs", extra={"version": version})
 
     def _probe(self, rq_worker: BaseWorker) -> None:
         problem = self._runtime.off or probe(rq_worker.connection, self._runtime.keys)
@@ -84,7 +103,8 @@ class LifecycleHooks:
         return result
 
     def _said(self) -> str:
-        return json.dumps(versions() | self._runtime.remarks)
+        app = {APP_VERSION: self._runtime.config.app_version} if self._runtime.config.app_version else {}
+        return json.dumps(versions() | app | self._runtime.remarks)
 
     def _mark(self, rq_worker: BaseWorker, pipeline: Any) -> None:
         def on_reply(reply: Any) -> None:
@@ -99,6 +119,22 @@ class LifecycleHooks:
             ),
             on_reply,
         )
+
+    def heartbeat(self, call: Call, rq_worker: BaseWorker, pipeline: Any) -> Any:
+        """A worker says that it lives; now and then it says how large it is as well, outside of RQ's pipelines."""
+        result = call()
+        if pipeline is None:
+            with self._runtime.fence("register"):
+                now = clock.monotonic()
+                said = rq_worker.__dict__.get(_SAID_MEMORY)
+                if not (said is not None and now - said < _MEMORY_EVERY) and self._speaks(rq_worker):
+                    rq_worker.__dict__[_SAID_MEMORY] = now
+                    if (memory := resident_bytes()) is not None:
+                        rq_worker.connection.hset(rq_worker.key, WORKER_MEMORY_FIELD, memory)
+        return result
+
+    def _speaks(self, rq_worker: BaseWorker) -> bool:
+        return not (self._runtime.off or rq_worker.__dict__.get(OFF) or rq_worker.is_horse)
 
     def unregister(self, call: Call, rq_worker: BaseWorker, pipeline: Any) -> Any:
         """RQ forgets a worker, and its account goes into that of the departed."""
@@ -139,6 +175,15 @@ class LifecycleHooks:
             with self._runtime.fence("flush"):
                 if not rq_worker.is_horse and not rq_worker.__dict__.get(OFF):
                     write_own_errors(rq_worker.connection, self._runtime)
+
+
+def resident_bytes() -> int | None:
+    """How much of this process is in memory (RSS); ``None`` where the system does not say cheaply: not Linux."""
+    try:
+        with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - without a Path, at heartbeats
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def versions() -> dict[str, str]:

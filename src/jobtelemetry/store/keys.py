@@ -11,6 +11,7 @@ key                        type    content
 ``…:running``              hash    execution id -> JSON of the start; its presence is the token that counts once
 ``…:closed``               zset    executions settled without their own word, jobs to be given up again; trimmed
 ``…:log``                  stream  the execution log, bounded
+``…:deploys``              zset    when which version of the application began to run; the newest are kept
 ``…:cancelled:<queue>``    zset    cancelled jobs of a queue by expiry, so that RQ's registry can forget them
 =========================  ======  ====================================================================================
 
@@ -98,6 +99,8 @@ JOB_WORKER_FIELD = "jobtelemetry_worker"
 JOB_DUE_FIELD = "jobtelemetry_due"
 # What an RQ worker's mark says beside versions: hooks without which nothing is counted, others, and an untested RQ.
 MISSING, LACKING, UNTESTED = "missing", "lacking", "untested"
+#: And which version of the application it runs.
+APP_VERSION = "app"
 JOB_ATTEMPT_FIELD = "jobtelemetry_attempt"
 JOB_REPORT_FIELD = "jobtelemetry_report"
 JOB_CANCEL_REASON_FIELD = "jobtelemetry_cancel_reason"
@@ -106,6 +109,8 @@ JOB_CANCEL_DETAIL_FIELD = "jobtelemetry_cancel_detail"
 #: Field of RQ's own worker hash: which jobtelemetry records for that worker, as JSON. It lives and dies with RQ's
 #: counts in the same hash, so it also tells whether RQ began to count anew.
 WORKER_MARK_FIELD = "jobtelemetry"
+#: And how much memory its process has, in bytes, as it said with a heartbeat.
+WORKER_MEMORY_FIELD = "jobtelemetry_memory"
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,10 @@ class Keys:
     @property
     def log(self) -> str:
         return f"{self.prefix}:telemetry:log"
+
+    @property
+    def deploys(self) -> str:
+        return f"{self.prefix}:telemetry:deploys"
 
     def cancelled(self, queue: str) -> str:
         return f"{self.prefix}:telemetry:cancelled:{queue}"

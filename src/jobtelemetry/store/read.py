@@ -17,13 +17,13 @@ from redis.exceptions import ResponseError
 from jobtelemetry.contract import HOOKS
 from jobtelemetry.errors import StoreError
 from jobtelemetry.outcomes import State
-from jobtelemetry.store import books, decode
+from jobtelemetry.store import books, decode, deploys
 from jobtelemetry.store.decode import Rejected, count_of, moment_of, running_entries
 from jobtelemetry.store.keys import FAILED, LAYOUT, SUCCEEDED, UNBOOKED, Keys
 from jobtelemetry.store.keys import decode as parts_of
 from jobtelemetry.store.record import Known, text
 from jobtelemetry.store.rq_state import Discovery, read_queues, read_rq_workers
-from jobtelemetry.store.snapshot import Counter, Histogram, LabelSet, Merged, Series, Snapshot
+from jobtelemetry.store.snapshot import Counter, Deploy, Histogram, LabelSet, Merged, Series, Snapshot
 
 #: Label sets in one page: about a millisecond of Redis's time.
 PAGE = 100
@@ -113,7 +113,8 @@ class Reader:
         with self._lock:
             look = self._read_books()
             rejected = self._strange
-            entries = tuple(running_entries(self._running(), rejected))
+            running, deployed = self._running_and_deploys()
+            entries = tuple(running_entries(running, rejected))
             queues, rate_limited = read_queues(self._connection, self._keys, look.taken_at)
             workers = read_rq_workers(self._connection, self._keys, self._discovery)
             self._rq_workers = tuple(worker.name for worker in workers)
@@ -130,13 +131,15 @@ class Reader:
                 rq_workers=workers,
                 rejected=rejected.number,
                 rejected_names=tuple(rejected.names),
+                deploys=deployed,
             )
 
-    def _running(self) -> dict[str, str]:
+    def _running_and_deploys(self) -> tuple[dict[str, str], tuple[Deploy, ...]]:
         pipe = self._connection.pipeline(transaction=False)
         pipe.hgetall(self._keys.running)
-        (reply,) = self._ours(pipe.execute(raise_on_error=False))
-        return _texts(reply or {})
+        deploys.append_read(pipe, self._keys)
+        running, deployed = self._ours(pipe.execute(raise_on_error=False))
+        return _texts(running or {}), deploys.deploys(deployed)
 
     def check(self) -> None:
         """Look whether the books agree, and read nothing else.
