@@ -284,12 +284,6 @@ SERIES_DROPPED = Family(
     "Observations counted under worker='__other__' because the family was full.",
     ("family",),
 )
-RECONCILER_UP = Family(
-    "jobtelemetry_reconciler_up",
-    Kind.GAUGE,
-    "Whether this exporter can count executions that were abandoned: it may write to Redis; absent where it does not "
-    "try.",
-)
 DEPLOY_INFO = Family(
     "jobtelemetry_deploy_info",
     Kind.GAUGE,
@@ -301,6 +295,12 @@ DEPLOYED_AT = Family(
     Kind.GAUGE,
     "When a version of the application began to run, in Unix time; the last ten versions.",
     ("version",),
+)
+RECONCILER_UP = Family(
+    "jobtelemetry_reconciler_up",
+    Kind.GAUGE,
+    "Whether this exporter can count executions that were abandoned: it may write to Redis; absent where it does not "
+    "try.",
 )
 UP = Family("jobtelemetry_up", Kind.GAUGE, "Whether the last read from Redis succeeded.")
 SCRAPE_DURATION = Family("jobtelemetry_scrape_duration_seconds", Kind.GAUGE, "How long this scrape took to read Redis.")

@@ -51,6 +51,7 @@ def objective(q: PromQL) -> list[panels.PanelBuilder]:
             height=8,
             thresholds=theme.steps("transparent", (rate.factor, theme.BAD)),
             decimals=1,
+            per=("worker", q),
         )
         for rate in windows
     ]
@@ -76,6 +77,7 @@ def objective(q: PromQL) -> list[panels.PanelBuilder]:
             thresholds=theme.steps("transparent", (1 - config.objective, theme.BAD)),
             least_axis=2 * (1 - config.objective),
             decimals=2,
+            per=("worker", q),
         ),
         *burns,
     ]

@@ -137,7 +137,11 @@ def alerts(q: PromQL) -> panels.PanelBuilder:
         descending=False,
         width=8,
         height=8,
-        link=("Open the runbook", f"{q.config.runbook_url}/${{__value.raw}}.md"),
+        links={
+            "Alert": ("Open the runbook", f"{q.config.runbook_url}/${{__value.raw}}.md"),
+            "Worker": ("Open this worker", board_url(Board.WORKER, q, label="worker", value="${__value.raw}")),
+            "Queue": ("Open this queue", board_url(Board.QUEUES, q, label="queue", value="${__value.raw}")),
+        },
         widths={"Alert": 215, "Severity": 75},
         no_value="No alert fires",
     )
@@ -156,7 +160,7 @@ def summary(q: PromQL) -> panels.PanelBuilder:
         sort="Discard",
         then=(("Success", False), ("Failure", True)),
         height=9,
-        link=("Open this worker", board_url(Board.WORKER, label="worker", value="${__value.raw}")),
+        links={"Worker": ("Open this worker", board_url(Board.WORKER, q, label="worker", value="${__value.raw}"))},
     )
 
 
@@ -201,16 +205,25 @@ def queue_panels(q: PromQL) -> list[panels.PanelBuilder]:
         panels.lines(
             "Age of the oldest job",
             "How long the job at the head of each queue has waited.",
-            [range_query(oldest, "{{queue}}")],
-            unit=theme.SECONDS,
+            [range_query(f"({oldest}) / 60", "{{queue}}")],
+            unit=theme.MINUTES,
             width=8,
+            per=("queue", q),
         ),
-        panels.lines("Jobs waiting", "Jobs on each queue.", [range_query(waiting, "{{queue}}")], width=8, decimals=0),
+        panels.lines(
+            "Jobs waiting",
+            "Jobs on each queue.",
+            [range_query(waiting, "{{queue}}")],
+            width=8,
+            decimals=0,
+            per=("queue", q),
+        ),
         panels.lines(
             "RQ workers",
             "Live RQ workers that listen on each queue.",
             [range_query(workers, "{{queue}}")],
             width=8,
             decimals=0,
+            per=("queue", q),
         ),
     ]

@@ -189,6 +189,7 @@ def traffic(q: PromQL) -> list[panels.PanelBuilder]:
             bars=True,
             interval="1m",
             no_value="No rate limit was met",
+            per=("queue", q),
         ),
         panels.lines(
             "Enqueued and ended",
@@ -205,10 +206,11 @@ def traffic(q: PromQL) -> list[panels.PanelBuilder]:
         panels.lines(
             "Age of the oldest running execution",
             "Without data where nothing runs at the moment.",
-            [range_query(oldest, "{{queue}}")],
-            unit=theme.SECONDS,
+            [range_query(f"({oldest}) / 60", "{{queue}}")],
+            unit=theme.MINUTES,
             width=8,
             no_value="Nothing runs",
+            per=("queue", q),
         ),
     ]
 
