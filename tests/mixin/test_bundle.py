@@ -234,7 +234,7 @@ def test_legends_have_no_series_that_is_all_zero() -> None:
 
 def test_every_name_of_a_worker_and_a_queue_in_a_table_leads_to_its_dashboard() -> None:
     """Links keep the data source and every variable of the dashboard, but for the one that they choose."""
-    boards = {"Worker": "worker", "Queue": "queues"}
+    boards = {"Worker": ("worker", "worker"), "Stage": ("worker", "worker"), "Queue": ("queues", "queue")}
     seen = []
     for board in _BOARDS.values():
         names = {one["name"] for one in board["templating"]["list"]}
@@ -243,12 +243,16 @@ def test_every_name_of_a_worker_and_a_queue_in_a_table_leads_to_its_dashboard() 
             overrides = {one["matcher"]["options"]: one["properties"] for one in panel["fieldConfig"]["overrides"]}
             for heading in boards.keys() & set(keys):
                 (links,) = (prop["value"] for prop in overrides[heading] if prop["id"] == "links")
-                url, label = links[0]["url"], heading.lower()
-                assert f"/d/jobtelemetry-{boards[heading]}?" in url
+                url, (place, label) = links[0]["url"], boards[heading]
+                assert f"/d/jobtelemetry-{place}?" in url
                 assert f"var-{label}=${{__value.raw}}" in url
                 assert {name for name in names - {label} if f"${{{name}:queryparam}}" not in url} == set()
                 seen.append((board["uid"], heading))
-    assert {("jobtelemetry-overview", "Worker"), ("jobtelemetry-queues", "Queue")} <= set(seen)
+    assert {
+        ("jobtelemetry-overview", "Worker"),
+        ("jobtelemetry-pipeline", "Stage"),
+        ("jobtelemetry-queues", "Queue"),
+    } <= set(seen)
 
 
 @pytest.mark.parametrize("board", _BOARDS.values(), ids=lambda board: board["uid"])

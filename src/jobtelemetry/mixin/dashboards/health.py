@@ -159,7 +159,7 @@ def proof(q: PromQL) -> list[panels.PanelBuilder]:
             "Since when counts are missing; empty if none ever were.",
             f"1000 * max({q.raw(contract.COUNTS_LOST_AT)})",
             unit=theme.FROM_NOW,
-            color=theme.BAD,
+            thresholds=zero,
             no_value="never",
         ),
         panels.figure(

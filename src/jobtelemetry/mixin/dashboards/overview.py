@@ -115,7 +115,7 @@ def throughput(q: PromQL) -> panels.PanelBuilder:
         "Executions that ended in the time of each bar, exactly. Cancelled is a decision of the job, failure will be "
         "retried, discard will not.",
         [range_query(queries.per_interval(q, contract.JOB_EXECUTIONS, "state"), "{{state}}")],
-        width=16,
+        width=13,
         colors=theme.STATE_COLORS,
         stacked=True,
         bars=True,
@@ -135,7 +135,7 @@ def alerts(q: PromQL) -> panels.PanelBuilder:
         [Column("Since", since, theme.FROM_NOW, decimals=None, width=110)],
         sort="Severity",
         descending=False,
-        width=8,
+        width=11,
         height=8,
         links={
             "Alert": ("Open the runbook", f"{q.config.runbook_url}/${{__value.raw}}.md"),

@@ -125,7 +125,7 @@ def stages(q: PromQL) -> panels.PanelBuilder:
         sort=_FIRST_SEEN,
         descending=False,
         height=8,
-        links={"Worker": ("Open this worker", board_url(Board.WORKER, q, label="worker", value="${__value.raw}"))},
+        links={"Stage": ("Open this worker", board_url(Board.WORKER, q, label="worker", value="${__value.raw}"))},
     )
 
 

@@ -257,7 +257,10 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
                 Column(
                     "Newest",
                     f"max by (version) ({q.raw(contract.DEPLOY_INFO)})",
-                    properties=(("mappings", [{"type": "value", "options": {"1": {"text": "yes", "index": 0}}}]),),
+                    properties=(
+                        ("mappings", [{"type": "value", "options": {"1": {"text": "yes", "index": 0}}}]),
+                        ("noValue", "-"),
+                    ),
                 ),
             ],
             sort="Since",
