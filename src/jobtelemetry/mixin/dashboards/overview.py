@@ -115,7 +115,6 @@ def throughput(q: PromQL) -> panels.PanelBuilder:
         "Executions that ended in the time of each bar, exactly. Cancelled is a decision of the job, failure will be "
         "retried, discard will not.",
         [range_query(queries.per_interval(q, contract.JOB_EXECUTIONS, "state"), "{{state}}")],
-        width=13,
         colors=theme.STATE_COLORS,
         stacked=True,
         bars=True,
@@ -127,22 +126,28 @@ def alerts(q: PromQL) -> panels.PanelBuilder:
     """Which alerts fire."""
     ours = f'ALERTS{{alertstate="firing", severity!="{q.config.severity_none}", {OUR_ALERTS}}}'
     began = ours.replace('ALERTS{alertstate="firing", ', "ALERTS_FOR_STATE{")
+    published = q.config.runbook_url
+    remedy = (
+        "A click on the name of an alert opens its runbook."
+        if published
+        else "`jobtelemetry runbook NAME` says what to do about an alert."
+    )
     since = f"1000 * min by (alertname, severity, worker, queue) ({began} and ignoring (alertstate) {ours})"
     return tables.listing(
         "Alerts that fire",
-        "Empty in a healthy run. A click on the name of an alert opens its runbook.",
+        f"Empty in a healthy run. {remedy}",
         {"alertname": "Alert", "severity": "Severity", "worker": "Worker", "queue": "Queue"},
         [Column("Since", since, theme.FROM_NOW, decimals=None, width=110)],
         sort="Severity",
         descending=False,
-        width=11,
+        width=12,
         height=8,
         links={
-            "Alert": ("Open the runbook", f"{q.config.runbook_url}/${{__value.raw}}.md"),
             "Worker": ("Open this worker", board_url(Board.WORKER, q, label="worker", value="${__value.raw}")),
             "Queue": ("Open this queue", board_url(Board.QUEUES, q, label="queue", value="${__value.raw}")),
-        },
-        widths={"Alert": 215, "Severity": 75},
+        }
+        | ({"Alert": ("Open the runbook", f"{published}/${{__value.raw}}.md")} if published else {}),
+        widths={"Alert": 200, "Severity": 75},
         no_value="No alert fires",
     )
 
