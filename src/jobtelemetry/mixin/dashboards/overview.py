@@ -66,7 +66,7 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
         panels.figure(
             "Alerts",
             "Alerts of this mixin that fire now, the watchdog not counted.",
-            f"count({ours}) or vector(0)",
+            f"count(count by (alertname, severity, worker, queue) ({ours})) or vector(0)",
             thresholds=theme.steps(theme.GOOD, (1, theme.BAD)),
         ),
         panels.figure(
