@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
 from redis.exceptions import RedisError
 from rq.version import VERSION
+from rq.worker import SpawnWorker, Worker
 from rq.worker.base import BaseWorker
 
 from jobtelemetry import clock, otel
@@ -22,9 +22,9 @@ from jobtelemetry.sinks import sentry
 from jobtelemetry.sinks.tracing import provider
 from jobtelemetry.store import deploys
 from jobtelemetry.store.books import append_fold, append_register, registered, retire_idle
-from jobtelemetry.store.keys import APP_VERSION, WORKER_MEMORY_FIELD
-from jobtelemetry.store.reconcile import reconcile, tidy
+from jobtelemetry.store.keys import APP_VERSION, MEMORY_LIMIT, WORKER_MEMORY_FIELD
 from jobtelemetry.store.scripts import load
+from jobtelemetry.usage import held, job_memory_limit
 
 #: Seconds between two times that an RQ worker says how much memory it has, and where it notes the last.
 _MEMORY_EVERY = 10.0
@@ -58,7 +58,11 @@ class LifecycleHooks:
             log.info("another version of the application runs", extra={"version": version})
 
     def _probe(self, rq_worker: BaseWorker) -> None:
-        problem = self._runtime.off or probe(rq_worker.connection, self._runtime.keys)
+        if self._runtime.off:  # said by instrument(), and no worker of this process can do anything about it
+            rq_worker.__dict__[OFF] = self._runtime.off
+            sentry.decide(False)
+            return
+        problem = probe(rq_worker.connection, self._runtime.keys)
         if problem and problem == rq_worker.__dict__.get(OFF):
             return  # said before
         if has_no_scripts(problem):
@@ -97,16 +101,24 @@ class LifecycleHooks:
         if pipeline is not None:
             with self._runtime.fence("register"):
                 if self._runtime.off:  # no account, and it says why
-                    pipeline.hset(rq_worker.key, "jobtelemetry", self._said())
+                    pipeline.hset(rq_worker.key, "jobtelemetry", self._said(rq_worker))
                 elif not rq_worker.__dict__.get(OFF):
                     self._mark(rq_worker, pipeline)
         return result
 
-    def _said(self) -> str:
-        app = {APP_VERSION: self._runtime.config.app_version} if self._runtime.config.app_version else {}
-        return json.dumps(versions() | app | self._runtime.remarks)
+    def _said(self, rq_worker: BaseWorker) -> str:
+        said = versions() | self._runtime.remarks
+        if version := self._runtime.config.app_version:
+            said[APP_VERSION] = version
+        if self._runtime.config.resources and isinstance(rq_worker, Worker):  # others measure no memory of a job
+            limit = job_memory_limit(self._runtime.config.memory_limit, spawns=isinstance(rq_worker, SpawnWorker))
+            if limit is not None:
+                said[MEMORY_LIMIT] = str(limit)
+        return json.dumps(said)
 
     def _mark(self, rq_worker: BaseWorker, pipeline: Any) -> None:
+        said = self._said(rq_worker)
+
         def on_reply(reply: Any) -> None:
             known, fault = registered(reply)
             self._runtime.saw(known)
@@ -114,9 +126,7 @@ class LifecycleHooks:
                 self._runtime.note_error("register", fault)
 
         piggyback(pipeline, self._runtime).append(
-            lambda pipe: append_register(
-                pipe, self._runtime.keys, rq_worker.key, self._said(), known=self._runtime.known
-            ),
+            lambda pipe: append_register(pipe, self._runtime.keys, rq_worker.key, said, known=self._runtime.known),
             on_reply,
         )
 
@@ -129,7 +139,7 @@ class LifecycleHooks:
                 said = rq_worker.__dict__.get(_SAID_MEMORY)
                 if not (said is not None and now - said < _MEMORY_EVERY) and self._speaks(rq_worker):
                     rq_worker.__dict__[_SAID_MEMORY] = now
-                    if (memory := resident_bytes()) is not None:
+                    if (memory := held()) is not None:
                         rq_worker.connection.hset(rq_worker.key, WORKER_MEMORY_FIELD, memory)
         return result
 
@@ -152,6 +162,9 @@ class LifecycleHooks:
             if rq_worker.__dict__.get(OFF) and not self._runtime.off:
                 self._probe(rq_worker)
             if not rq_worker.__dict__.get(OFF):
+                # Loaded where it is needed: not by those who enqueue.
+                from jobtelemetry.store.reconcile import reconcile, tidy
+
                 connection, keys = rq_worker.connection, self._runtime.keys
                 for event in reconcile(connection, keys, self._runtime.limits):
                     self._runtime.sinks.tell(event)
@@ -175,15 +188,6 @@ class LifecycleHooks:
             with self._runtime.fence("flush"):
                 if not rq_worker.is_horse and not rq_worker.__dict__.get(OFF):
                     write_own_errors(rq_worker.connection, self._runtime)
-
-
-def resident_bytes() -> int | None:
-    """How much of this process is in memory (RSS); ``None`` where the system does not say cheaply: not Linux."""
-    try:
-        with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - without a Path, at heartbeats
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 def versions() -> dict[str, str]:

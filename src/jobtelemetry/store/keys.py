@@ -53,6 +53,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "enqueued": (),
     "unstarted": (),  # cancelled before they ran
     "limited": (),  # executions that failed of a rate limit
+    "cpu": (),  # processor time, microseconds
+    "memory": (),  # the largest peak of memory in the hour in which one was last measured, bytes
+    "memory_hour": (),  # which hour that is, hours since 1970
+    "memory_before": (),  # the largest of the hour before in which one was measured, bytes
     "executions": ("state",),
     "duration": ("state", "bucket"),  # executions per bucket, and the sum in microseconds in bucket "sum"
     "wait": ("bucket",),
@@ -76,6 +80,8 @@ META_FIELDS: dict[str, tuple[str, ...]] = {
     "lost": (),  # executions known to be lost in this generation
     "lost_before": (),  # and in earlier ones
     "why": (),  # what was noticed
+    "acknowledged": (),  # when somebody last said that he has seen it, Unix time
+    "running": (),  # how many entries the running table must have
     "written_off": (),  # of those that the ledger's total still has
     "skew": (),  # seconds by which the clock of somebody who enqueued was ahead of Redis's, at most
     "skew_at": (),  # when that was last seen, Unix time
@@ -123,15 +129,17 @@ SUCCEEDED_AGAIN, FAILED_AGAIN = "succeeded_again", "failed_again"
 RECENT = "recent"
 #: The execution that was counted last and that RQ will count in a transaction of its own (up to RQ 2.12).
 LATER = "later"
+#: Of the departed: the note that counts were lost, once more.
+NOTED = "noted"
 #: The account into which those of RQ workers that are gone are folded. No RQ worker has an empty name.
 DEPARTED = ""
 
 #: Fields of RQ's own job hash that jobtelemetry adds; RQ ignores and keeps fields that it does not know.
 JOB_WORKER_FIELD = "jobtelemetry_worker"
 JOB_DUE_FIELD = "jobtelemetry_due"
-# What an RQ worker's mark says beside versions: hooks without which nothing is counted, others, and an untested RQ.
-MISSING, LACKING, UNTESTED = "missing", "lacking", "untested"
-#: And which version of the application it runs.
+# What an RQ worker's mark says beside versions: hooks without which nothing is counted, others, an untested RQ, and the
+# bytes that a job of it can take before its control group is full; and which version of the application it runs.
+MISSING, LACKING, UNTESTED, MEMORY_LIMIT = "missing", "lacking", "untested", "memory_limit"
 APP_VERSION = "app"
 JOB_ATTEMPT_FIELD = "jobtelemetry_attempt"
 JOB_REPORT_FIELD = "jobtelemetry_report"

@@ -36,6 +36,7 @@ LEAST_BUDGET = -1.0
 #: Of an age over time: whole numbers of minutes on the axis, where Grafana's seconds would read 4.17 mins.
 MINUTES = "suffix:min"
 SECONDS, PERCENT, PER_MINUTE, COUNT, FROM_NOW = "s", "percentunit", "opm", "none", "dateTimeFromNow"
+BYTES = "decbytes"
 
 
 def steps(base: str, *rising: tuple[float, str]) -> build.ThresholdsConfig:
