@@ -115,8 +115,8 @@ def job_memory_limit(known: int = 0, *, spawns: bool = False) -> int | None:
     Returns:
         ``None`` where there is no limit, or no control group of version 2.
     """
-    limit, held = known or cgroup_limit(), held()
-    return None if limit is None or held is None else max(0, limit - held * (2 if spawns else 1))
+    limit, now = known or cgroup_limit(), held()
+    return None if limit is None or now is None else max(0, limit - now * (2 if spawns else 1))
 
 
 def cgroup_limit(of: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> int | None:

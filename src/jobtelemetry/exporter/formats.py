@@ -111,11 +111,3 @@ def short_names(workers: Iterable[str]) -> dict[str, str]:
 def _endings(path: str) -> list[str]:
     parts = path.split(".")
     return [".".join(parts[-length:]) for length in range(1, len(parts) + 1)]
-
-
-def size(octets: int | None) -> str:
-    """Bytes as ``48 MB`` or ``1.2 GB``, in powers of ten; a dash where it is not known."""
-    if octets is None:
-        return NOTHING
-    megabytes = octets / 1_000_000
-    return f"{megabytes / 1000:.1f} GB" if megabytes >= 999.5 else f"{max(1, round(megabytes))} MB"
