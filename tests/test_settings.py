@@ -40,6 +40,7 @@ _CHOSEN = {
     "trace_relation": ("link", "link"),
     "trace_arguments": ("on", True),
     "trace_url": ("https://traces.example/{trace_id}", "https://traces.example/{trace_id}"),
+    "app_version": (" v1.2.3 ", "v1.2.3"),
     "flush_timeout": ("3", 3.0),
     "strict_reasons": ("1", True),
 }
@@ -70,6 +71,7 @@ _REFUSED = {
     "trace_relation": (("child",), ("child", None)),
     "trace_arguments": (("perhaps",), ("", 0)),
     "trace_url": (("traces.example/{trace_id}", "https://traces.example/"), ("javascript:{trace_id}", 7)),
+    "app_version": ((), (None, 3)),
     "flush_timeout": (("-1", "2 s"), (-0.5, "2")),
     "strict_reasons": (("always",), (1, None)),
 }

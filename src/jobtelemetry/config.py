@@ -1,6 +1,7 @@
 """The settings, each in one row; the only module that reads them from the environment.
 
-The variables of OpenTelemetry and of Sentry are read where their SDKs are set up.
+The variables of OpenTelemetry and of Sentry are read where their SDKs are set up, but for the version of the
+application, which both know.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from jobtelemetry import settings
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.options import REPORTS
 from jobtelemetry.settings import Choices, Flag, Names, Number, OneOf, RefusedError, Text, Whole, setting
+from jobtelemetry.text import label_text
 
 DEFAULT_PORT = 10427
 log = logging.getLogger("jobtelemetry")
@@ -51,6 +53,13 @@ class _Host(_Listen, Text):
 class _Port(_Listen, Whole):
     def read(self, text: str) -> int:
         return self.parts(text)[1]
+
+
+class _Version(Text):
+    """Whatever the variable of another program has, it stops no RQ worker: it is made fit for a label."""
+
+    def take(self, value: object) -> str:
+        return label_text(super().take(value).strip()) if value != "" else ""
 
 
 class _RoutePrefix(Text):
@@ -201,6 +210,13 @@ class Config:
         ),
         "JOBTELEMETRY_TRACE_URL",
         help="Where traces are shown: with it the page links each failed execution to its trace.",
+    )
+    app_version: str = setting(
+        "",
+        _Version(),
+        *("JOBTELEMETRY_APP_VERSION", "OTEL_SERVICE_VERSION", "SENTRY_RELEASE"),
+        help="Which version of the application an RQ worker runs; one that is new is marked as a deploy. None by "
+        "default.",
     )
     flush_timeout: float = setting(
         2.0,

@@ -305,6 +305,18 @@ SERIES_DROPPED = Family(
     "Observations counted under '__other__' because the family was full; of a gauge of your own they are left out.",
     ("family",),
 )
+DEPLOY_INFO = Family(
+    "jobtelemetry_deploy_info",
+    Kind.GAUGE,
+    "The version of the application that was deployed last; always 1, absent where nobody says.",
+    ("version",),
+)
+DEPLOYED_AT = Family(
+    "jobtelemetry_deploy_timestamp_seconds",
+    Kind.GAUGE,
+    "When a version of the application began to run, in Unix time; the last ten versions.",
+    ("version",),
+)
 OWN_UNWRITTEN = Family(
     "jobtelemetry_own_metrics_unwritten_executions_total",
     Kind.COUNTER,
@@ -360,6 +372,8 @@ FAMILIES: tuple[Family, ...] = (
     EXECUTIONS_RECONCILED,
     EXECUTIONS_LATE,
     SERIES_DROPPED,
+    DEPLOY_INFO,
+    DEPLOYED_AT,
     OWN_UNWRITTEN,
     OWN_LEFT_OUT,
     RECONCILER_UP,

@@ -115,8 +115,8 @@ def job_memory_limit(known: int = 0, *, spawns: bool = False) -> int | None:
     Returns:
         ``None`` where there is no limit, or no control group of version 2.
     """
-    limit, held = known or cgroup_limit(), _held()
-    return None if limit is None or held is None else max(0, limit - held * (2 if spawns else 1))
+    limit, now = known or cgroup_limit(), held()
+    return None if limit is None or now is None else max(0, limit - now * (2 if spawns else 1))
 
 
 def cgroup_limit(of: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> int | None:
@@ -169,8 +169,8 @@ def _own_peak() -> int | None:
         return None
 
 
-def _held() -> int | None:
-    """Bytes that this process holds now."""
+def held() -> int | None:
+    """Bytes that this process holds in memory now; ``None`` where the system does not say cheaply."""
     try:
         with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - as above
             return int(statm.read().split()[1]) * (resource.getpagesize() if resource is not None else 0)

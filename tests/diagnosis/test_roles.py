@@ -284,10 +284,15 @@ def test_the_commands_work_for_one_who_only_reads(
             stage.enqueue(jobs.complete)
         stage.enqueue(jobs.fail)
         stage.run("SimpleWorker")
+        for role in ("worker", "producer", "exporter"):
+            marked = CliRunner().invoke(main, ["deploy", "mark", f"by-{role}", "--redis-url", user(ROLES[role])])
+            assert (marked.exit_code, "runs from now on" in marked.output) == (0, True), marked.output
         monkeypatch.setenv("JOBTELEMETRY_REDIS_URL", user(ROLES["reader"]))
+        refused = CliRunner().invoke(main, ["deploy", "mark", "v1"])
+        assert refused.exit_code == 1, refused.output
         for words in (
             *("jobs", "stats", "top --by error_type", "show job-1", "show job-4", "failures", "workers"),
-            *("queues", "stats --json", "failures --json"),
+            *("queues", "stats --json", "failures --json", "deploy list", "compare --deploy"),
         ):
             said = CliRunner().invoke(main, words.split())
             assert said.exit_code == 0, f"{words}: {said.output} {said.exception!r}"

@@ -11,9 +11,10 @@ import pytest
 from jobtelemetry.exporter import formats
 from jobtelemetry.exporter.pages import overview
 from jobtelemetry.exporter.pages.frame import Look
+from jobtelemetry.exporter.trends import Trends
 from jobtelemetry.exporter.verdict import Level, audit, remarks
 from jobtelemetry.outcomes import State
-from jobtelemetry.store.snapshot import Counter, QueueState, RQWorkerState, Series, Snapshot
+from jobtelemetry.store.snapshot import Counter, Deploy, QueueState, RQWorkerState, Series, Snapshot
 
 
 def render(snapshot: Snapshot | None, *, error: str = "", now: float) -> str:
@@ -244,3 +245,18 @@ def test_a_single_worker_needs_no_totals(cinema: Snapshot, count: int) -> None:
     snapshot = replace(cinema, seen=seen, executions=only, durations={}, last_completed={}, running=())
     names = [row[0] for row in Page(render(snapshot, now=cinema.taken_at)).rows]
     assert ("Total" in names) == (count > 1)
+
+
+def test_deploys_are_lines_in_the_trends_and_words_beside_them(cinema: Snapshot) -> None:
+    """A deploy within the chart is drawn, named in the legend and told to who hears the page; an older one is not."""
+    now = cinema.taken_at
+    marks = (Deploy("old", now - 90_000), Deploy("v1.2.3<b>", now - 600, "CI"))
+    trends = Trends()
+    for minute in (10, 5, 0):
+        trends.add(replace(cinema, taken_at=now - 60 * minute))
+    page = Page(overview.render(Look(replace(cinema, deploys=marks), now, "", trends)))
+    drawn = [one["d"] for one in page.attributes("path") if one.get("class") == "deploy"]
+    assert [len(re.findall("M", path or "")) for path in drawn] == [1, 1]
+    said = [one["aria-label"] or "" for one in page.attributes("svg")]
+    assert all("deployed: v1.2.3<b> at " in text for text in said)
+    assert not any("old" in text for text in said)

@@ -195,9 +195,89 @@ def test_a_state_has_one_colour_everywhere_and_cancelled_is_never_red() -> None:
     for board in _BOARDS.values():
         for panel in board["panels"]:
             for override in panel.get("fieldConfig", {}).get("overrides", ()):
-                if (name := override["matcher"]["options"]) in STATE_COLORS:
+                if (name := str(override["matcher"]["options"])) in STATE_COLORS:
                     colors = [prop["value"] for prop in override["properties"] if prop["id"] == "color"]
                     assert colors == [{"mode": "fixed", "fixedColor": STATE_COLORS[name]}]
+
+
+def _lines_per(label: str) -> list[tuple[str, dict[str, Any]]]:
+    """The dashboards' panels with a line for each value of a label, and where they are."""
+    return [
+        (board["uid"], panel)
+        for board in _BOARDS.values()
+        for panel in board["panels"]
+        if panel["type"] == "timeseries"
+        and {target["legendFormat"] for target in panel["targets"]} == {f"{{{{{label}}}}}"}
+    ]
+
+
+@pytest.mark.parametrize(("label", "board"), [("worker", "worker"), ("queue", "queues")])
+def test_a_worker_and_a_queue_has_one_colour_a_short_name_and_a_way_to_its_dashboard(label: str, board: str) -> None:
+    """The colour comes from the name on every panel; the link shows the whole name and keeps what is chosen."""
+    found = _lines_per(label)
+    assert len(found) > 5
+    for where, panel in found:
+        defaults = panel["fieldConfig"]["defaults"]
+        assert defaults["color"]["mode"] == "palette-classic-by-name", (where, panel["title"])
+        assert [one["id"] for one in panel["transformations"]] == ["renameByRegex"]
+        (links,) = (
+            prop["value"]
+            for override in panel["fieldConfig"]["overrides"]
+            for prop in override["properties"]
+            if prop["id"] == "links"
+        )
+        assert links[0]["title"] == f"Open ${{__field.labels.{label}}}"
+        assert links[0]["url"].startswith(f"/d/jobtelemetry-{board}?${{__url_time_range}}&${{datasource:queryparam}}")
+
+
+def test_long_names_are_short_in_legends() -> None:
+    """Of a long dotted name the last two parts are left; a short one, and one without dots, stay as they are."""
+    options = _lines_per("worker")[0][1]["transformations"][0]["options"]
+    pattern, put = options["regex"], options["renamePattern"].replace("$1", r"\1")
+    assert re.sub(pattern, put, "cinema.scraping.jobs.process_showtime") == "…jobs.process_showtime"
+    for name in ("cinema.jobs.process_showtime", "a" * 60, "default"):
+        assert re.sub(pattern, put, name) == name
+
+
+def test_legends_have_no_series_that_is_all_zero() -> None:
+    """What is 0 all the time is drawn and not listed, on every panel with lines."""
+    for board in _BOARDS.values():
+        for panel in board["panels"]:
+            if panel["type"] == "timeseries":
+                matchers = [override["matcher"] for override in panel["fieldConfig"]["overrides"]]
+                assert {"id": "byValue", "options": {"reducer": "allIsZero", "op": "gte", "value": 0}} in matchers
+
+
+def test_every_name_of_a_worker_and_a_queue_in_a_table_leads_to_its_dashboard() -> None:
+    """Links keep the data source and every variable of the dashboard, but for the one that they choose."""
+    boards = {"Worker": ("worker", "worker"), "Stage": ("worker", "worker"), "Queue": ("queues", "queue")}
+    seen = []
+    for board in _BOARDS.values():
+        names = {one["name"] for one in board["templating"]["list"]}
+        for panel in (panel for panel in board["panels"] if panel["type"] == "table"):
+            keys = panel["transformations"][1]["options"]["renameByName"].values()
+            overrides = {one["matcher"]["options"]: one["properties"] for one in panel["fieldConfig"]["overrides"]}
+            for heading in boards.keys() & set(keys):
+                (links,) = (prop["value"] for prop in overrides[heading] if prop["id"] == "links")
+                url, (place, label) = links[0]["url"], boards[heading]
+                assert f"/d/jobtelemetry-{place}?" in url
+                assert f"var-{label}=${{__value.raw}}" in url
+                assert {name for name in names - {label} if f"${{{name}:queryparam}}" not in url} == set()
+                seen.append((board["uid"], heading))
+    assert {
+        ("jobtelemetry-overview", "Worker"),
+        ("jobtelemetry-pipeline", "Stage"),
+        ("jobtelemetry-queues", "Queue"),
+    } <= set(seen)
+
+
+@pytest.mark.parametrize("board", _BOARDS.values(), ids=lambda board: board["uid"])
+def test_deploys_are_lines_at_their_moments(board: dict[str, Any]) -> None:
+    """The value of the series is the moment, in milliseconds."""
+    (deploys,) = (one for one in board["annotations"]["list"] if one["name"] == "Deploys")
+    assert deploys["useValueForTime"] is True
+    assert deploys["titleFormat"] == "{{version}}"
+    assert deploys["expr"].startswith("1000 * max by (version) (jobtelemetry_deploy_timestamp_seconds{")
 
 
 def test_the_compose_file_mounts_the_tested_configuration() -> None:

@@ -85,3 +85,17 @@ def test_alerts_can_be_read_by_somebody_who_was_woken(rule: dict[str, Any]) -> N
     lines = rule["expr"].splitlines()
     assert len(lines) <= 5
     assert max(map(len, lines)) <= 200
+
+
+def test_the_exact_increase_is_in_recording_rules_alone_and_explained_once() -> None:
+    """No alert reckons one itself: it reads whole numbers whose parts the documentation has, each in one row."""
+    page = (Path(__file__).parents[2] / "docs" / "dashboards.md").read_text()
+    parts = (":max", ":created", ":fallen", ":looked")
+    for part in parts:
+        rows = [line for line in page.splitlines() if line.startswith("| `") and f"{part}` |" in line]
+        assert len(rows) == 1, part
+        name = rows[0].split("`")[1]
+        assert name in _RECORDED
+    for rule in (rule for rule in _RULES if "alert" in rule):
+        assert not re.search(r"\bincrease\(|\bresets\(|_created\b", rule["expr"]), rule["alert"]
+        assert not re.search(rf"(?:{'|'.join(parts)})\b", rule["expr"]), rule["alert"]

@@ -31,6 +31,7 @@ COMMANDS = {
     "top": "What comes most often: by film_id, reason, error_type, ...",
     "show": "The story of one job.",
     "tail": "Executions as they end.",
+    "deploy": "Mark deploys, or list them.",
     "compare": "Did the success or match ratio change?",
     "doctor": "Check that nothing is lost and say what to do.",
     "reset": "Forget a worker that was renamed or removed.",

@@ -10,13 +10,16 @@ from jobtelemetry.cli.connecting import redis_option
 from jobtelemetry.cli.operator import Operator
 from jobtelemetry.cli.parameters import Duration, filters, json_option
 
+#: Seconds of the newer stretch, where nothing says otherwise.
+_AFTER = 3600.0
+
 
 @click.command(cls=Operator)
 @click.option(
     "--after",
     type=Duration(),
-    default="1h",
-    show_default=True,
+    default=None,
+    show_default="1h",
     metavar="DURATION",
     help="The newer stretch: up to now.",
 )
@@ -29,6 +32,16 @@ from jobtelemetry.cli.parameters import Duration, filters, json_option
     help="The older stretch: up to where the newer one begins.",
 )
 @click.option(
+    "--deploy",
+    "version",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    metavar="[VERSION]",
+    help="Divide at a marked deploy, the newest or the last of VERSION: the newer stretch is as long as it ran, "
+    "--after at most where that is given.",
+)
+@click.option(
     "--confidence",
     type=click.FloatRange(50, 99.99),
     default=95,
@@ -39,7 +52,15 @@ from jobtelemetry.cli.parameters import Duration, filters, json_option
 @filters("worker", "queue", "source", "attributes")
 @json_option
 @redis_option
-def compare(redis_url: str | None, before: float, after: float, confidence: float, as_json: bool, **words: Any) -> None:
+def compare(
+    redis_url: str | None,
+    before: float,
+    after: float | None,
+    version: str | None,
+    confidence: float,
+    as_json: bool,
+    **words: Any,
+) -> None:
     """Compare the success and the match ratio of two stretches of time, with an interval for the difference.
 
     The interval is Newcombe's for two independent proportions, made of Wilson's for each (Statistics in Medicine 17,
@@ -50,6 +71,8 @@ def compare(redis_url: str | None, before: float, after: float, confidence: floa
     Examples:
       jobtelemetry compare --before 24h --after 1h
       jobtelemetry compare --before 7d --after 1d --worker ShowtimeProcessJob
+      jobtelemetry compare --deploy
+      jobtelemetry compare --deploy v1.2.3 --before 6h
     """  # noqa: D301 - click wants the character, not the backslash
     from jobtelemetry.cli import terminal
     from jobtelemetry.cli.choosing import selection
@@ -58,14 +81,18 @@ def compare(redis_url: str | None, before: float, after: float, confidence: floa
     from jobtelemetry.cli.scope import nothing_found, scope
     from jobtelemetry.questions import compare as comparing
     from jobtelemetry.questions.log import extent, newest_first
+    from jobtelemetry.store.deploys import read
 
     where = target(redis_url)
     wanted = selection(where, **words)
     reach = extent(where.connection, where.keys, where.config.log_size)
-    split = reach.now - after
-    begin = split - before
+    if version is None:
+        stretches = comparing.up_to_now(reach.now, before, _AFTER if after is None else after)
+    else:
+        stretches = comparing.around_deploy(read(where.connection, where.keys), version, before, after)
+    begin, split = stretches.begin, stretches.split
     entries = with_progress(newest_first(where.connection, where.keys, begin), reach.length, "Reading the log")
-    chosen = list(wanted.of(entries))
+    chosen = [entry for entry in wanted.of(entries) if entry.recorded_at < stretches.end]
     found = comparing.compare(chosen, split, confidence / 100)
     out = terminal.console()
     if as_json:
@@ -76,10 +103,23 @@ def compare(redis_url: str | None, before: float, after: float, confidence: floa
     elif found:
         terminal.show_table(out, _columns(confidence), found)
     terminal.note(
-        scope(reach, begin, len(chosen)) + f" Before and after are divided at {terminal.moment(split, reach.now)}."
+        f"{scope(reach, begin, len(chosen))} {_divided(stretches, reach.now)}"
         if chosen
         else nothing_found(reach, begin, where.config.log_size)
     )
+
+
+def _divided(stretches: Any, now: float) -> str:
+    from jobtelemetry.cli import terminal
+    from jobtelemetry.text import terminal_text
+
+    at = terminal.moment(stretches.split, now)
+    if stretches.deploy is None:
+        return f"Before and after are divided at {at}."
+    until = f", up to {terminal.moment(stretches.end, now)}" if stretches.end < now else ""
+    said = f"Before and after are divided at the deploy of {terminal_text(stretches.deploy.version)}, {at}{until}."
+    others = ", ".join(terminal_text(one.version) for one in stretches.earlier)
+    return f"{said} Before has other deploys in it: {others}." if others else said
 
 
 def _columns(confidence: float) -> list[Any]:

@@ -20,7 +20,7 @@ from jobtelemetry.cli.operator import EXIT_CODES
 MARKER = "<!-- Made by python -m jobtelemetry.cli.reference from here on; do not edit. -->"
 
 #: RQ's own commands, whose options are RQ's to document, and differ between its versions; and what we add.
-_RQS = {"worker": ("metrics",), "worker-pool": ("metrics",)}
+_RQS = {"worker": ("metrics", "app_version"), "worker-pool": ("metrics", "app_version")}
 
 
 def document(before: str) -> str:

@@ -19,10 +19,12 @@ from jobtelemetry.config import Config, parse_listen
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.exporter.beside import serving_beside
 from jobtelemetry.logformat import chosen, keep_settings, log_to_stderr
+from jobtelemetry.settings import otherwise
 from jobtelemetry.sinks import sentry
 
 #: Before RQ's own variable and its settings file; ``--url`` is before all of them.
 _URL_VARIABLE = "JOBTELEMETRY_REDIS_URL"
+_VERSION_VARIABLE = "JOBTELEMETRY_APP_VERSION"
 
 
 def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = True) -> click.Command:
@@ -32,7 +34,7 @@ def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = Tru
         rq_command: The command's name in RQ's CLI.
         name: The name here.
         help: The text of ``--help``.
-        runs_jobs: Whether it has ``--metrics`` and ``--preload``.
+        runs_jobs: Whether it has ``--metrics``, ``--app-version`` and ``--preload``.
     """
     import rq.cli.workers  # noqa: F401 - registers the commands
     from rq.cli.cli import main as rq_main
@@ -51,6 +53,12 @@ def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = Tru
             metavar="[HOST:]PORT|unix:/PATH",
             help="Serve /metrics from here as well; port 0 takes a free one. Without it, run 'jobtelemetry exporter'.",
         )
+        version = click.Option(
+            ["--app-version"],
+            metavar="VERSION",
+            help="Which version of your application runs; a new one is marked as a deploy. "
+            f"{otherwise(Config, 'app_version').replace(', or .', '; or none.')}",
+        )
         preload = click.Option(
             ["--preload"],
             multiple=True,
@@ -58,7 +66,7 @@ def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = Tru
             help="Import this module before work-horses are forked, so that not each of them imports it anew. Give the "
             "dotted name, app.jobs; more than once for several.",
         )
-        ours[:0] = [metrics, preload]
+        ours[:0] = [metrics, version, preload]
     return click.Command(
         name,
         params=[*original.params, *ours],
@@ -69,7 +77,13 @@ def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = Tru
 
 
 def _instrumenting(original: click.Command) -> Callable[..., Any]:
-    def run(log_json: bool, metrics: str | None = None, preload: Sequence[str] = (), **options: Any) -> Any:
+    def run(
+        log_json: bool,
+        metrics: str | None = None,
+        app_version: str | None = None,
+        preload: Sequence[str] = (),
+        **options: Any,
+    ) -> Any:
         from jobtelemetry.rq.entry import instrument
 
         context = click.get_current_context()
@@ -79,6 +93,8 @@ def _instrumenting(original: click.Command) -> Callable[..., Any]:
                 address = parse_listen(metrics, option="--metrics")
             _set_up_log(context, options, log_json)
             _choose_redis(context, options)
+            if app_version:  # the pool's workers and spawned work-horses read it as well
+                os.environ[_VERSION_VARIABLE] = app_version
             config = Config.from_env()
             sentry.start_from_environment()
             otel.configure(exit_timeout=config.flush_timeout)

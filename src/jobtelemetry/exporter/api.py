@@ -39,6 +39,7 @@ PLACES = {
     "failures": "failures grouped by worker, error type and message; ?worker=NAME",
     "failures/newest": "failed executions, the newest first; ?worker=NAME and ?limit=100",
     "jobs/ID": "the story of one job, with the traceback that RQ kept",
+    "deploys": "when which version of the application began to run, the newest first",
     "trends": "executions that ended by state and jobs that waited, in bars; ?worker=NAME or ?queue=NAME",
 }
 
@@ -85,6 +86,7 @@ def answer(sources: Sources, path: str, wanted: Mapping[str, str]) -> tuple[HTTP
         "workers": lambda: _workers(snapshot),
         "queues": lambda: [line.as_dict() for line in look.queues()],
         "rq-workers": lambda: [worker.as_dict() for worker in sources.rq_workers()],
+        "deploys": lambda: [one._asdict() for one in reversed(snapshot.deploys)],
         "trends": lambda: _trends(look, wanted),
     }
     return (OK, _body(snapshot, listed[place]())) if place in listed else _nothing(path)

@@ -27,6 +27,8 @@ D = TypeVar("D", bound=str)
 _EVERYTHING = Cardinality()
 #: RQ knows this one only for all queues together.
 _RATE_LIMITED = "rate_limited"
+#: Versions of the application whose deploy is told.
+_MOST_VERSIONS = 10
 
 
 def describe() -> Iterator[Metric]:
@@ -218,6 +220,15 @@ def _queue_blocked(snapshot: Snapshot) -> Iterator[Row]:
             yield (queue.name,), float(queue.blocked)
 
 
+def _deployed_at(snapshot: Snapshot) -> Iterator[Row]:
+    newest: dict[str, float] = {}
+    for deploy in reversed(snapshot.deploys):
+        if deploy.version not in newest and len(newest) < _MOST_VERSIONS:
+            newest[deploy.version] = deploy.at
+    for version, at in newest.items():
+        yield (version,), at
+
+
 def _if_known(value: float | None) -> list[Row]:
     return [] if value is None else [((), float(value))]
 
@@ -265,6 +276,8 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.EXECUTIONS_RECONCILED: lambda snapshot: [((), Counter(snapshot.reconciled, snapshot.created))],
     contract.EXECUTIONS_LATE: lambda snapshot: [((), Counter(snapshot.late, snapshot.created))],
     contract.SERIES_DROPPED: lambda snapshot: _counts(snapshot.dropped, snapshot),
+    contract.DEPLOY_INFO: lambda snapshot: [((one.version,), 1.0) for one in snapshot.deploys[-1:]],
+    contract.DEPLOYED_AT: _deployed_at,
     contract.OWN_UNWRITTEN: lambda snapshot: [((), Counter(snapshot.own_unwritten, snapshot.created))],
     contract.OWN_LEFT_OUT: lambda snapshot: [((), Counter(snapshot.own_left_out, snapshot.created))],
 }

@@ -16,6 +16,7 @@ from jobtelemetry.errors import ConfigError
 from jobtelemetry.mixin.durations import normalised, seconds
 
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_ATTRIBUTE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _MATCHER = re.compile(
     r"\s*(?P<label>[a-zA-Z_][a-zA-Z0-9_]*)\s*(?P<how>=~|!~|!=|=)\s*"
     r'"(?P<value>(?:[^"\\\n]|\\[abfnrtv\\"])*)"\s*(?:,\s*|$)',
@@ -91,6 +92,13 @@ class MixinConfig:
     interval: str = "30s"
     #: The same for those that look back for a day or more.
     slow_interval: str = "5m"
+
+    # --- The log --------------------------------------------------------------------------------------------------
+    #: Where the JSON records of RQ workers are in Loki: matchers of its stream labels, such as `app="rq-worker"`.
+    #: Without them there is no dashboard of executions.
+    loki_selector: str = ""
+    #: The attribute (`set_attribute`) whose most frequent values that dashboard counts first; it can be changed there.
+    loki_attribute: str = "film_id"
 
     # --- The objective --------------------------------------------------------------------------------------------
     #: Per cent of jobs, of those that ended as completed or discard, that shall complete.
@@ -321,6 +329,7 @@ def _check(config: MixinConfig) -> None:
     for name in ("grafana_url", "runbook_url"):
         object.__setattr__(config, name, _address(name, getattr(config, name)))
     object.__setattr__(config, "selector", _selector(config.selector))
+    _check_log(config)
     _check_pattern("ignored_workers", config.ignored_workers)
     if not config.installation_labels or not all(map(_LABEL.fullmatch, config.installation_labels)):
         raise ConfigError("installation_labels must be one or more label names, separated by commas")
@@ -332,6 +341,15 @@ def _address(name: str, url: str) -> str:
     if url and not re.match(r"https?://[^/\s]", url):
         raise ConfigError(f"{name} must be an address that begins with http:// or https://, or empty, got {url!r}")
     return url.rstrip("/")
+
+
+def _check_log(config: MixinConfig) -> None:
+    if config.loki_selector:
+        object.__setattr__(config, "loki_selector", _selector(config.loki_selector, called="loki_selector"))
+    if not _ATTRIBUTE.fullmatch(config.loki_attribute):
+        raise ConfigError(
+            f"loki_attribute must be letters, digits and '_', as an attribute is called, got {config.loki_attribute!r}"
+        )
 
 
 def _check_offsets_and_rates(config: MixinConfig) -> None:
@@ -346,7 +364,7 @@ def _check_offsets_and_rates(config: MixinConfig) -> None:
                 raise ConfigError(f"the severity in {name} must be page or ticket, got {rate.severity!r}")
 
 
-def _selector(text: str) -> str:
+def _selector(text: str, *, called: str = "selector") -> str:
     """The matchers without a comma at the end: more of them follow in every expression."""
     matchers, position = [], 0
     while position < len(text):
@@ -354,11 +372,11 @@ def _selector(text: str) -> str:
         if found is None or found["label"] == "__name__":
             break
         if found["how"] in ("=~", "!~"):
-            _check_pattern("selector", found["value"])
+            _check_pattern(called, found["value"])
         matchers.append(f'{found["label"]}{found["how"]}"{found["value"]}"')
         position = found.end()
     if not matchers or position < len(text):
-        raise ConfigError(f'selector must be PromQL matchers such as job="jobs", without __name__, got {text!r}')
+        raise ConfigError(f'{called} must be matchers such as job="jobs", without __name__, got {text!r}')
     return ", ".join(matchers)
 
 

@@ -15,6 +15,7 @@ class Board(Enum):
     PIPELINE = "pipeline"
     QUEUES = "queues"
     HEALTH = "slo"
+    EXECUTIONS = "executions"
 
     @property
     def uid(self) -> str:
@@ -30,6 +31,7 @@ class Board(Enum):
             Board.PIPELINE: "Pipeline",
             Board.QUEUES: "Queues and RQ workers",
             Board.HEALTH: "SLO and telemetry health",
+            Board.EXECUTIONS: "Executions in the log",
         }[self]
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.keys import APP_VERSION, WORKER_MEMORY_FIELD, Keys
 from jobtelemetry.store.snapshot import RQWorkerState, RunningExecution, Snapshot
 
 _FIELDS = (
@@ -23,6 +23,7 @@ _FIELDS = (
     "python_version",
     "successful_job_count",
     "failed_job_count",
+    WORKER_MEMORY_FIELD,
 )
 #: Commands that one pipeline has at most.
 _PIPELINE = 250
@@ -51,6 +52,8 @@ class RQWorker:
         python_version: Python's version.
         succeeded: Jobs that RQ counted as succeeded.
         failed: Jobs that RQ counted as failed.
+        memory: Bytes of its process in memory (RSS) at a recent heartbeat; ``None`` where it does not say.
+        app_version: Which version of the application it runs, where it was told.
     """
 
     name: str
@@ -68,6 +71,8 @@ class RQWorker:
     python_version: str = ""
     succeeded: int = 0
     failed: int = 0
+    memory: int | None = None
+    app_version: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; Unix times in seconds."""
@@ -137,6 +142,8 @@ def _told(one: RQWorkerState, facts: dict[str, str], job: str, run: RunningExecu
         python_version=facts["python_version"].partition(" ")[0],
         succeeded=_count(facts["successful_job_count"]),
         failed=_count(facts["failed_job_count"]),
+        memory=_count(facts[WORKER_MEMORY_FIELD]) or None,
+        app_version=one.versions.get(APP_VERSION, ""),
     )
 
 

@@ -65,6 +65,8 @@ HOOKS: tuple[Hook, ...] = (
         duty=Duty.CARE,
         without="accounts of RQ workers that left stay open for a while",
     ),
+    Hook(_ANY_WORKER, "heartbeat", "LifecycleHooks", "heartbeat", ("pipeline",), duty=Duty.CARE,
+         without="the memory of RQ workers is not known"),
     # It takes a job and creates an execution.
     Hook(_FORKING, "execute_job", "ParentHooks", "execute_job", ("job",), duty=Duty.SPAN, without="no CONSUMER spans"),
     Hook(_SIMPLE, "execute_job", "ParentHooks", "execute_job", ("job",), duty=Duty.SPAN, without="no CONSUMER spans"),

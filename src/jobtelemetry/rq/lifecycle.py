@@ -12,7 +12,7 @@ from rq.version import VERSION
 from rq.worker import SpawnWorker, Worker
 from rq.worker.base import BaseWorker
 
-from jobtelemetry import otel
+from jobtelemetry import clock, otel
 from jobtelemetry._version import __version__
 from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
@@ -20,10 +20,15 @@ from jobtelemetry.rq.probe import has_no_scripts, probe, remedy
 from jobtelemetry.rq.runtime import OFF, Runtime, log
 from jobtelemetry.sinks import sentry
 from jobtelemetry.sinks.tracing import provider
+from jobtelemetry.store import deploys
 from jobtelemetry.store.books import append_fold, append_register, registered, retire_idle
-from jobtelemetry.store.keys import MEMORY_LIMIT
+from jobtelemetry.store.keys import APP_VERSION, MEMORY_LIMIT, WORKER_MEMORY_FIELD
 from jobtelemetry.store.scripts import load
-from jobtelemetry.usage import job_memory_limit
+from jobtelemetry.usage import held, job_memory_limit
+
+#: Seconds between two times that an RQ worker says how much memory it has, and where it notes the last.
+_MEMORY_EVERY = 10.0
+_SAID_MEMORY = "_jobtelemetry_said_memory"
 
 
 class LifecycleHooks:
@@ -36,9 +41,21 @@ class LifecycleHooks:
         """A worker starts; find out whether it can be recorded before it runs a job."""
         with self._runtime.fence("probe"):
             self._probe(rq_worker)
+        with self._runtime.fence("register"):
+            self._notice_version(rq_worker)
         with self._runtime.fence("trace"):
             otel.warn_without_provider()
         return call()
+
+    def _notice_version(self, rq_worker: BaseWorker) -> None:
+        """Before RQ registers this worker: then those that are there are others."""
+        version = self._runtime.config.app_version
+        if (
+            version
+            and not rq_worker.__dict__.get(OFF)
+            and deploys.notice(rq_worker.connection, self._runtime.keys, version, by=f"RQ worker {rq_worker.name}")
+        ):
+            log.info("another version of the application runs", extra={"version": version})
 
     def _probe(self, rq_worker: BaseWorker) -> None:
         if self._runtime.off:  # said by instrument(), and no worker of this process can do anything about it
@@ -91,6 +108,8 @@ class LifecycleHooks:
 
     def _said(self, rq_worker: BaseWorker) -> str:
         said = versions() | self._runtime.remarks
+        if version := self._runtime.config.app_version:
+            said[APP_VERSION] = version
         if self._runtime.config.resources and isinstance(rq_worker, Worker):  # others measure no memory of a job
             limit = job_memory_limit(self._runtime.config.memory_limit, spawns=isinstance(rq_worker, SpawnWorker))
             if limit is not None:
@@ -110,6 +129,22 @@ class LifecycleHooks:
             lambda pipe: append_register(pipe, self._runtime.keys, rq_worker.key, said, known=self._runtime.known),
             on_reply,
         )
+
+    def heartbeat(self, call: Call, rq_worker: BaseWorker, pipeline: Any) -> Any:
+        """A worker says that it lives; now and then it says how large it is as well, outside of RQ's pipelines."""
+        result = call()
+        if pipeline is None:
+            with self._runtime.fence("register"):
+                now = clock.monotonic()
+                said = rq_worker.__dict__.get(_SAID_MEMORY)
+                if not (said is not None and now - said < _MEMORY_EVERY) and self._speaks(rq_worker):
+                    rq_worker.__dict__[_SAID_MEMORY] = now
+                    if (memory := held()) is not None:
+                        rq_worker.connection.hset(rq_worker.key, WORKER_MEMORY_FIELD, memory)
+        return result
+
+    def _speaks(self, rq_worker: BaseWorker) -> bool:
+        return not (self._runtime.off or rq_worker.__dict__.get(OFF) or rq_worker.is_horse)
 
     def unregister(self, call: Call, rq_worker: BaseWorker, pipeline: Any) -> Any:
         """RQ forgets a worker, and its account goes into that of the departed."""

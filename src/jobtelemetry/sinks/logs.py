@@ -60,6 +60,7 @@ def facts(event: ExecutionEvent) -> dict[str, Any]:
         "retry_after": event.retry_after,
         "signal": event.signal or None,
         "source": event.source,
+        "attributes": dict(event.attributes) or None,
         "trace_id": event.trace_id,
         "span_id": event.span_id,
     }

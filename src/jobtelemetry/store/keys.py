@@ -11,6 +11,7 @@ key                        type    content
 ``…:running``              hash    execution id -> JSON of the start; its presence is the token that counts once
 ``…:closed``               zset    executions settled without their own word, jobs to be given up again; trimmed
 ``…:log``                  stream  the execution log, bounded
+``…:deploys``              zset    when which version of the application began to run; the newest are kept
 ``…:cancelled:<queue>``    zset    cancelled jobs of a queue by expiry, so that RQ's registry can forget them
 ``…:families``             hash    users' own metrics: what each is, and how many series it has (:data:`FAMILY_FIELDS`)
 ``…:series``               zset    every series of those, by the number of its last change
@@ -137,8 +138,9 @@ DEPARTED = ""
 JOB_WORKER_FIELD = "jobtelemetry_worker"
 JOB_DUE_FIELD = "jobtelemetry_due"
 # What an RQ worker's mark says beside versions: hooks without which nothing is counted, others, an untested RQ, and the
-# bytes that a job of it can take before its control group is full.
+# bytes that a job of it can take before its control group is full; and which version of the application it runs.
 MISSING, LACKING, UNTESTED, MEMORY_LIMIT = "missing", "lacking", "untested", "memory_limit"
+APP_VERSION = "app"
 JOB_ATTEMPT_FIELD = "jobtelemetry_attempt"
 JOB_REPORT_FIELD = "jobtelemetry_report"
 JOB_MAX_ATTEMPTS_FIELD = "jobtelemetry_max_attempts"
@@ -148,6 +150,8 @@ JOB_CANCEL_DETAIL_FIELD = "jobtelemetry_cancel_detail"
 #: Field of RQ's own worker hash: which jobtelemetry records for that worker, as JSON. It lives and dies with RQ's
 #: counts in the same hash, so it also tells whether RQ began to count anew.
 WORKER_MARK_FIELD = "jobtelemetry"
+#: And how much memory its process has, in bytes, as it said with a heartbeat.
+WORKER_MEMORY_FIELD = "jobtelemetry_memory"
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,10 @@ class Keys:
     @property
     def log(self) -> str:
         return f"{self.prefix}:telemetry:log"
+
+    @property
+    def deploys(self) -> str:
+        return f"{self.prefix}:telemetry:deploys"
 
     @property
     def families(self) -> str:

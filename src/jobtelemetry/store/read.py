@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 from jobtelemetry.contract import HOOKS
 from jobtelemetry.errors import StoreError
 from jobtelemetry.outcomes import State
-from jobtelemetry.store import books, decode
+from jobtelemetry.store import books, decode, deploys
 from jobtelemetry.store.decode import Rejected, count_of, moment_of, running_entries
 from jobtelemetry.store.keys import FAILED, LAYOUT, SUCCEEDED, UNBOOKED, Keys
 from jobtelemetry.store.keys import decode as parts_of
@@ -27,6 +27,7 @@ from jobtelemetry.store.rq_state import Discovery, read_queues, read_rq_workers
 from jobtelemetry.store.snapshot import (
     Amount,
     Counter,
+    Deploy,
     Histogram,
     LabelSet,
     Merged,
@@ -139,7 +140,8 @@ class Reader:
         with self._lock:
             look = self._read_books()
             rejected = self._strange
-            entries = tuple(running_entries(self._running(look), rejected))
+            running, deployed = self._running_and_deploys(look)
+            entries = tuple(running_entries(running, rejected))
             queues, rate_limited = read_queues(self._connection, self._keys, look.taken_at)
             workers = read_rq_workers(self._connection, self._keys, self._discovery)
             self._rq_workers = tuple(worker.name for worker in workers)
@@ -160,14 +162,16 @@ class Reader:
                 own_missing=self._own.missing,
                 rejected=rejected.number,
                 rejected_names=tuple(rejected.names),
+                deploys=deployed,
             )
 
-    def _running(self, look: _Look) -> dict[str, str]:
+    def _running_and_deploys(self, look: _Look) -> tuple[dict[str, str], tuple[Deploy, ...]]:
         pipe = self._connection.pipeline()
         pipe.hgetall(self._keys.running)
         pipe.hget(self._keys.meta, "running")
         pipe.exists(self._keys.closed)
-        reply, expected, closed = self._ours(pipe.execute(raise_on_error=False))
+        deploys.append_read(pipe, self._keys)
+        reply, expected, closed, deployed = self._ours(pipe.execute(raise_on_error=False))
         table, gone = _texts(reply or {}), ""
         if len(table) < (count_of(text(expected or "0")) or 0):
             gone = "the running table is gone"
@@ -176,7 +180,7 @@ class Reader:
         elif self._dropped:
             gone = "label sets are gone"
         self._gone = (self._gone[0] if self._gone else look.taken_at, gone) if gone else None
-        return table
+        return table, deploys.deploys(deployed)
 
     def check(self) -> None:
         """Look whether the books agree, and read nothing else.

@@ -27,6 +27,14 @@ class Series(NamedTuple):
         return dict(self.extra).get("source", "")
 
 
+class Deploy(NamedTuple):
+    """A version of the application, when it began to run (Unix time in seconds), and who said so."""
+
+    version: str
+    at: float
+    by: str = ""
+
+
 class Exemplar(NamedTuple):
     """A recent sampled execution behind a series.
 
@@ -140,7 +148,8 @@ class RQWorkerState:
         failed_by_rq: Endings that RQ counted as failed.
         succeeded: Of those, what its account has.
         failed: Of those, what its account has.
-        versions: What it says of itself: the versions of ``jobtelemetry``, ``rq`` and ``redis`` (redis-py).
+        versions: What it says of itself: the versions of ``jobtelemetry``, ``rq`` and ``redis`` (redis-py), and of
+            the application (``app``) where it is told.
         missing: Hooks that its RQ does not have, so that it cannot be recorded.
         lacking: Other hooks that its RQ does not have: it is recorded, with fewer labels or spans.
         untested: Whether its RQ is newer than its jobtelemetry was tested with.
@@ -335,6 +344,7 @@ class Snapshot:
         rejected_names: Some of them: key and field.
         clock_skew: Seconds by which the clock of somebody who enqueued was ahead of Redis's, at most, in the
             last hour; ``None`` if not.
+        deploys: When which version of the application began to run, the oldest first.
     """
 
     taken_at: float
@@ -368,6 +378,7 @@ class Snapshot:
     rejected: int = 0
     rejected_names: tuple[str, ...] = ()
     clock_skew: float | None = None
+    deploys: tuple[Deploy, ...] = ()
     own: tuple[OwnFamily, ...] = ()
     own_missing: int = 0
     own_unwritten: int = 0

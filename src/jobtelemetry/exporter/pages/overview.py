@@ -66,8 +66,9 @@ def _sections(
     sections = []
     if snapshot.seen or snapshot.running:
         sections += [
-            element("div", charts.ended(look.trends.ended(look.now), "Executions that ended"),
-                    charts.waiting(look.trends.waiting(look.now), "Jobs that wait"), class_="charts"),
+            element("div", charts.ended(look.trends.ended(look.now), "Executions that ended", snapshot.deploys),
+                    charts.waiting(look.trends.waiting(look.now), "Jobs that wait", snapshot.deploys),
+                    class_="charts"),
             tables.workers(look, snapshot, MOST_WORKERS),
             _more(look, "workers", len(summarise(snapshot)), MOST_WORKERS, "workers"),
         ]  # fmt: skip

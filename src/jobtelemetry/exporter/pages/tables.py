@@ -29,15 +29,15 @@ _WORKER_COLUMNS = (
 #: Shown where there is one such job; rate-limited jobs are known for all queues together, and have a line of their own.
 _RARE_STATUSES = ("intermediate", "ready_to_enqueue")
 _QUEUE_STATUSES = tuple(status for status in QUEUE_STATUSES if status != "rate_limited")
-_RQ_WORKER_COLUMNS = ("RQ worker", "host", "pid", "queues", "state", "current job", "since", "heartbeat", "RQ",
-                      "instrumented")  # fmt: skip
+_RQ_WORKER_COLUMNS = ("RQ worker", "host", "pid", "queues", "state", "current job", "since", "heartbeat",
+                      "memory", "version", "RQ", "instrumented")  # fmt: skip
 _SUSPECT_COLUMNS = ("RQ worker", "queues", "status", "instrumented", "counted by RQ", "recorded", "unrecorded")
 _FAILURE_COLUMNS = ("Worker", "error", "message", "failed", "for good", "first seen", "last seen", "example")
 _NEWEST_COLUMNS = ("Ended", "state", "attempt", "error", "message", "ran", "job", "trace", "RQ worker")
 _RUNNING_COLUMNS = ("Job", "queue", "attempt", "since", "RQ worker")
 #: Columns of words, set to the left as the first one is; the others are numbers.
 _WORDS = {"error", "message", "example", "state", "job", "trace", "RQ worker", "host", "queues", "current job", "queue",
-          "status", "why", "attributes", ""}  # fmt: skip
+          "status", "why", "attributes", "version", ""}  # fmt: skip
 _MOST_SUSPECTS = 20
 _MOST_REASONS = 3
 
@@ -256,6 +256,8 @@ def _rq_worker_row(look: Look, worker: RQWorker) -> Sequence[Markup]:
         job,
         moment(worker.job_since, look.now) if worker.job else element("span", formats.NOTHING),
         moment(worker.heartbeat, look.now),
+        element("span", formats.size(worker.memory)),
+        element("span", formats.cut(worker.app_version, 40) or formats.NOTHING, class_="wrap"),
         join(
             element("span", formats.cut(worker.rq_version, 20) or formats.NOTHING),
             *python[: bool(worker.python_version)],

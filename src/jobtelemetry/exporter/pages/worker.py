@@ -75,7 +75,9 @@ def _trend(look: Look, name: str) -> Markup:
     if not look.trends.keeps(name):
         said = f"No trend: the exporter keeps those of {MOST_WORKERS} workers."
         return element("p", said, class_="aside")
-    return element("div", charts.ended(look.trends.ended(look.now, name), "Executions that ended"), class_="charts")
+    deploys = look.snapshot.deploys if look.snapshot else ()
+    chart = charts.ended(look.trends.ended(look.now, name), "Executions that ended", deploys)
+    return element("div", chart, class_="charts")
 
 
 def _why(why: Reasons) -> list[Markup]:

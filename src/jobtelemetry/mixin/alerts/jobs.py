@@ -68,8 +68,8 @@ def near_memory_limit(q: PromQL) -> Alert:
     return Alert(
         "JobNearMemoryLimit",
         f"{peak}\n/ on ({q.by('queue')}) group_left () {limit} >= {config.memory_ratio:g}\n"
-        f"unless (max by ({by}) (changes({cpu}[{window}])) == 0 "
-        f"and max by ({by}) (present_over_time({cpu}[{window}] offset {window})))",
+        f"unless (max by ({by}) (changes({cpu}[{window}])) == 0\n"
+        f"  and max by ({by}) (present_over_time({cpu}[{window}] offset {window})))",
         "ticket",
         "A worker's jobs take nearly all the memory that there is for them.",
         "An execution of {{ $labels.worker }} on queue {{ $labels.queue }} took {{ $value | humanizePercentage }} of "

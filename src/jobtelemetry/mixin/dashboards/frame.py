@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 
 from jobtelemetry import contract
@@ -43,7 +44,7 @@ def frame(config: MixinConfig, board: Board, description: str, variables: tuple[
     for position, variable in enumerate(variables):
         by_queue = "queue" in variables[:position]
         dashboard = dashboard.with_variable(_variable(config, variable, by_queue=by_queue))
-    return dashboard.annotation(_alerts(config))
+    return dashboard.annotation(_alerts(config)).annotation(_Deploys(config))
 
 
 def scoped(config: MixinConfig, *labels: str) -> PromQL:
@@ -56,10 +57,17 @@ def row(title: str) -> build.Row:
     return build.Row(title)
 
 
-def board_url(board: Board, *, label: str = "", value: str = "") -> str:
-    """The address of a dashboard that keeps the time range and, for a label, takes a value along."""
-    chosen = f"&var-{label}={value}" if label else ""
-    return f"/d/{board.uid}?${{__url_time_range}}&var-datasource=${{datasource}}{chosen}"
+def board_url(board: Board, q: PromQL, *, label: str, value: str) -> str:
+    """The address of a dashboard about one worker or queue, which keeps time range, data source and variables.
+
+    Args:
+        board: Where it leads.
+        q: What the dashboard that has the link shows; the variables of its scope are taken along.
+        label: Of this variable a value of its own.
+        value: What Grafana replaces by that value.
+    """
+    kept = "".join(f"&${{{name}:queryparam}}" for name, _ in q.scope if name != label)
+    return f"/d/{board.uid}?${{__url_time_range}}&${{datasource:queryparam}}{kept}&var-{label}={value}"
 
 
 def numbered(dashboard: model.Dashboard) -> model.Dashboard:
@@ -109,3 +117,24 @@ def _alerts(config: MixinConfig) -> build.AnnotationQuery:
         .icon_color("red")
         .expr(f'ALERTS{{alertstate="firing", severity="{config.severity_page}", {OUR_ALERTS}}}')
     )
+
+
+class _AtItsValue(model.AnnotationQuery):  # type: ignore[misc,unused-ignore]
+    """Events at the moments that are the series' values, in milliseconds, where Grafana's types know no such option."""
+
+    def to_json(self) -> dict[str, object]:
+        """As Grafana's data source for Prometheus reads it."""
+        how = {"useValueForTime": True, "titleFormat": "{{version}}", "textFormat": "deployed", "step": "60s"}
+        return {**super().to_json(), **how}
+
+
+class _Deploys(Builder[model.AnnotationQuery]):  # type: ignore[misc,unused-ignore]
+    """A line where a version of the application began to run."""
+
+    def __init__(self, config: MixinConfig) -> None:
+        at = PromQL(config).raw(contract.DEPLOYED_AT)
+        self._expr = f"1000 * max by (version) ({at})"
+
+    def build(self) -> model.AnnotationQuery:
+        """The query."""
+        return _AtItsValue("Deploys", DATA, enable=True, hide=False, icon_color="purple", expr=self._expr)

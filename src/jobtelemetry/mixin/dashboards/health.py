@@ -51,6 +51,7 @@ def objective(q: PromQL) -> list[panels.PanelBuilder]:
             height=8,
             thresholds=theme.steps("transparent", (rate.factor, theme.BAD)),
             decimals=1,
+            per=("worker", q),
         )
         for rate in windows
     ]
@@ -76,6 +77,7 @@ def objective(q: PromQL) -> list[panels.PanelBuilder]:
             thresholds=theme.steps("transparent", (1 - config.objective, theme.BAD)),
             least_axis=2 * (1 - config.objective),
             decimals=2,
+            per=("worker", q),
         ),
         *burns,
     ]
@@ -157,7 +159,7 @@ def proof(q: PromQL) -> list[panels.PanelBuilder]:
             "Since when counts are missing; empty if none ever were.",
             f"1000 * max({q.raw(contract.COUNTS_LOST_AT)})",
             unit=theme.FROM_NOW,
-            color=theme.BAD,
+            thresholds=zero,
             no_value="never",
         ),
         panels.figure(

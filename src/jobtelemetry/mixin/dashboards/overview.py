@@ -66,7 +66,7 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
         panels.figure(
             "Alerts",
             "Alerts of this mixin that fire now, the watchdog not counted.",
-            f"count({ours}) or vector(0)",
+            f"count(count by (alertname, severity, worker, queue) ({ours})) or vector(0)",
             thresholds=theme.steps(theme.GOOD, (1, theme.BAD)),
         ),
         panels.figure(
@@ -115,7 +115,6 @@ def throughput(q: PromQL) -> panels.PanelBuilder:
         "Executions that ended in the time of each bar, exactly. Cancelled is a decision of the job, failure will be "
         "retried, discard will not.",
         [range_query(queries.per_interval(q, contract.JOB_EXECUTIONS, "state"), "{{state}}")],
-        width=16,
         colors=theme.STATE_COLORS,
         stacked=True,
         bars=True,
@@ -141,10 +140,14 @@ def alerts(q: PromQL) -> panels.PanelBuilder:
         [Column("Since", since, theme.FROM_NOW, decimals=None, width=110)],
         sort="Severity",
         descending=False,
-        width=8,
+        width=12,
         height=8,
-        link=("Open the runbook", f"{published}/${{__value.raw}}.md" if published else ""),
-        widths={"Alert": 215, "Severity": 75},
+        links={
+            "Worker": ("Open this worker", board_url(Board.WORKER, q, label="worker", value="${__value.raw}")),
+            "Queue": ("Open this queue", board_url(Board.QUEUES, q, label="queue", value="${__value.raw}")),
+        }
+        | ({"Alert": ("Open the runbook", f"{published}/${{__value.raw}}.md")} if published else {}),
+        widths={"Alert": 200, "Severity": 75},
         no_value="No alert fires",
     )
 
@@ -162,7 +165,7 @@ def summary(q: PromQL) -> panels.PanelBuilder:
         sort="Discard",
         then=(("Success", False), ("Failure", True)),
         height=9,
-        link=("Open this worker", board_url(Board.WORKER, label="worker", value="${__value.raw}")),
+        links={"Worker": ("Open this worker", board_url(Board.WORKER, q, label="worker", value="${__value.raw}"))},
     )
 
 
@@ -207,16 +210,25 @@ def queue_panels(q: PromQL) -> list[panels.PanelBuilder]:
         panels.lines(
             "Age of the oldest job",
             "How long the job at the head of each queue has waited.",
-            [range_query(oldest, "{{queue}}")],
-            unit=theme.SECONDS,
+            [range_query(f"({oldest}) / 60", "{{queue}}")],
+            unit=theme.MINUTES,
             width=8,
+            per=("queue", q),
         ),
-        panels.lines("Jobs waiting", "Jobs on each queue.", [range_query(waiting, "{{queue}}")], width=8, decimals=0),
+        panels.lines(
+            "Jobs waiting",
+            "Jobs on each queue.",
+            [range_query(waiting, "{{queue}}")],
+            width=8,
+            decimals=0,
+            per=("queue", q),
+        ),
         panels.lines(
             "RQ workers",
             "Live RQ workers that listen on each queue.",
             [range_query(workers, "{{queue}}")],
             width=8,
             decimals=0,
+            per=("queue", q),
         ),
     ]

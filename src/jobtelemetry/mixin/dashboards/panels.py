@@ -15,13 +15,18 @@ from grafana_foundation_sdk.models import heatmap as heat
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from jobtelemetry.mixin.dashboards import theme
-from jobtelemetry.mixin.dashboards.frame import DATA
+from jobtelemetry.mixin.dashboards.frame import DATA, board_url
+from jobtelemetry.mixin.names import Board
+from jobtelemetry.mixin.promql import PromQL
 
 #: What a dashboard takes.
 PanelBuilder: TypeAlias = Builder[model.Panel]
 
 #: How far up an axis goes at least, so that 0 is a line at the bottom and not in the middle of nothing.
-_LEAST_AXIS = {theme.COUNT: 4, theme.SECONDS: 1, theme.PER_MINUTE: 1, theme.PERCENT: 1}
+_LEAST_AXIS = {theme.COUNT: 4, theme.SECONDS: 1, theme.MINUTES: 1, theme.PER_MINUTE: 1, theme.PERCENT: 1}
+
+#: A series that is 0 all the time needs no place in a legend.
+_ALL_ZERO = model.MatcherConfig("byValue", options={"reducer": "allIsZero", "op": "gte", "value": 0})
 
 _LAST = common.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
 
@@ -94,6 +99,7 @@ def lines(
     least_axis: float | None = None,
     with_legend: bool = True,
     no_value: str = "",
+    per: tuple[str, PromQL] | None = None,
 ) -> timeseries.Panel:
     """Series over time: lines, a stack of areas, or a stack of bars.
 
@@ -103,6 +109,9 @@ def lines(
             a wait does not shrink slowly while nothing waits.
         shades: The colour of which every series gets a shade.
         least_axis: How far up the axis goes at least; by default it depends on the unit.
+        per: ``worker`` or ``queue`` where there is a line for each, and what the dashboard shows. The colour of a line
+            comes from its name then, so it is the same on every panel; a long dotted name is short in the legend; a
+            click on the line shows it whole, and leads to its dashboard.
     """
     legend = common.VizLegendOptions().show_legend(with_legend).placement(kinds.LegendPlacement.BOTTOM)
     panel = (
@@ -129,6 +138,9 @@ def lines(
         panel = panel.with_target(query)
     for name, color in (colors or {}).items():
         panel = panel.override_by_name(name, [theme.color(color)])
+    panel = panel.with_override(
+        _ALL_ZERO, [theme.prop("custom.hideFrom", {"legend": True, "tooltip": False, "viz": False})]
+    )
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A"))
     if shades:
@@ -142,7 +154,24 @@ def lines(
     if thresholds is not None:
         style = common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED)
         panel = panel.thresholds(thresholds).thresholds_style(style)
-    return panel
+    return _per(*per, panel) if per else panel
+
+
+#: Of a name longer than this before its last two parts, these two are shown.
+_LONG_NAME, _SHORT_NAME = r"^.{12,}\.([^.]+\.[^.]+)$", "…$1"
+_BOARDS = {"worker": Board.WORKER, "queue": Board.QUEUES}
+
+
+def _per(label: str, q: PromQL, panel: timeseries.Panel) -> timeseries.Panel:
+    name = f"${{__field.labels.{label}}}"
+    link = {"title": f"Open {name}", "url": board_url(_BOARDS[label], q, label=label, value=name)}
+    return (
+        panel.color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .override_by_field_type("number", [theme.prop("links", [link])])
+        .with_transformation(
+            model.DataTransformerConfig("renameByRegex", options={"regex": _LONG_NAME, "renamePattern": _SHORT_NAME})
+        )
+    )
 
 
 def density(

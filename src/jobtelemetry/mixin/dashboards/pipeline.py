@@ -71,6 +71,7 @@ def matches(q: PromQL) -> panels.PanelBuilder:
         highest=1,
         interval="2m",
         connect=True,
+        per=("worker", q),
     )
 
 
@@ -124,7 +125,7 @@ def stages(q: PromQL) -> panels.PanelBuilder:
         sort=_FIRST_SEEN,
         descending=False,
         height=8,
-        link=("Open this worker", board_url(Board.WORKER, label="worker", value="${__value.raw}")),
+        links={"Stage": ("Open this worker", board_url(Board.WORKER, q, label="worker", value="${__value.raw}"))},
     )
 
 
@@ -137,6 +138,7 @@ def over_time(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(queries.per_minute(q, contract.JOB_EXECUTIONS, "worker"), "{{worker}}")],
             unit=theme.PER_MINUTE,
             width=8,
+            per=("worker", q),
         ),
         panels.lines(
             "Run time, p95",
@@ -144,6 +146,7 @@ def over_time(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(_p95(q, contract.JOB_DURATION), "{{worker}}")],
             unit=theme.SECONDS,
             width=8,
+            per=("worker", q),
         ),
         panels.lines(
             "Wait, p95",
@@ -151,6 +154,7 @@ def over_time(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(_p95(q, contract.JOB_WAIT), "{{worker}}")],
             unit=theme.SECONDS,
             width=8,
+            per=("worker", q),
         ),
     ]
 

@@ -31,14 +31,24 @@ def per_interval(q: PromQL, family: Family, by: str, extra: str = "") -> str:
 def ratio(q: PromQL, by: str, which: Ratio) -> str:
     """A ratio, in the range on show."""
     good = counted(q, contract.JOB_EXECUTIONS, by, in_state(State.COMPLETED))
-    return f"{good}\n/ ({counted(q, contract.JOB_EXECUTIONS, by, in_state(*which.states))} > 0)"
+    return _where_it_means_something(
+        q, by, which, f"{good}\n/ ({counted(q, contract.JOB_EXECUTIONS, by, in_state(*which.states))} > 0)"
+    )
 
 
 def ratio_over_time(q: PromQL, by: str, which: Ratio) -> str:
     """The same in each step of the graph."""
     both = gained_on_show(q, contract.JOB_EXECUTIONS, STEP, in_state(*which.states), span=STEP_SECONDS)
     good = gained_on_show(q, contract.JOB_EXECUTIONS, STEP, in_state(State.COMPLETED), span=STEP_SECONDS)
-    return f"sum by ({by}) (\n{good}\n)\n/ (sum by ({by}) (\n{both}\n) > 0)"
+    return _where_it_means_something(q, by, which, f"sum by ({by}) (\n{good}\n)\n/ (sum by ({by}) (\n{both}\n) > 0)")
+
+
+def _where_it_means_something(q: PromQL, by: str, which: Ratio, expr: str) -> str:
+    """Who never cancels has no match ratio, here as on the page and in the commands."""
+    if not which.only_beside:
+        return expr
+    ever = f"sum by ({by}) ({q.raw(contract.JOB_EXECUTIONS, in_state(State.CANCELLED))})"
+    return f"({expr})\nand {ever} > 0"
 
 
 def per_minute(q: PromQL, family: Family, by: str, extra: str = "") -> str:

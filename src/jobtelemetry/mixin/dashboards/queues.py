@@ -9,7 +9,7 @@ from jobtelemetry.contract import Family
 from jobtelemetry.mixin import names
 from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.dashboards import panels, queries, tables, theme
-from jobtelemetry.mixin.dashboards.frame import frame, row, scoped
+from jobtelemetry.mixin.dashboards.frame import board_url, frame, row, scoped
 from jobtelemetry.mixin.dashboards.panels import range_query
 from jobtelemetry.mixin.dashboards.tables import Column
 from jobtelemetry.mixin.durations import seconds, spoken
@@ -69,6 +69,7 @@ def table(q: PromQL) -> panels.PanelBuilder:
         ],
         sort="Waiting",
         height=7,
+        links={"Queue": ("Only this queue", board_url(Board.QUEUES, q, label="queue", value="${__value.raw}"))},
     )
 
 
@@ -96,14 +97,16 @@ def jobs(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(_jobs(q, "queued"), "{{queue}}")],
             width=8,
             decimals=0,
+            per=("queue", q),
         ),
         panels.lines(
             "Age of the oldest job",
             "How long the job at the head of each queue has waited; 0 where none waits.",
-            [range_query(oldest, "{{queue}}")],
-            unit=theme.SECONDS,
+            [range_query(f"({oldest}) / 60", "{{queue}}")],
+            unit=theme.MINUTES,
             width=8,
-            thresholds=theme.steps("transparent", (late, theme.BAD)),
+            thresholds=theme.steps("transparent", (late / 60, theme.BAD)),
+            per=("queue", q),
         ),
         panels.lines(
             "Wait, p95",
@@ -111,6 +114,7 @@ def jobs(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(f"histogram_quantile(0.95, sum by (queue, le) ({wait}))", "{{queue}}")],
             unit=theme.SECONDS,
             width=8,
+            per=("queue", q),
         ),
         panels.lines(
             "Enqueued and ended",
@@ -130,6 +134,7 @@ def jobs(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(queries.per_minute(q, contract.JOBS_CANCELLED_UNSTARTED, "queue"), "{{queue}}")],
             unit=theme.PER_MINUTE,
             width=8,
+            per=("queue", q),
         ),
     ]
 
@@ -156,6 +161,7 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             unit=theme.PERCENT,
             width=8,
             highest=1,
+            per=("queue", q),
         ),
         panels.lines(
             "Executions running",
@@ -164,6 +170,7 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             width=8,
             stacked=True,
             decimals=0,
+            per=("worker", q),
         ),
         panels.lines(
             "Scheduled jobs that are overdue",
@@ -171,6 +178,7 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(_most(q, contract.QUEUE_OVERDUE_SCHEDULED), "{{queue}}")],
             width=8,
             decimals=0,
+            per=("queue", q),
         ),
         panels.lines(
             "Deferred jobs that will never run",
@@ -179,23 +187,30 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(_most(q, contract.QUEUE_BLOCKED_JOBS), "{{queue}}")],
             width=8,
             decimals=0,
+            per=("queue", q),
         ),
         panels.lines(
             "Age of the youngest RQ worker",
             "How long ago an RQ worker of each queue was last started. A line that does not get away from 0 is a crash "
             "loop; empty where it is not known.",
-            [range_query(f"time() - {_most(q, contract.RQ_WORKER_NEWEST_BIRTH)}", "{{queue}}")],
-            unit=theme.SECONDS,
+            [range_query(f"(time() - {_most(q, contract.RQ_WORKER_NEWEST_BIRTH)}) / 60", "{{queue}}")],
+            unit=theme.MINUTES,
             width=8,
+            per=("queue", q),
         ),
         panels.lines(
             "Time to drain",
             f"How long it takes to serve the jobs that wait on each queue at the rate of the last "
             f"{spoken(q.config.drain_window)}.",
-            [range_query(f"max by (queue) ({names.drain(q.config.drain_window)}{{queue=~'$queue'}})", "{{queue}}")],
-            unit=theme.SECONDS,
+            [
+                range_query(
+                    f"max by (queue) ({names.drain(q.config.drain_window)}{{queue=~'$queue'}}) / 60", "{{queue}}"
+                )
+            ],
+            unit=theme.MINUTES,
             width=8,
-            thresholds=theme.steps("transparent", (seconds(q.config.drain_max_age), theme.BAD)),
+            thresholds=theme.steps("transparent", (seconds(q.config.drain_max_age) / 60, theme.BAD)),
+            per=("queue", q),
         ),
         panels.lines(
             "Jobs that start late",
@@ -211,6 +226,7 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             width=8,
             highest=1,
             thresholds=theme.steps("transparent", (1 - q.config.latency_slo / 100, theme.BAD)),
+            per=("queue", q),
         ),
         panels.lines(
             "Scheduler",
@@ -219,6 +235,7 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             width=8,
             highest=1,
             decimals=0,
+            per=("queue", q),
         ),
         panels.lines(
             "Jobs that wait for a rate limit",
@@ -227,6 +244,29 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             width=8,
             colors={"rate limited": "orange"},
             decimals=0,
+        ),
+        tables.listing(
+            "Deploys",
+            "The last versions of the application, where RQ workers are told theirs or a deploy was marked. They are "
+            "the lines on all panels.",
+            {"version": "Version"},
+            [
+                Column(
+                    "Since", f"1000 * max by (version) ({q.raw(contract.DEPLOYED_AT)})", theme.FROM_NOW, decimals=None
+                ),
+                Column(
+                    "Newest",
+                    f"max by (version) ({q.raw(contract.DEPLOY_INFO)})",
+                    properties=(
+                        ("mappings", [{"type": "value", "options": {"1": {"text": "yes", "index": 0}}}]),
+                        ("noValue", "-"),
+                    ),
+                ),
+            ],
+            sort="Since",
+            width=8,
+            height=8,
+            no_value="No deploy is marked",
         ),
     ]
 

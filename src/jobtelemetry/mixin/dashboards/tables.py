@@ -52,7 +52,7 @@ def listing(
     then: Sequence[tuple[str, bool]] = (),
     width: int = 24,
     height: int = 9,
-    link: tuple[str, str] = ("", ""),
+    links: Mapping[str, tuple[str, str]] | None = None,
     widths: Mapping[str, int] | None = None,
     no_value: str = "-",
 ) -> table.Panel:
@@ -64,7 +64,7 @@ def listing(
         sort: Heading of the column to sort by.
         then: Further headings, and whether the highest comes first there.
         widths: Heading -> width in pixels.
-        link: Of the first key: title and address.
+        links: Heading of a key -> title and address of what a click on a value leads to.
     """
     letters = [chr(ord("A") + index) for index in range(len(columns))]
     # A single query's field is called Value, several are called Value #A and so on.
@@ -109,11 +109,11 @@ def listing(
         properties = [theme.prop("noValue", "-")]
         if widths and heading in widths:
             properties.append(theme.prop("custom.width", widths[heading]))
+        if links and heading in links:
+            title, url = links[heading]
+            properties.append(theme.prop("links", [{"title": title, "url": url}]))
         panel = panel.override_by_name(heading, properties)
-    if not link[1]:
-        return panel
-    first = next(iter(keys.values()))
-    return panel.override_by_name(first, [theme.prop("links", [{"title": link[0], "url": link[1]}])])
+    return panel
 
 
 def _column(column: Column) -> list[model.DynamicConfigValue]:

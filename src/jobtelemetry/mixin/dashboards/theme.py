@@ -33,6 +33,8 @@ QUANTILE_COLORS: dict[str, str] = {"p50": "super-light-blue", "p95": "blue", "p9
 #: Below this part of the error budget nobody needs to know how far.
 LEAST_BUDGET = -1.0
 
+#: Of an age over time: whole numbers of minutes on the axis, where Grafana's seconds would read 4.17 mins.
+MINUTES = "suffix:min"
 SECONDS, PERCENT, PER_MINUTE, COUNT, FROM_NOW = "s", "percentunit", "opm", "none", "dateTimeFromNow"
 BYTES = "decbytes"
 

@@ -233,6 +233,7 @@ def traffic(q: PromQL) -> list[panels.PanelBuilder]:
             bars=True,
             interval="1m",
             no_value="No rate limit was met",
+            per=("queue", q),
         ),
         panels.lines(
             "Enqueued and ended",
@@ -249,10 +250,11 @@ def traffic(q: PromQL) -> list[panels.PanelBuilder]:
         panels.lines(
             "Age of the oldest running execution",
             "Without data where nothing runs at the moment.",
-            [range_query(oldest, "{{queue}}")],
-            unit=theme.SECONDS,
+            [range_query(f"({oldest}) / 60", "{{queue}}")],
+            unit=theme.MINUTES,
             width=8,
             no_value="Nothing runs",
+            per=("queue", q),
         ),
     ]
 
