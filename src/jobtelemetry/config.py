@@ -71,6 +71,13 @@ class Config:
         *("JOBTELEMETRY_REDIS_URL", "RQ_REDIS_URL", "REDIS_URL"),
         help="Where RQ's Redis is, for exporter and commands: redis://, rediss:// or unix://.",
     )
+    redis_servers_file: str = setting(
+        "",
+        Text(r"[^\x00]*", "a path"),
+        "JOBTELEMETRY_REDIS_SERVERS_FILE",
+        help="File with a line NAME=URL for each of several Redis servers that one exporter reads, instead of the one; "
+        "none by default.",
+    )
     listen_host: str = setting(
         "0.0.0.0",  # noqa: S104 - an exporter is there to be scraped
         _Host(form="an address"),
@@ -124,7 +131,13 @@ class Config:
     )
     extra_labels: tuple[str, ...] = setting(
         (),
-        Names(most=8, taken=("worker", "queue", "state", "reason", "error_type", "le", "quantile", "job", "instance")),
+        Names(
+            most=8,
+            taken=(
+                *("worker", "queue", "state", "reason", "error_type", "redis"),
+                *("le", "quantile", "job", "instance"),
+            ),
+        ),
         "JOBTELEMETRY_EXTRA_LABELS",
         help="Further labels, such as `source,tenant`; their values are taken from job.meta.",
     )

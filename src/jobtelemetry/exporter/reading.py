@@ -57,15 +57,18 @@ class TimeLimited(Generic[T]):
         self._working = False
 
     def __call__(self, within: float | None = None) -> T:
-        """The function's result.
+        """The function's result: :meth:`ask`, and wait for the answer."""
+        return self.ask(within)()
+
+    def ask(self, within: float | None = None) -> Callable[[], T]:
+        """Let it be called, and get what waits for the result, so that several can be asked at once.
 
         Args:
             within: Seconds from now after which nobody waits for it any more; without it only the limit counts.
 
-        Raises:
-            HurriedError: It may return in time, but not for this caller.
-            TimeoutError: It did not return in time; it may still be running.
-            Exception: What the function raised.
+        Returns:
+            What gives the result, or raises what the function raised; :class:`HurriedError` if it may return in time,
+            but not for this caller; :class:`TimeoutError` if it did not return in time, and may still be running.
         """
         asked = time.monotonic()
         given_up = math.inf if within is None else asked + within
@@ -76,6 +79,9 @@ class TimeLimited(Generic[T]):
             if not self._working:
                 self._working = True
                 threading.Thread(target=self._work, name="jobtelemetry-read", daemon=True).start()
+        return lambda: self._wait(call, asked, given_up, within)
+
+    def _wait(self, call: _Call[T], asked: float, given_up: float, within: float | None) -> T:
         # The call before this one has its limit too: if it takes longer, there is no hope for this one either.
         ours = asked + self._limit
         if call.begun.wait(_until(min(ours, given_up))):
@@ -135,10 +141,13 @@ class SnapshotReader:
     Args:
         read: What reads one snapshot; may hang and may raise.
         time_limit: Seconds after which a read counts as failed.
+        redis: The name of the Redis server, where there are several, for the log.
     """
 
-    def __init__(self, read: Callable[[], Snapshot], time_limit: float = TIME_LIMIT) -> None:
+    def __init__(self, read: Callable[[], Snapshot], time_limit: float = TIME_LIMIT, redis: str = "") -> None:
         self._function = read
+        self._who = f"Redis {redis}".rstrip()
+        self._redis = {"redis": redis} if redis else {}
         self._read = TimeLimited(self._read_and_note, time_limit)
         self._down_since: float | None = None
         self.begin_anew()
@@ -151,38 +160,46 @@ class SnapshotReader:
         self._lock = threading.Lock()
 
     def read(self, within: float | None = None) -> Reading:
-        """Try once.
+        """Try once: :meth:`ask`, and wait for the answer."""
+        return self.ask(within)()
+
+    def ask(self, within: float | None = None) -> Callable[[], Reading]:
+        """Begin to try once, and get what waits for the end.
 
         Args:
             within: Seconds that this reader can wait, where that may be less than the time limit.
         """
-        begin = time.monotonic()
+        begin, answer = time.monotonic(), self._read.ask(within)
+        return lambda: self._reading(begin, answer)
+
+    def _reading(self, begin: float, answer: Callable[[], tuple[Snapshot, float]]) -> Reading:
         try:
-            snapshot = self._read(within)
+            snapshot, end = answer()
         except Exception as error:  # noqa: BLE001 - whatever it was, the scrape must be answered
             if isinstance(error, TimeoutError) and not isinstance(error, HurriedError):
                 self._note_failure(error)  # it has not ended, so nobody else does
             return Reading(None, explain(error), time.monotonic() - begin)
-        return Reading(snapshot, "", time.monotonic() - begin)
+        return Reading(snapshot, "", end - begin)
 
-    def _read_and_note(self) -> Snapshot:
-        """One read, and what it says about Redis, whether or not anybody still waits for it."""
+    def _read_and_note(self) -> tuple[Snapshot, float]:
+        """One read and when it ended, and what it says about Redis, whether or not anybody still waits for it."""
         try:
             snapshot = self._function()
         except Exception as error:
             self._note_failure(error)
             raise
         self._note_success(snapshot)
-        return snapshot
+        return snapshot, time.monotonic()
 
     def _note_failure(self, error: Exception) -> None:
         with self._lock:
             known, self._down_since = self._down_since is not None, self._down_since or time.monotonic()
         if not known:
             logger.warning(
-                "Redis cannot be read, serving jobtelemetry_up 0 until it can: %s",
+                "%s cannot be read, serving jobtelemetry_up 0 until it can: %s",
+                self._who,
                 explain(error),
-                extra={"error_type": type(error).__name__},
+                extra={"error_type": type(error).__name__, **self._redis},
                 exc_info=None if _expected(error) else error,
             )
 
@@ -192,7 +209,8 @@ class SnapshotReader:
             self.last = snapshot
         if since is not None:
             seconds = time.monotonic() - since
-            logger.warning("Redis can be read again after %.1f s", seconds, extra={"outage_seconds": seconds})
+            extra = {"outage_seconds": seconds, **self._redis}
+            logger.warning("%s can be read again after %.1f s", self._who, seconds, extra=extra)
 
 
 def explain(error: BaseException) -> str:
