@@ -89,7 +89,7 @@ def audit(q: PromQL) -> list[panels.PanelBuilder]:
         panels.figure(
             "Exporter",
             "Whether Prometheus reaches an exporter.",
-            f"max(up{{{q.config.selector}}})",
+            f"max({q.scraped})",
             thresholds=theme.steps(theme.BAD, (1, theme.GOOD)),
             mappings=[_words("down", "up")],
             no_value="absent",
@@ -208,7 +208,7 @@ def errors(q: PromQL) -> list[panels.PanelBuilder]:
     late = f"60 * sum({q.rate(contract.EXECUTIONS_LATE, queries.RATE)})"
     hooks = f"{queries.per_minute(q, contract.HANDLER_ERRORS, 'hook')}"
     dropped = f"{queries.per_minute(q, contract.SERIES_DROPPED, 'family')}"
-    series = f'count({{__name__=~"jobtelemetry_.+", {q.config.selector}}})'
+    series = f'count({{__name__=~"jobtelemetry_.+", {q.config.selector}{q.installation}}})'
     return [
         panels.lines(
             "Blind spots",
@@ -275,4 +275,4 @@ def _words(no: str, yes: str) -> model.ValueMap:
 
 
 def _scope(q: PromQL) -> str:
-    return f'{q.config.selector}, worker=~"$worker"'
+    return f'{q.config.selector}, worker=~"$worker"{q.installation}'

@@ -37,9 +37,9 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
     """The top line: green is good."""
     config = q.config
     burnt = names.discard_ratio(config.slo_window)
-    left = f"1 - {burnt}{{{config.selector}, worker=~'$worker'}} / {1 - config.objective:.6g}"
+    left = f"1 - {burnt}{{{config.selector}, worker=~'$worker'{q.installation}}} / {1 - config.objective:.6g}"
     worst = f"clamp_min(min({left}), {theme.LEAST_BUDGET:g})"
-    ours = f'ALERTS{{alertstate="firing", severity!="{config.severity_none}", {OUR_ALERTS}}}'
+    ours = f'ALERTS{{alertstate="firing", severity!="{config.severity_none}", {OUR_ALERTS}{q.installation}}}'
     ratio_steps = theme.steps(theme.BAD, (config.objective, theme.GOOD))
     age = f"max(time() - min by ({q.by('queue')}) ({q.raw(contract.QUEUE_OLDEST_JOB)})) or vector(0)"
     return [
@@ -125,7 +125,7 @@ def throughput(q: PromQL) -> panels.PanelBuilder:
 
 def alerts(q: PromQL) -> panels.PanelBuilder:
     """Which alerts fire."""
-    ours = f'ALERTS{{alertstate="firing", severity!="{q.config.severity_none}", {OUR_ALERTS}}}'
+    ours = f'ALERTS{{alertstate="firing", severity!="{q.config.severity_none}", {OUR_ALERTS}{q.installation}}}'
     began = ours.replace('ALERTS{alertstate="firing", ', "ALERTS_FOR_STATE{")
     since = f"1000 * min by (alertname, severity, worker, queue) ({began} and ignoring (alertstate) {ours})"
     return tables.listing(
@@ -156,7 +156,7 @@ def summary(q: PromQL) -> panels.PanelBuilder:
         sort="Discard",
         then=(("Success", False), ("Failure", True)),
         height=9,
-        link=("Open this worker", board_url(Board.WORKER, label="worker", value="${__value.raw}")),
+        link=("Open this worker", board_url(q.config, Board.WORKER, label="worker", value="${__value.raw}")),
     )
 
 

@@ -124,7 +124,7 @@ def stages(q: PromQL) -> panels.PanelBuilder:
         sort=_FIRST_SEEN,
         descending=False,
         height=8,
-        link=("Open this worker", board_url(Board.WORKER, label="worker", value="${__value.raw}")),
+        link=("Open this worker", board_url(q.config, Board.WORKER, label="worker", value="${__value.raw}")),
     )
 
 
