@@ -20,6 +20,7 @@ _VARIABLES = [variable for _, _, row in rows(Config) for variable in row.variabl
 #: Of every setting a value that is not its default, as it is written in a variable and as it is in code.
 _CHOSEN = {
     "redis_url": ("redis://elsewhere:6380/1", "redis://elsewhere:6380/1"),
+    "redis_servers_file": ("/etc/servers", "/etc/servers"),
     "listen_host": ("127.0.0.1:99", "127.0.0.1"),
     "listen_port": ("99", 99),
     "web_config_file": ("/etc/web.yml", "/etc/web.yml"),
@@ -44,6 +45,7 @@ _CHOSEN = {
 #: Of every setting what it cannot be: written in a variable, and given in code.
 _REFUSED = {
     "redis_url": ((), (b"redis://:secret@host", "", None)),
+    "redis_servers_file": (("\x00",), (None, 3)),
     "listen_host": (("a:b:1", "host", ":x"), ("", 3)),
     "listen_port": (("65536", "-1", "host:"), (-1, 65536, "10427", True)),
     "web_config_file": (("\x00",), (None, 3)),
