@@ -22,8 +22,8 @@ _HEAD = """# Metrics
 Everything that `/metrics` shows. The base unit is the second, moments are Unix time, and a label is always an
 identifier. Counters come with a `_created` series, which says when they began to count. The numbers live in Redis:
 several exporters show the same ones, so take the `max` over `instance` before you sum. Where
-`JOBTELEMETRY_EXTRA_LABELS=source` is set, every family with the label `worker` has the label `source`, too. Where one exporter reads several Redis servers, every
-family has the label `redis`, the server's name.
+`JOBTELEMETRY_EXTRA_LABELS=source` is set, every family with the label `worker` has the label `source`, too. Where one
+exporter reads several Redis servers, every family has the label `redis`, the server's name.
 """
 
 _LABELS = {

@@ -22,7 +22,7 @@ from jobtelemetry.store.decode import Rejected, count_of, moment_of, running_ent
 from jobtelemetry.store.keys import FAILED, LAYOUT, SUCCEEDED, UNBOOKED, Keys
 from jobtelemetry.store.keys import decode as parts_of
 from jobtelemetry.store.record import Known, text
-from jobtelemetry.store.rq_state import Discovery, read_queues, read_rq_workers
+from jobtelemetry.store.rq_state import Discovery, Scripted, read_queues, read_rq_workers
 from jobtelemetry.store.snapshot import Counter, Histogram, LabelSet, Merged, Series, Snapshot
 
 #: Label sets in one page: about a millisecond of Redis's time.
@@ -82,6 +82,7 @@ class Reader:
         self._keys = keys
         self._lock = threading.Lock()
         self._discovery = Discovery()
+        self._scripted = Scripted()
         self._known = Known()
         self._begin_anew()
         #: What this reader has noticed itself, as long as Redis does not say it: when, how many, what.
@@ -114,8 +115,8 @@ class Reader:
             look = self._read_books()
             rejected = self._strange
             entries = tuple(running_entries(self._running(), rejected))
-            queues, rate_limited = read_queues(self._connection, self._keys, look.taken_at)
-            workers = read_rq_workers(self._connection, self._keys, self._discovery)
+            queues, rate_limited = read_queues(self._connection, self._keys, look.taken_at, self._scripted)
+            workers = read_rq_workers(self._connection, self._keys, self._discovery, self._scripted)
             self._rq_workers = tuple(worker.name for worker in workers)
             shared = decode.meta(look.meta, rejected)
             for found in self._rejected.values():
@@ -169,7 +170,7 @@ class Reader:
         if repairable is not None:
             change, executions = repairable
             workers = workers or tuple(
-                worker.name for worker in read_rq_workers(self._connection, self._keys, self._discovery)
+                worker.name for worker in read_rq_workers(self._connection, self._keys, self._discovery, self._scripted)
             )
             books.repair(self._connection, self._keys, change=change, executions=executions, rq_workers=workers)
         return noticed is not None or repairable is not None

@@ -88,16 +88,16 @@ def audit(q: PromQL) -> list[panels.PanelBuilder]:
     return [
         panels.figure(
             "Exporter",
-            "Whether Prometheus reaches an exporter.",
-            f"max({q.scraped})",
+            "Whether Prometheus reaches an exporter, of each installation that is chosen.",
+            f"min(max by ({', '.join(q.config.scrape_labels)}) ({q.scraped}))",
             thresholds=theme.steps(theme.BAD, (1, theme.GOOD)),
             mappings=[_words("down", "up")],
             no_value="absent",
         ),
         panels.figure(
             "Redis",
-            "Whether the exporter could read Redis.",
-            f"max({q.raw(contract.UP)})",
+            "Whether the exporter could read Redis: each of them, where there are several.",
+            f"min({q.of(contract.UP)})",
             thresholds=theme.steps(theme.BAD, (1, theme.GOOD)),
             mappings=[_words("away", "reached")],
         ),
@@ -174,8 +174,8 @@ def proof(q: PromQL) -> list[panels.PanelBuilder]:
         ),
         panels.figure(
             "Reconciler",
-            "Whether an exporter may write to Redis, and so counts executions whose RQ worker died.",
-            f"max({q.raw(contract.RECONCILER_UP)})",
+            "Whether an exporter may write to (each) Redis, and so counts executions whose RQ worker died.",
+            f"min({q.of(contract.RECONCILER_UP)})",
             thresholds=theme.steps(theme.BAD, (1, theme.GOOD)),
             mappings=[_words("cannot write", "writes")],
         ),
