@@ -49,16 +49,16 @@ class Collector:
 
         REGISTRY.register(jobtelemetry.Collector({"eu": Redis.from_url(eu), "us": Redis.from_url(us)}))
 
-    Registering does no I/O. Collecting reads Redis once, in at most two seconds, or four where another scrape is being
-    answered; if that fails, only ``jobtelemetry_up 0`` and the families about the scrape are yielded, and one line per
-    outage is logged. It goes on working in processes that are forked, also while it reads.
+    Registering does no I/O. Collecting reads Redis once, and gives up when that has said nothing for two seconds, or
+    after nine; if that fails, only ``jobtelemetry_up 0`` and the families about the scrape are yielded, and one line
+    per outage is logged. It goes on working in processes that are forked, also while it reads.
 
     Args:
         connection: RQ's Redis, a synchronous ``redis.Redis``, or several by name. Reads go over connections of the
             collector's own with short time limits.
         config: The settings; read from the environment by default.
         read: What reads a snapshot, instead of reading it from the one ``connection``.
-        time_limit: Seconds after which a read counts as failed.
+        time_limit: Seconds without a word from Redis after which a read counts as failed.
         reconciler: The one of the same exporter, where it has one; by name where there are several servers.
 
     Raises:
@@ -82,12 +82,7 @@ class Collector:
         reconcilers = by_name(reconciler, found, "reconciler")
         self.cardinality = Cardinality.of(config)
         self.servers = tuple(
-            Server(
-                name,
-                SnapshotReader(read or _OwnReader(own, keys).read, time_limit, name),
-                reconcilers.get(name),
-            )
-            for name, own, _ in found
+            Server(name, _reader(name, own, read, keys, time_limit), reconcilers.get(name)) for name, own, _ in found
         )
 
     def describe(self) -> Iterator[Metric]:
@@ -117,11 +112,23 @@ class Collector:
         )
 
 
+def _reader(
+    name: str, connection: redis.Redis, read: Callable[[], Snapshot] | None, keys: Keys, time_limit: float
+) -> SnapshotReader:
+    if read is not None:
+        return SnapshotReader(read, time_limit, name)
+    own = _OwnReader(connection, keys)
+    reader = SnapshotReader(own.read, time_limit, name)
+    own.gets_on = reader.gets_on
+    return reader
+
+
 class _OwnReader:
     """One :class:`~jobtelemetry.store.read.Reader` for all reads of a process; a child of it begins anew."""
 
     def __init__(self, connection: redis.Redis, keys: Keys) -> None:
         self._connection, self._keys = connection, keys
+        self.gets_on: Callable[[], None] = lambda: None
         self.begin_anew()
         begin_anew_in_children(self)
 
@@ -130,4 +137,4 @@ class _OwnReader:
         self._reader = Reader(self._connection, self._keys)
 
     def read(self) -> Snapshot:
-        return self._reader.read()
+        return self._reader.read(self.gets_on)

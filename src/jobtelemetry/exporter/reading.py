@@ -18,8 +18,11 @@ from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.redis_url import scrub
 from jobtelemetry.store.snapshot import Snapshot
 
-#: Seconds after which a scrape gives up on Redis. Sockets give up earlier; this also ends a slow name server.
+#: Seconds without a word from Redis after which a scrape gives up on it. Sockets give up earlier; this also ends a slow
+#: name server.
 TIME_LIMIT = 1.8
+#: How many times the limit a call may take that gets on: one that reads much, or on a machine that has much to do.
+_MOST = 5
 
 T = TypeVar("T")
 
@@ -37,11 +40,13 @@ class TimeLimited(Generic[T]):
     with all others who wait: never one that began before they asked, and never a pile of threads. Their time counts
     from when that call begins, so three who ask at once are all answered while a call takes no longer than the limit.
 
+    A call that takes long may say that it gets on (:meth:`gets_on`); then its time begins anew, up to five times.
+
     It works in a process that was forked while a call ran: the child begins anew.
 
     Args:
         function: What to call.
-        limit: Seconds that one call may take.
+        limit: Seconds that one call may take without getting on.
     """
 
     def __init__(self, function: Callable[[], T], limit: float) -> None:
@@ -55,6 +60,11 @@ class TimeLimited(Generic[T]):
         self._lock = threading.Lock()
         self._next: _Call[T] | None = None
         self._working = False
+        self._got_on = 0.0
+
+    def gets_on(self) -> None:
+        """The call that runs is not stuck; called by it."""
+        self._got_on = time.monotonic()
 
     def __call__(self, within: float | None = None) -> T:
         """The function's result: :meth:`ask`, and wait for the answer."""
@@ -82,15 +92,19 @@ class TimeLimited(Generic[T]):
         return lambda: self._wait(call, asked, given_up, within)
 
     def _wait(self, call: _Call[T], asked: float, given_up: float, within: float | None) -> T:
-        # The call before this one has its limit too: if it takes longer, there is no hope for this one either.
-        ours = asked + self._limit
-        if call.begun.wait(_until(min(ours, given_up))):
-            ours = call.since + self._limit
+        # The call before this one has its limit too: if that hangs, there is no hope for this one either.
+        last = asked + _MOST * self._limit
+        while True:
+            ours = min(max(asked, self._got_on) + self._limit, last)
             if wait([call.answer], _until(min(ours, given_up))).done:
                 return call.answer.result()
-        if given_up < ours:
-            raise HurriedError(f"no answer within {within:.3g} s")
-        raise TimeoutError(f"no answer within {self._limit:g} s")
+            now = time.monotonic()
+            if now >= given_up and given_up < ours:
+                raise HurriedError(f"no answer within {within:.3g} s")
+            if now >= last:
+                raise TimeoutError(f"not all of the answer within {_MOST * self._limit:g} s")
+            if now >= max(asked, self._got_on) + self._limit:
+                raise TimeoutError(f"no answer within {self._limit:g} s")
 
     def _work(self) -> None:
         while True:
@@ -99,8 +113,7 @@ class TimeLimited(Generic[T]):
                 if call is None:
                     self._working = False
                     return
-            call.since = time.monotonic()
-            call.begun.set()
+            call.since = self._got_on = time.monotonic()
             try:
                 call.answer.set_result(self._function())
             except BaseException as error:  # noqa: BLE001 - it is raised where the answer is awaited
@@ -111,7 +124,6 @@ class _Call(Generic[T]):
     """One call of the function, that several may wait for."""
 
     def __init__(self) -> None:
-        self.begun = threading.Event()
         self.since = 0.0
         self.answer: Future[T] = Future()
 
@@ -158,6 +170,10 @@ class SnapshotReader:
     def begin_anew(self) -> None:
         """Nobody has the lock in a child."""
         self._lock = threading.Lock()
+
+    def gets_on(self) -> None:
+        """Redis has answered a part of what it is asked; called while reading."""
+        self._read.gets_on()
 
     def read(self, within: float | None = None) -> Reading:
         """Try once: :meth:`ask`, and wait for the answer."""
