@@ -17,6 +17,10 @@ from jobtelemetry.settings import Choices, Flag, Names, Number, OneOf, RefusedEr
 DEFAULT_PORT = 10427
 
 
+_DETAIL = "(?:full|coarse|off)"
+_BUCKETS = rf"(?:{_DETAIL}|[0-9.]+(?:/[0-9.]+)*)"
+
+
 class _KeyPrefix(Text):
     """RQ's own variable, which RQ honours from 3.0 on; an empty one is an error there as well."""
 
@@ -124,10 +128,14 @@ class Config:
     )
     histogram_detail: str = setting(
         "full",
-        OneOf(("full", "coarse", "off")),
+        Text(
+            rf"{_DETAIL}|(duration|wait)={_BUCKETS}(,(?!\1)(duration|wait)={_BUCKETS})?",
+            "full, coarse or off, or for each of duration and wait one of these or the bounds to keep, such as "
+            "duration=0.1/1/10/60,wait=off",
+        ),
         "JOBTELEMETRY_HISTOGRAM_DETAIL",
         help="Buckets that the exporter shows of run times and waits: all, every third, or only `+Inf` with count and "
-        "sum.",
+        "sum; or of each what is chosen, such as `duration=0.1/1/10/60,wait=off`.",
     )
     extra_labels: tuple[str, ...] = setting(
         (),

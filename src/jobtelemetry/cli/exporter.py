@@ -13,6 +13,7 @@ from jobtelemetry import otel
 from jobtelemetry.cli import redis_servers, rq_settings
 from jobtelemetry.config import Config, parse_listen
 from jobtelemetry.errors import ConfigError
+from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.exporter.doorkeeper import Doorkeeper
 from jobtelemetry.exporter.reconciling import reconciler, reconcilers
 from jobtelemetry.exporter.server import ExporterServer
@@ -103,6 +104,7 @@ def exporter(
 
 def _checked(config: Config, servers: Sequence[redis_servers.Server]) -> str:
     """What the settings come to; connects to nobody and listens nowhere."""
+    Cardinality.of(config)
     doorkeeper = Doorkeeper(Path(config.web_config_file) if config.web_config_file else None)
     doorkeeper.close()
     encrypted = "TLS" if doorkeeper.encrypts else "no TLS"

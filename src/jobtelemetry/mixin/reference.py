@@ -57,6 +57,11 @@ complete. `_count` and `_sum` are exact in each of them, so rates and means stay
 |---|---|---|---|
 {details}
 
+For each of the two there can be another choice, also the very bounds to keep, which must be some of the family's:
+`JOBTELEMETRY_HISTOGRAM_DETAIL=duration=0.1/1/10/60,wait=off`. `jobtelemetry mixin build` reads the variable as well,
+and says which panels and alerts that takes away. `jobtelemetry doctor` names the family and the label that make most
+series.
+
 Cancellations and errors have two series more for each reason and exception class. A queue has up to {queue} series.
 Beyond `JOBTELEMETRY_MAX_QUEUES` (1000) the largest queues, by the jobs that RQ keeps of them, are shown by name; the
 others are summed into `queue="__other__"`. The oldest job there is the oldest of them all, an RQ worker counts once,
