@@ -51,7 +51,7 @@ def test_a_label_with_one_value_needs_no_variable() -> None:
 def test_alerts_lead_to_their_installation() -> None:
     """The address of a dashboard hands over what tells installations apart, where the alert has it."""
     for alert in alerts.every(_CONFIG):
-        url = alert.document(_CONFIG)["annotations"]["dashboard_url"]
+        url = alert.document(_CONFIG)["annotations"]["dashboard"]
         for label in ("cluster", "redis"):
             assert f"{{{{ with $labels.{label} }}}}&var-{label}={{{{ . }}}}{{{{ end }}}}" in url
 

@@ -12,6 +12,7 @@ from prometheus_client.samples import Exemplar as PrometheusExemplar
 from jobtelemetry import contract
 from jobtelemetry._version import __version__
 from jobtelemetry.contract import Family, Kind
+from jobtelemetry.exporter import own_families
 from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.figures import fold
 from jobtelemetry.outcomes import State
@@ -60,6 +61,8 @@ def build(scrapes: Iterable[Scrape], cardinality: Cardinality = _EVERYTHING) -> 
         for redis, snapshot in read:
             _add(metric, cardinality.of_family(family), rows(family, snapshot), snapshot.extra_labels, redis)
         yield metric
+    for own in own_families.of_servers([(redis, snapshot.own) for redis, snapshot in read]):
+        yield own_families.metric(own)
     yield from about(scrapes)
 
 
@@ -273,6 +276,8 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.EXECUTIONS_RECONCILED: lambda snapshot: [((), Counter(snapshot.reconciled, snapshot.created))],
     contract.EXECUTIONS_LATE: lambda snapshot: [((), Counter(snapshot.late, snapshot.created))],
     contract.SERIES_DROPPED: lambda snapshot: _counts(snapshot.dropped, snapshot),
+    contract.OWN_UNWRITTEN: lambda snapshot: [((), Counter(snapshot.own_unwritten, snapshot.created))],
+    contract.OWN_LEFT_OUT: lambda snapshot: [((), Counter(snapshot.own_left_out, snapshot.created))],
 }
 
 #: Where the rows of the families about the scrape are.

@@ -55,7 +55,7 @@ class Alert:
         query += "".join(
             f"{{{{ with $labels.{label} }}}}&var-{label}={{{{ . }}}}{{{{ end }}}}" for label in config.open_labels
         )
-        url = f"{config.grafana_url}/d/{self.board.uid}" + (f"?{query}" if query else "")
+        path = f"/d/{self.board.uid}" + (f"?{query}" if query else "")
         return {
             "alert": self.name,
             "expr": self.expr,
@@ -64,8 +64,11 @@ class Alert:
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": f"{config.runbook_url}/{self.name}.md",
-                "dashboard_url": url,
+                # Where these are is only known to who runs them; what needs no address is always there.
+                "runbook": f"jobtelemetry runbook {self.name}",
+                **({"runbook_url": f"{config.runbook_url}/{self.name}.md"} if config.runbook_url else {}),
+                "dashboard": path,
+                **({"dashboard_url": f"{config.grafana_url}{path}"} if config.grafana_url else {}),
             },
         }
 

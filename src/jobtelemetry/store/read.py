@@ -21,6 +21,7 @@ from jobtelemetry.store import books, decode
 from jobtelemetry.store.decode import Rejected, count_of, moment_of, running_entries
 from jobtelemetry.store.keys import FAILED, LAYOUT, SUCCEEDED, UNBOOKED, Keys
 from jobtelemetry.store.keys import decode as parts_of
+from jobtelemetry.store.own_read import OwnReader
 from jobtelemetry.store.record import Known, text
 from jobtelemetry.store.rq_state import Discovery, Scripted, read_queues, read_rq_workers
 from jobtelemetry.store.snapshot import Counter, Histogram, LabelSet, Merged, Series, Snapshot
@@ -83,6 +84,7 @@ class Reader:
         self._lock = threading.Lock()
         self._discovery = Discovery()
         self._scripted = Scripted()
+        self._own = OwnReader(connection, keys)
         self._known = Known()
         self._begin_anew()
         #: What this reader has noticed itself, as long as Redis does not say it: when, how many, what.
@@ -115,6 +117,7 @@ class Reader:
             redis.exceptions.RedisError: Redis does not answer or refuses.
         """
         with self._lock:
+            self._scripted.gets_on = gets_on
             look = self._read_books(gets_on)
             rejected = self._strange
             entries = tuple(running_entries(self._running(), rejected))
@@ -123,6 +126,7 @@ class Reader:
             gets_on()
             workers = read_rq_workers(self._connection, self._keys, self._discovery, self._scripted)
             self._rq_workers = tuple(worker.name for worker in workers)
+            own = self._own.read(look.meta, rejected)
             shared = decode.meta(look.meta, rejected)
             for found in self._rejected.values():
                 rejected.number += found.number
@@ -134,6 +138,8 @@ class Reader:
                 queues=queues,
                 rate_limited=rate_limited,
                 rq_workers=workers,
+                own=own,
+                own_missing=self._own.missing,
                 rejected=rejected.number,
                 rejected_names=tuple(rejected.names),
             )
@@ -167,6 +173,7 @@ class Reader:
         with self._lock:
             noticed, repairable, known = self._noticed, self._repairable, self._known
             unindexed, workers = self._unindexed, self._rq_workers
+            own = self._own.tend()
         if unindexed and books.reindex(self._connection, self._keys):
             return True
         if noticed is not None:
@@ -178,7 +185,7 @@ class Reader:
                 worker.name for worker in read_rq_workers(self._connection, self._keys, self._discovery, self._scripted)
             )
             books.repair(self._connection, self._keys, change=change, executions=executions, rq_workers=workers)
-        return noticed is not None or repairable is not None
+        return own or noticed is not None or repairable is not None
 
     # the label sets
 
@@ -346,7 +353,7 @@ class Reader:
     def _snapshot(self, look: _Look, meta: Mapping[str, str], **observed: Any) -> Snapshot:
         sets = tuple(self._sets.values())
         numbers = {parts_of(field)[0]: count_of(value) or 0 for field, value in meta.items() if "|" not in field}
-        by_label: dict[str, dict[str, int]] = {"dropped": {}, "handler_errors": {}}
+        by_label: dict[str, dict[str, int]] = {"dropped": {}, "handler_errors": {}, "own_dropped": {}}
         for field, value in meta.items():
             family, *parts = parts_of(field)
             if family in by_label and parts:
@@ -360,6 +367,9 @@ class Reader:
         if self._difference:
             lost_at = lost_at or look.taken_at
             why = why or ("label sets are gone" if self._missing > 0 else "accounts or totals are gone")
+        if self._own.missing:
+            lost_at = lost_at or look.taken_at
+            why = why or "series of own metrics are gone"
         skew, seen = moment_of(meta.get("skew", "")), moment_of(meta.get("skew_at", "")) or 0.0
         if look.taken_at - seen > SKEW_MEMORY:  # the clock was set right, or its host no longer enqueues
             skew = None
@@ -381,7 +391,10 @@ class Reader:
             handler_errors=dict.fromkeys(HOOKS, 0) | by_label["handler_errors"],
             reconciled=numbers.get("reconciled", 0),
             late=numbers.get("late", 0),
-            dropped={name: by_label["dropped"].get(short, 0) for short, name in _DROPPED.items()},
+            dropped={name: by_label["dropped"].get(short, 0) for short, name in _DROPPED.items()}
+            | by_label["own_dropped"],
+            own_unwritten=numbers.get("own_unwritten", 0),
+            own_left_out=numbers.get("own_left_out", 0),
             created=min((one.created for one in sets), default=0.0),
             generation_started=self._since(look) or moment_of(meta.get("since", "")) or 0.0,
             counts_lost_at=lost_at,

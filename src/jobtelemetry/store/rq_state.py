@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -38,6 +38,8 @@ _MOST_NAMED = 5
 #: Queues, and RQ workers, that one script counts: it holds Redis for less than a millisecond.
 _QUEUES_BY_SCRIPT = 50
 _WORKERS_BY_SCRIPT = 100
+#: Scripts that are sent at once: enough for a thousand queues.
+_CALLS_AT_ONCE = 20
 _MARK = "\0"  # stands for the queue in the names of its keys
 
 # A dozen commands for each of a thousand queues cost a client fifty times what they cost Redis. So they are asked for
@@ -79,6 +81,8 @@ class Scripted:
 
     def __init__(self) -> None:
         self._allowed = True
+        #: Called whenever Redis has answered a part.
+        self.gets_on: Callable[[], None] = lambda: None
 
     def ask(self, connection: Any, script: str, key: str, pieces: Sequence[Sequence[str]]) -> list[Any] | None:
         """One row for each thing that was asked for, all pieces together.
@@ -94,15 +98,19 @@ class Scripted:
         """
         if not self._allowed:
             return None
-        pipe = connection.pipeline(transaction=False)
-        for arguments in pieces:
-            pipe.eval(script, 1, key, *arguments)
+        rows: list[Any] = []
         try:
-            return [row for reply in pipe.execute() for row in json.loads(text(reply))]
+            for first in range(0, len(pieces), _CALLS_AT_ONCE):
+                pipe = connection.pipeline(transaction=False)
+                for arguments in pieces[first : first + _CALLS_AT_ONCE]:
+                    pipe.eval(script, 1, key, *arguments)
+                rows += [row for reply in pipe.execute() for row in json.loads(text(reply))]
+                self.gets_on()
         except (ResponseError, ValueError) as error:
             # The permission is asked for once; whatever else it was, the commands say what.
             self._allowed = not isinstance(error, NoPermissionError)
             return None
+        return rows
 
 
 def read_queues(
