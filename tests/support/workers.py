@@ -122,6 +122,22 @@ class CrowdedSpawnWorker(SpawnWorker):
         sys.path.extend(f"/gone/{'deep/' * 12}{number}" for number in range(1_000 if RQ_3 else 1_900))
 
 
+class _Large:
+    """Has loaded much before it forks."""
+
+    def work(self, *args: Any, **kwargs: Any) -> Any:
+        loaded = bytearray(b"x") * 200_000_000
+        return super().work(*args, **kwargs) and bool(loaded)  # type: ignore[misc]
+
+
+class LargeWorker(_Large, Worker):
+    """As a ``Worker``."""
+
+
+class LargeSpawnWorker(_Large, SpawnWorker):
+    """As a ``SpawnWorker``."""
+
+
 class _DiesBeforeTheExecution:
     """Dies when it has taken a job off the queue, as a machine may."""
 
@@ -157,6 +173,8 @@ CLASSES: dict[str, type[Any]] = {
         OnItsOwnWorker,
         ThreadedWorker,
         CrowdedSpawnWorker,
+        LargeWorker,
+        LargeSpawnWorker,
         DiesBeforeTheExecution,
         DiesAfterTheExecution,
         *own_ways.KINDS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
@@ -53,7 +53,7 @@ class EnqueueHooks:
         if unique:  # RQ does that in a script of its own
             with self._runtime.fence("enqueue"):
                 pipe = queue.connection.pipeline(transaction=False)
-                self._append(piggyback(pipe, self._runtime), Counter([self._labels(job)]))
+                self._append(piggyback(pipe, self._runtime), {self._labels(job): 1})
                 pipe.execute()
         return result
 
@@ -66,7 +66,7 @@ class EnqueueHooks:
                 piggyback(pipeline, self._runtime).tally(self._labels(job), self._append)
         return result
 
-    def _append(self, attached: Piggyback, counts: Counter[Labels]) -> None:
+    def _append(self, attached: Piggyback, counts: Mapping[Labels, int]) -> None:
         for (worker, queue, extra), number in counts.items():
             attached.append(
                 lambda pipe, worker=worker, queue=queue, extra=extra, number=number: append_enqueued(  # type: ignore[misc]

@@ -104,7 +104,7 @@ def _booked(rq_worker_key: str, stack: Iterable[Any]) -> Booking:
     """How RQ counts the ending for its worker: the commands of the transaction say it, whoever put them there."""
     column, times = "", 0
     for command, *_ in stack:
-        if len(command) == 4 and command[0] == "HINCRBY" and command[1] == rq_worker_key and command[2] in _COLUMNS:
+        if command[0] == "HINCRBY" and command[1] == rq_worker_key and command[2] in _COLUMNS:
             column, times = _COLUMNS[command[2]], times + 1
     return Booking(column, times) if times else Booking()
 

@@ -24,7 +24,7 @@ from jobtelemetry.store.keys import decode as parts_of
 from jobtelemetry.store.own_read import OwnReader
 from jobtelemetry.store.record import Known, text
 from jobtelemetry.store.rq_state import Discovery, Scripted, read_queues, read_rq_workers
-from jobtelemetry.store.snapshot import Counter, Histogram, LabelSet, Merged, Series, Snapshot
+from jobtelemetry.store.snapshot import Amount, Counter, Histogram, LabelSet, Merged, Series, Snapshot
 
 #: Label sets in one page: less than a millisecond of Redis's time.
 PAGE = 50
@@ -387,6 +387,8 @@ class Reader:
             enqueued=Merged(lambda: {s.series: Counter(s.enqueued, s.created) for s in sets}),
             cancelled_unstarted=Merged(lambda: {s.series: Counter(s.unstarted, s.created) for s in sets}),
             rate_limited_executions=Merged(lambda: {s.series: Counter(s.limited, s.created) for s in sets}),
+            cpu=Merged(lambda: {s.series: Amount(s.cpu, s.created) for s in sets if s.cpu is not None}),
+            peak_memory=Merged(lambda: {s.series: float(s.peak_memory) for s in sets if s.peak_memory is not None}),
             last_completed=Merged(lambda: {s.series: s.last_completed for s in sets if s.last_completed is not None}),
             handler_errors=dict.fromkeys(HOOKS, 0) | by_label["handler_errors"],
             reconciled=numbers.get("reconciled", 0),

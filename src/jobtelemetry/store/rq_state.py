@@ -15,6 +15,7 @@ from jobtelemetry.store.keys import (
     FAILED,
     FAILED_AGAIN,
     LACKING,
+    MEMORY_LIMIT,
     MISSING,
     SUCCEEDED,
     SUCCEEDED_AGAIN,
@@ -299,7 +300,8 @@ def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> R
     # Without a mark, an account of that name belongs to an earlier RQ worker.
     booked = [count_of(text(value)) or 0 if value and mark else 0 for value in columns[: len(_COLUMNS)]]
     said = _mark(mark)
-    missing, lacking, untested = (said.pop(remark, "") for remark in (MISSING, LACKING, UNTESTED))
+    remarks = (MISSING, LACKING, UNTESTED, MEMORY_LIMIT)
+    missing, lacking, untested, memory_limit = (said.pop(remark, "") for remark in remarks)
     return RQWorkerState(
         name=account,
         queues=tuple(queues.split(",")) if queues else (),
@@ -314,6 +316,7 @@ def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> R
         lacking=tuple(lacking.split()),
         untested=bool(untested),
         birth=rq_time(birth),
+        memory_limit=count_of(memory_limit),
     )
 
 
