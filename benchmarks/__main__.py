@@ -126,13 +126,19 @@ def all_command(
 @click.option("--rounds", type=click.IntRange(min=1), default=9, show_default=True)
 @_peers
 @_home
+@click.option("--write-docs", is_flag=True, help="Put the tables into the page about scaling.")
 @_json
-def scale_command(small: bool, rounds: int, with_peers: bool, environments: Path | None, as_json: bool) -> None:
+def scale_command(
+    small: bool, rounds: int, with_peers: bool, environments: Path | None, write_docs: bool, as_json: bool
+) -> None:
     """Scrapes of up to 1,000 label sets, RQ workers, queues: times, commands, how long Redis is held, memory."""
     from benchmarks import scale
 
+    about = report.machine()  # before all this makes the load
     figures = scale.measure(small=small, rounds=rounds, with_peers=with_peers, environments=environments, say=_say)
-    _print([scale.markdown(figures)], {"scale": figures}, figures["versions"], as_json)
+    if write_docs:
+        scale.write_docs(figures, report.machine_lines(about, figures["versions"]))
+    _print([scale.markdown(figures)], {"scale": figures}, figures["versions"], as_json, about)
 
 
 def _overhead(

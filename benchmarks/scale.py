@@ -14,8 +14,12 @@ from typing import Any
 from benchmarks import peers, reference, report, seeding
 from benchmarks.exporters import Exporter, is_up, jobtelemetry_exporter, rq_exporter
 from benchmarks.observing import Observed, observed
+from benchmarks.pairing import ROOT
 from jobtelemetry.demo.server import EmbeddedServer
 
+DOCS = ROOT / "docs" / "scaling.md"
+_BEGIN = "<!-- figures: python -m benchmarks scale --peers --write-docs -->"
+_END = "<!-- /figures -->"
 _RQ_EXPORTER = ("rq-exporter",)
 
 
@@ -43,12 +47,16 @@ ROWS = (
     Row(10, 1, 10, jobs=1_000_000),
     Row(10, 1000, 10),
     Row(1000, 10, 10),
+    Row(10, 10_000, 10),
+    Row(10_000, 10, 10),
     Row(10, 10, 100),
     Row(10, 10, 500),
     Row(10, 10, 1000),
     Row(10, 10, 1000, changed=50),
     Row(10, 10, 1000, changed=1000),
 )
+_FEW, _JOBS, _QUEUES, _RQ_WORKERS = ROWS[:4]
+_SOME, _EVERY = ROWS[-2:]
 SMALL = (Row(10, 1, 10), Row(10, 10, 100, changed=10))
 
 
@@ -88,6 +96,8 @@ def _measure(row: Row, rounds: int, python: Path | None) -> dict[str, Any]:
             "redis_kilobytes_per_label_set": kilobytes,
             "server_microseconds": _of_one_execution(connection, row),
         }
+        with jobtelemetry_exporter(server.url) as exporter:
+            figures["cold_at_once"] = _at_once(connection, exporter, row, 1)
         with jobtelemetry_exporter(server.url) as exporter:
             cold = observed(connection, exporter)
             warm, cpu = _rounds(connection, exporter, row, rounds)
@@ -146,11 +156,13 @@ def _at_once(connection: Any, exporter: Exporter, row: Row, rounds: int, scraper
 
 def _summary(found: list[Observed]) -> dict[str, Any]:
     return {
+        "scrapes": len(found),
         "seconds": statistics.median(one.seconds for one in found),
         "slowest": max(one.seconds for one in found),
         "commands": statistics.median(one.commands for one in found),
         "round_trips": statistics.median(one.round_trips for one in found),
-        "longest_block": max(one.longest_block for one in found),
+        "longest_block": statistics.median(one.longest_block for one in found),
+        "longest_block_of_all": max(one.longest_block for one in found),
         "bytes": statistics.median(one.bytes for one in found),
         "series": max(one.series for one in found),
         "down": sum(not one.up for one in found),
@@ -158,36 +170,113 @@ def _summary(found: list[Observed]) -> dict[str, Any]:
 
 
 def markdown(figures: dict[str, Any]) -> str:
-    """The table of scrapes, and that of memory, CPU, and the server's time to count one more execution."""
+    """The table of scrapes, that of memory, CPU and the server's time for one more execution, and the targets."""
+    return f"## Scrapes\n\n{_NOTE}\n{_scrapes(figures)}\n{_costs(figures)}\n## Targets\n\n{_targets(figures)}"
+
+
+def write_docs(figures: dict[str, Any], about: str) -> None:
+    """Put the tables between the marks of the page about scaling."""
+    page = DOCS.read_text("utf-8")
+    begin, end = page.index(_BEGIN) + len(_BEGIN), page.index(_END)
+    DOCS.write_text(f"{page[:begin]}\n{about}\n\n{markdown(figures)}{page[end:]}", "utf-8")
+
+
+def _scrapes(figures: dict[str, Any]) -> str:
     peer = any("rq_exporter" in of for of in figures["rows"])
     heads = ["RQ workers, queues, label sets", "changed", "series", "ms", "slowest", "commands", "round trips"]
-    heads += ["Redis held, ms", "cold, ms", "3 at once: slowest, ms", "`up 0`", "prometheus_client writes as many, ms"]
+    heads += ["Redis held, ms", "most", "cold, ms", "3 at once: slowest, ms", "cold", "`up 0`"]
+    heads += ["prometheus_client writes as many, ms"]
     heads += ["rq-exporter: series", "ms", "commands"] if peer else []
-    rows, memory = [], []
+    rows = []
     for of in figures["rows"]:
         row, warm, cold, once = Row(**of["row"]), of["warm"], of["cold"], of["at_once"]
-        name = f"{row.rq_workers:,}, {row.queues:,}, {row.label_sets:,}" + (f"; {row.jobs:,} jobs" if row.jobs else "")
-        down = warm["down"] + (not cold["up"]) + once["down"]
-        line = [name, f"{row.changed:,}", f"{warm['series']:,}", _ms(warm["seconds"]), _ms(warm["slowest"])]
-        line += [f"{warm['commands']:,.0f}", f"{warm['round_trips']:,.0f}", _ms(warm["longest_block"], 2)]
-        line += [_ms(cold["seconds"]), _ms(once["slowest"]), f"{down}", _ms(of["prometheus_client"]["seconds"])]
+        line = [_name(row), f"{row.changed:,}", f"{warm['series']:,}", _ms(warm["seconds"]), _ms(warm["slowest"])]
+        line += [f"{warm['commands']:,.0f}", f"{warm['round_trips']:,.0f}"]
+        line += [_ms(warm["longest_block"], 2), _ms(warm["longest_block_of_all"], 2)]
+        line += [_ms(cold["seconds"]), _ms(once["slowest"]), _ms(of["cold_at_once"]["slowest"]), f"{_down(of)}"]
+        line.append(_ms(of["prometheus_client"]["seconds"]))
         if theirs := of.get("rq_exporter"):
             line += [f"{theirs['series']:,}", _ms(theirs["seconds"]), f"{theirs['commands']:,.0f}"]
         elif peer:
             line += ["", "", ""]
         rows.append(line)
-        used = [f"{of['megabytes']:.0f}", f"{of['redis_kilobytes_per_label_set']:.1f}"]
-        used.append(f"{of['server_microseconds']:.0f}")
-        memory.append([name, f"{row.changed:,}", f"{warm['series']:,}", *used, _ms(of["cpu_per_scrape"])])
-        memory[-1].append(f"{of['cpu_per_scrape'] / 15:.1%}")
-    used_heads = [*heads[:3], "exporter, MB", "Redis per label set, kB", "server us an execution"]
-    used_heads += ["CPU ms a scrape", "CPU at one every 15 s"]
-    return f"## Scrapes\n\n{_NOTE}\n{report.table(heads, rows)}\n{report.table(used_heads, memory)}"
+    return report.table(heads, rows)
+
+
+def _costs(figures: dict[str, Any]) -> str:
+    heads = ["RQ workers, queues, label sets", "changed", "series", "exporter, MB", "Redis per label set, kB"]
+    heads += ["server us an execution", "CPU ms a scrape", "CPU at one every 15 s"]
+    rows = []
+    for of in figures["rows"]:
+        row = Row(**of["row"])
+        rows.append([_name(row), f"{row.changed:,}", f"{of['warm']['series']:,}", f"{of['megabytes']:.0f}"])
+        rows[-1] += [f"{of['redis_kilobytes_per_label_set']:.1f}", f"{of['server_microseconds']:.0f}"]
+        rows[-1] += [_ms(of["cpu_per_scrape"]), f"{of['cpu_per_scrape'] / 15:.2%}"]
+    return report.table(heads, rows)
+
+
+def _targets(figures: dict[str, Any]) -> str:
+    """What a scrape shall cost at most, and what it cost in this run."""
+    of = {Row(**one["row"]): one for one in figures["rows"]}
+    lines: list[tuple[str, str, str]] = []
+
+    def add(what: str, target: str, said: Callable[[], str]) -> None:
+        with contextlib.suppress(KeyError):  # a small run, or one without rq-exporter
+            lines.append((what, target, said()))
+
+    some, every = of.get(_SOME, {}), of.get(_EVERY, {})
+    add("1,000 label sets, 50 changed", "100 ms, a tenth of prometheus_client", lambda: _against_client(some))
+    add("1,000 label sets, all changed", "not slower than prometheus_client", lambda: _against_client(every))
+    down, asked = sum(map(_down, of.values())), sum(_asked(one) for one in of.values())
+    add("one or three at once, warm and cold, of all rows", "never `up 0`", lambda: f"{down} of {asked}")
+    held = max((one["warm"]["longest_block"] for one in of.values()), default=0.0)
+    most = max((one["warm"]["longest_block_of_all"] for one in of.values()), default=0.0)
+    add("Redis held by one read", "2 ms", lambda: f"{_ms(held, 2)} ms in the worst row, at most {_ms(most, 2)} ms once")
+    for name, row in (("1,000 queues", _QUEUES), ("1,000 RQ workers", _RQ_WORKERS)):
+        add(f"{name}: against rq-exporter", "0.1", lambda row=row: _against_peer(of[row]))  # type: ignore[misc]
+        add(
+            f"{name}: round trips, against few",
+            "no more",
+            lambda row=row: f"{of[row]['warm']['round_trips']:.0f} : {of[_FEW]['warm']['round_trips']:.0f}",  # type: ignore[misc]
+        )
+    add("1,000,000 jobs in a registry, against none", "1", lambda: f"{_ratio(of[_JOBS], of[_FEW]):.2f}")
+    add("exporter's memory at 100,000 series", "300 MB", lambda: f"{every['megabytes']:.0f} MB")
+    add("CPU at 1,000 series, a scrape every 15 s", "1 %", lambda: f"{of[_FEW]['cpu_per_scrape'] / 15:.2%}")
+    return report.table(["", "at most", "measured"], lines)
+
+
+def _against_client(of: dict[str, Any]) -> str:
+    ours, theirs = of["warm"]["seconds"], of["prometheus_client"]["seconds"]
+    return f"{_ms(ours)} ms, {ours / theirs:.2f} of prometheus_client"
+
+
+def _against_peer(of: dict[str, Any]) -> str:
+    ours, theirs = of["warm"], of["rq_exporter"]
+    per_series = (ours["seconds"] / ours["series"]) / (theirs["seconds"] / theirs["series"])
+    return f"{ours['seconds'] / theirs['seconds']:.2f}; {per_series:.2f} for each series"
+
+
+def _ratio(one: dict[str, Any], other: dict[str, Any]) -> float:
+    return float(one["warm"]["seconds"] / other["warm"]["seconds"])
+
+
+def _down(of: dict[str, Any]) -> int:
+    return int(of["warm"]["down"] + (not of["cold"]["up"]) + of["at_once"]["down"] + of["cold_at_once"]["down"])
+
+
+def _asked(of: dict[str, Any]) -> int:
+    return int(of["warm"]["scrapes"] + 1 + of["at_once"]["scrapes"] + of["cold_at_once"]["scrapes"])
+
+
+def _name(row: Row) -> str:
+    name = f"{row.rq_workers:,}, {row.queues:,}, {row.label_sets:,}"
+    return name + (f"; {row.jobs:,} jobs" if row.jobs else "")
 
 
 _NOTE = """Over HTTP, from a process of its own; medians. *Changed* label sets did so between two scrapes. *Redis held*
-is the longest that it did nothing else, as it says itself (the longest command, or transaction). *Round trips* are the
-times it read from a socket. *Cold* is the first scrape of a new exporter.
+is the longest that it did nothing else, as it says itself (the longest command, script or transaction of a scrape, and
+the most that it ever was: on a busy machine that is mostly time that somebody else had). *Round trips* are the times it
+read from a socket. *Cold* is the first scrape of a new exporter.
 """
 
 

@@ -20,6 +20,7 @@ _VARIABLES = [variable for _, _, row in rows(Config) for variable in row.variabl
 #: Of every setting a value that is not its default, as it is written in a variable and as it is in code.
 _CHOSEN = {
     "redis_url": ("redis://elsewhere:6380/1", "redis://elsewhere:6380/1"),
+    "redis_servers_file": ("/etc/servers", "/etc/servers"),
     "listen_host": ("127.0.0.1:99", "127.0.0.1"),
     "listen_port": ("99", 99),
     "web_config_file": ("/etc/web.yml", "/etc/web.yml"),
@@ -28,7 +29,7 @@ _CHOSEN = {
     "max_label_sets": ("7", 7),
     "max_own_metrics": ("0", 0),
     "max_queues": ("50", 50),
-    "histogram_detail": ("coarse", "coarse"),
+    "histogram_detail": ("duration=0.1/10,wait=off", "duration=0.1/10,wait=off"),
     "extra_labels": ("source, tenant", ("source", "tenant")),
     "log_size": ("0", 0),
     "retire_after": ("0", 0.0),
@@ -48,6 +49,7 @@ _CHOSEN = {
 #: Of every setting what it cannot be: written in a variable, and given in code.
 _REFUSED = {
     "redis_url": ((), (b"redis://:secret@host", "", None)),
+    "redis_servers_file": (("\x00",), (None, 3)),
     "listen_host": (("a:b:1", "host", ":x"), ("", 3)),
     "listen_port": (("65536", "-1", "host:"), (-1, 65536, "10427", True)),
     "web_config_file": (("\x00",), (None, 3)),
@@ -56,7 +58,7 @@ _REFUSED = {
     "max_label_sets": (("0", "1.5", "many"), (0, 1.5, "7", True)),
     "max_own_metrics": (("-1", "1.5", "many"), (-1, 1.5, "7", True)),
     "max_queues": (("0", "1.5", "many"), (0, 1.5, "7", True)),
-    "histogram_detail": (("fine",), ("fine", 3)),
+    "histogram_detail": (("fine", "wait=off,wait=full", "duration=", "age=off"), ("fine", 3)),
     "extra_labels": (("a b", "worker", "a,a", "__x", "a,b,c,d,e,f,g,h,i"), ("source", ("queue",), (1,), None)),
     "log_size": (("-1", "1e3"), (-1, 10.0)),
     "retire_after": (("-1", "never"), (-1, "90")),

@@ -21,6 +21,10 @@ DEFAULT_PORT = 10427
 log = logging.getLogger("jobtelemetry")
 
 
+_DETAIL = "(?:full|coarse|off)"
+_BUCKETS = rf"(?:{_DETAIL}|[0-9.]+(?:/[0-9.]+)*)"
+
+
 class _KeyPrefix(Text):
     """RQ's own variable, which RQ honours from 3.0 on; an empty one is an error there as well."""
 
@@ -82,6 +86,13 @@ class Config:
         *("JOBTELEMETRY_REDIS_URL", "RQ_REDIS_URL", "REDIS_URL"),
         help="Where RQ's Redis is, for exporter and commands: redis://, rediss:// or unix://.",
     )
+    redis_servers_file: str = setting(
+        "",
+        Text(r"[^\x00]*", "a path"),
+        "JOBTELEMETRY_REDIS_SERVERS_FILE",
+        help="File with a line NAME=URL for each of several Redis servers that one exporter reads, instead of the one; "
+        "none by default.",
+    )
     listen_host: str = setting(
         "0.0.0.0",  # noqa: S104 - an exporter is there to be scraped
         _Host(form="an address"),
@@ -135,14 +146,24 @@ class Config:
     )
     histogram_detail: str = setting(
         "full",
-        OneOf(("full", "coarse", "off")),
+        Text(
+            rf"{_DETAIL}|(duration|wait)={_BUCKETS}(,(?!\1)(duration|wait)={_BUCKETS})?",
+            "full, coarse or off, or for each of duration and wait one of these or the bounds to keep, such as "
+            "duration=0.1/1/10/60,wait=off",
+        ),
         "JOBTELEMETRY_HISTOGRAM_DETAIL",
         help="Buckets that the exporter shows of run times and waits: all, every third, or only `+Inf` with count and "
-        "sum.",
+        "sum; or of each what is chosen, such as `duration=0.1/1/10/60,wait=off`.",
     )
     extra_labels: tuple[str, ...] = setting(
         (),
-        Names(most=8, taken=("worker", "queue", "state", "reason", "error_type", "le", "quantile", "job", "instance")),
+        Names(
+            most=8,
+            taken=(
+                *("worker", "queue", "state", "reason", "error_type", "redis"),
+                *("le", "quantile", "job", "instance"),
+            ),
+        ),
         "JOBTELEMETRY_EXTRA_LABELS",
         help="Further labels, such as `source,tenant`; their values are taken from job.meta.",
     )

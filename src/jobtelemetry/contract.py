@@ -16,6 +16,9 @@ OTHER = "__other__"
 #: The label value under which label sets that have been idle for long keep their sums.
 RETIRED = "__retired__"
 
+#: The label of everything that an exporter shows, where it reads several Redis servers: the server's name.
+REDIS = "redis"
+
 #: Upper bounds in seconds. From one poll of a cache to the longest job that anybody lets run.
 DURATION_BUCKETS: tuple[float, ...] = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,

@@ -126,7 +126,7 @@ def misspelt(config: Any, environ: Mapping[str, str]) -> dict[str, str]:
         if end != name and not _OF_KUBERNETES.search(end):
             begun = [one for one in ends if len(end) >= _LEAST and (one.startswith(end) or end.startswith(one))]
             if meant := begun or get_close_matches(end, ends, 1, _LIKENESS):
-                found[name] = _PREFIX + meant[0]
+                found[name] = _PREFIX + min(meant, key=len)  # the nearest of those that begin alike
     return found
 
 

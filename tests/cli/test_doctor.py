@@ -93,6 +93,7 @@ def test_all_is_well(cli: Cli, server: EmbeddedServer, record: Callable[..., str
     assert {check: one["level"] for check, one in found.items() if one["level"] != "ok"} == {}
     assert said.code == 0
     assert "1,278 executions" in found["exporter"]["summary"]
+    assert "are jobtelemetry_job_duration_seconds, the label with most values is" in found["series"]["summary"]
     assert set(found) >= {"permissions", "redis", "persistence", "eviction", "series", "log", "workers", "audit"}
     assert set(found) >= {"hooks", "clocks", "exporter", "prometheus", "rules"}
 
@@ -152,7 +153,7 @@ def test_series_near_the_limit(cli: Cli, record: Callable[..., str], monkeypatch
 
 
 @pytest.mark.usefixtures("cinema")
-def test_an_exporter_of_another_redis_is_a_problem(cli: Cli, tmp_path: Path) -> None:
+def test_an_exporter_of_another_redis_is_a_problem(cli: Cli, server: EmbeddedServer, tmp_path: Path) -> None:
     """An exporter that is away, that cannot read, that reads another Redis, and another program are told apart."""
     with EmbeddedServer() as other, ExporterServer(other.url, Config(), "127.0.0.1", 0) as exporter:
         found = findings(cli("doctor", "--json", "--exporter", exporter.url))["exporter"]
@@ -162,6 +163,10 @@ def test_an_exporter_of_another_redis_is_a_problem(cli: Cli, tmp_path: Path) -> 
     with ExporterServer(f"unix://{tmp_path}/nobody.sock", Config(), "127.0.0.1", 0) as blind:
         said = findings(cli("doctor", "--json", "--exporter", blind.url))["exporter"]["summary"]
         assert "cannot read its Redis" in said
+    urls = {"here": server.url, "gone": f"unix://{tmp_path}/nobody.sock"}
+    with ExporterServer(urls, Config(), "127.0.0.1", 0) as several:
+        said = cli("doctor", "--json", "--exporter", several.url).lines
+        assert any("cannot read the Redis gone" in line for line in said)
     with prometheus([]) as stranger:
         said = findings(cli("doctor", "--json", "--exporter", stranger))["exporter"]["summary"]
         assert "not an exporter of jobtelemetry" in said

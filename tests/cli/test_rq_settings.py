@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +117,25 @@ def test_a_sentinel_in_the_settings_is_asked(sentinel: int, settings) -> None:
     """``SENTINEL`` as RQ documents it."""
     text = f'SENTINEL = {{"INSTANCES": [("127.0.0.1", {sentinel})], "MASTER_NAME": "mymaster", "SOCKET_TIMEOUT": 5}}'
     assert ask("-c", settings(text)) == "asked b'yes'"
+
+
+def test_an_exporter_finds_its_redis_by_sentinel(sentinel: int, settings, tmp_path: Path) -> None:
+    """``-c`` for one server, ``NAME=config:MODULE`` for one of several."""
+    text = f'SENTINEL = {{"INSTANCES": [("127.0.0.1", {sentinel})], "MASTER_NAME": "mymaster", "SOCKET_TIMEOUT": 5}}'
+    named = settings(text)
+    for options, label in ((["-c", named], ""), (["-u", f"eu=config:{named}"], '{redis="eu"}')):
+        command = [sys.executable, "-m", "jobtelemetry", "exporter", "--listen", "127.0.0.1:0", *options]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            found = re.search(r"http://\S+/metrics", line)
+            assert found, line
+            with urllib.request.urlopen(found[0], timeout=20) as answer:
+                assert f"\njobtelemetry_up{label} 1.0\n" in answer.read().decode()
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import redis
+from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
+from jobtelemetry.cli import main
 from jobtelemetry.config import Config
 from jobtelemetry.contract import DURATION_BUCKETS, JOB_DURATION, JOB_WAIT, JOBS_ENQUEUED, OTHER
+from jobtelemetry.errors import ConfigError
 from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.outcomes import State
@@ -132,6 +135,51 @@ def test_only_histograms_have_a_detail() -> None:
     off = Cardinality(histogram_detail="off")
     assert off.of_family(JOBS_ENQUEUED) is JOBS_ENQUEUED
     assert off.of_family(JOB_WAIT) == replace(JOB_WAIT, buckets=())
+
+
+def test_each_family_has_its_own_choice() -> None:
+    """The very bounds that are wanted, for one of the two; the other is full, or what is said of it."""
+    own = Cardinality(histogram_detail="duration=0.1/1/10")
+    assert own.of_family(JOB_DURATION).buckets == (0.1, 1.0, 10.0)
+    assert own.of_family(JOB_WAIT) is JOB_WAIT
+    both = Cardinality(histogram_detail="wait=off,duration=coarse")
+    assert both.of_family(JOB_WAIT).buckets == ()
+    assert both.of_family(JOB_DURATION) == Cardinality(histogram_detail="coarse").of_family(JOB_DURATION)
+    kept = duration_of("duration=0.1/1/10", suffix="bucket")
+    assert list(kept) == ["0.1", "1.0", "10.0", "+Inf"]
+    assert kept.items() <= duration_of("full", suffix="bucket").items()
+    assert duration_of("duration=0.1/1/10", suffix="count") == {"": 195}
+
+
+@pytest.mark.parametrize("detail", ["duration=0.3", "wait=1/2", "duration=1..0"])
+def test_a_bound_that_was_never_counted_is_an_error(detail: str) -> None:
+    """What lies between two bounds cannot be known; the message has those that can be kept."""
+    with pytest.raises(ConfigError, match=r"can keep of jobtelemetry_job_\w+ the bounds 0\.0"):
+        Cardinality(histogram_detail=detail)
+
+
+@pytest.mark.parametrize(
+    ("detail", "said"),
+    [
+        ("full", []),
+        ("coarse", ["QueueJobsStartLate never fires: latency_target is 45 s"]),
+        ("wait=1/60", ["latency_target is 45 s, and the bounds kept of waits are 1, 60"]),
+        ("off", ["buckets of run times", "buckets of waits"]),
+    ],
+)
+def test_what_a_choice_takes_from_dashboards_is_said(detail: str, said: list[str]) -> None:
+    """``mixin build`` prints it."""
+    losses = list(Cardinality(histogram_detail=detail).losses(60.0 if detail == "full" else 45.0))
+    assert len(losses) == len(said)
+    assert all(text in loss for text, loss in zip(said, losses, strict=True))
+
+
+def test_the_mixin_warns_of_what_stays_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever builds the dashboards hears which panels and alerts his choice takes away."""
+    monkeypatch.setenv("JOBTELEMETRY_HISTOGRAM_DETAIL", "wait=off")
+    said = CliRunner().invoke(main, ["mixin", "build", "--out", str(tmp_path)])
+    assert said.exit_code == 0
+    assert "Warning: with this JOBTELEMETRY_HISTOGRAM_DETAIL without buckets of waits" in said.output
 
 
 @pytest.mark.parametrize("detail", ["full", "coarse", "off"])

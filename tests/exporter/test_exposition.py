@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import gzip
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from jobtelemetry.contract import DURATION_BUCKETS, WAIT_BUCKETS, le
 from jobtelemetry.exporter import exposition, families
 from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.exporter.exposition import Exposition
+from jobtelemetry.exporter.families import Scrape
 from jobtelemetry.outcomes import State
 from jobtelemetry.store.snapshot import (
     Counter,
@@ -121,24 +123,21 @@ def histories(draw: st.DrawFn) -> list[Snapshot]:
 class Given:
     """A collector of what the families are without the exposition."""
 
-    def __init__(self, snapshot: Snapshot | None, cardinality: Cardinality) -> None:
-        self.snapshot, self.cardinality = snapshot, cardinality
+    def __init__(self, scrapes: Sequence[Scrape], cardinality: Cardinality) -> None:
+        self.scrapes, self.cardinality = scrapes, cardinality
 
     def collect(self) -> Any:
-        if self.snapshot is not None:
-            yield from families.build(self.snapshot, self.cardinality)
-        yield from families.about_scrape(up=self.snapshot is not None, seconds=0.25)
+        yield from families.build(self.scrapes, self.cardinality)
 
 
 def expected(snapshot: Snapshot | None, cardinality: Cardinality = EVERYTHING, *, openmetrics: bool) -> bytes:
     """What prometheus_client writes."""
-    return (generate_openmetrics if openmetrics else generate_text)(Given(snapshot, cardinality))
+    return (generate_openmetrics if openmetrics else generate_text)(Given([Scrape(snapshot, 0.25)], cardinality))
 
 
 def rendered(of: Exposition, snapshot: Snapshot | None, *, openmetrics: bool) -> bytes:
     """What the exposition writes."""
-    about_scrape = families.about_scrape(up=snapshot is not None, seconds=0.25)
-    return of.render(snapshot, about_scrape, openmetrics=openmetrics)
+    return of.render([Scrape(snapshot, 0.25)], openmetrics=openmetrics)
 
 
 @given(histories(), CARDINALITY)
@@ -151,8 +150,25 @@ def test_every_byte_is_what_prometheus_client_writes(history: list[Snapshot], ca
             ours = rendered(of, snapshot, openmetrics=openmetrics)
             assert ours == expected(snapshot, cardinality, openmetrics=openmetrics)
             assert ours == rendered(of, snapshot, openmetrics=openmetrics)
-            about_scrape = families.about_scrape(up=True, seconds=0.25)
-            assert gzip.decompress(of.render_packed(snapshot, about_scrape, openmetrics=openmetrics)) == ours
+            packed = of.render_packed([Scrape(snapshot, 0.25)], openmetrics=openmetrics)
+            assert gzip.decompress(packed) == ours
+
+
+@given(st.lists(st.tuples(st.booleans(), histories()), min_size=2, max_size=3), CARDINALITY)
+@settings(deadline=None, max_examples=60)
+def test_several_servers_are_one_exposition(
+    servers: list[tuple[bool, list[Snapshot]]], cardinality: Cardinality
+) -> None:
+    """Every byte of several Redis servers is what prometheus_client writes, also where some are away or come back."""
+    of = Exposition(cardinality)
+    for turn in range(max(len(history) for _, history in servers)):
+        scrapes = [
+            Scrape(None if away and turn % 2 else history[turn % len(history)], 0.5, None, f"redis-{number}")
+            for number, (away, history) in enumerate(servers)
+        ]
+        for openmetrics in (False, True):
+            generate: Any = generate_openmetrics if openmetrics else generate_text
+            assert of.render(scrapes, openmetrics=openmetrics) == generate(Given(scrapes, cardinality))
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])
@@ -172,11 +188,11 @@ def test_only_what_changed_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     write = exposition.write
 
-    def noting(family: Any, rows: Any, extra_labels: Any, *, openmetrics: bool) -> Any:
+    def noting(family: Any, rows: Any, extra_labels: Any, **more: Any) -> Any:
         rows = list(rows)
         if family in families.OF_LABEL_SET:
             written.extend(row[0][0] for row in rows)
-        return write(family, rows, extra_labels, openmetrics=openmetrics)
+        return write(family, rows, extra_labels, **more)
 
     monkeypatch.setattr(exposition, "write", noting)
     of, first, second = Exposition(), LabelSet(Series("first", "q")), LabelSet(Series("second", "q"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobtelemetry.exporter import families
+from jobtelemetry.exporter.families import Scrape
 from jobtelemetry.store.snapshot import Counter, QueueState, RQWorkerState, Series, Snapshot
 
 NOW = 1_800_000_000.0
@@ -13,7 +14,7 @@ def shown(snapshot: Snapshot) -> dict[tuple[str, ...], float]:
     """Sample name and label values -> value."""
     return {
         (sample.name.removeprefix("jobtelemetry_"), *sample.labels.values()): sample.value
-        for metric in families.build(snapshot)
+        for metric in families.build([Scrape(snapshot, 0.1)])
         for sample in metric.samples
     }
 
@@ -81,7 +82,7 @@ def test_a_reconciler_is_shown_where_there_is_one() -> None:
     """Whether it can write is 1 or 0, and nothing is said where no exporter tries."""
 
     def told(reconciler: bool | None) -> list[float]:
-        metrics = families.about_scrape(up=True, seconds=0.1, reconciler=reconciler)
+        metrics = families.about([Scrape(None, 0.1, reconciler)])
         return [s.value for metric in metrics if metric.name == "jobtelemetry_reconciler_up" for s in metric.samples]
 
     assert [told(True), told(False), told(None)] == [[1.0], [0.0], []]

@@ -81,7 +81,7 @@ def test_an_answer_never_began_before_the_question(eventually: Callable[..., Non
         first = pool.submit(limited)
         eventually(lambda: calls)
         others = [pool.submit(limited) for _ in range(4)]
-        eventually(lambda: limited._next is not None and len(limited._next.begun._cond._waiters) == len(others))
+        eventually(lambda: limited._next is not None and len(limited._next.answer._waiters) == len(others))
         gate.set()
         assert first.result() == 1
         assert {future.result() for future in others} == {2}
@@ -103,6 +103,33 @@ def test_three_at_once_all_get_an_answer(eventually: Callable[..., None]) -> Non
         others = [pool.submit(limited) for _ in range(2)]
         assert first.result() == 1
         assert [other.result() for other in others] == [2, 2]
+
+
+def test_who_gets_on_has_more_time() -> None:
+    """A read of many parts is waited for as long as Redis answers them, by those who wait for the next one, too."""
+    limit = 0.3
+
+    def read() -> str:
+        for _ in range(6):
+            time.sleep(limit / 3)
+            limited.gets_on()
+        return "all"
+
+    limited = TimeLimited(read, limit)
+    with ThreadPoolExecutor(3) as pool:
+        assert [one.result() for one in [pool.submit(limited) for _ in range(3)]] == ["all"] * 3
+
+
+def test_who_gets_on_for_ever_is_given_up(release: threading.Event) -> None:
+    """There is an end to it, for a scraper has one."""
+
+    def read() -> None:
+        while not release.wait(0.01):
+            limited.gets_on()
+
+    limited = TimeLimited(read, 0.05)
+    with pytest.raises(TimeoutError, match=r"not all of the answer within 0\.25 s"):
+        limited()
 
 
 def test_who_has_less_time_gives_up_sooner(release: threading.Event) -> None:

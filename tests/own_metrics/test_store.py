@@ -16,6 +16,7 @@ from jobtelemetry.diagnosis.findings import Level
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.exporter import families
 from jobtelemetry.exporter.exposition import Exposition
+from jobtelemetry.exporter.families import Scrape
 from jobtelemetry.exporter.reference import EOF, written_by_prometheus_client
 from jobtelemetry.outcomes import Outcome, State
 from jobtelemetry.own_metrics.buffer import Buffer, Series
@@ -354,7 +355,7 @@ def test_a_sampled_execution_is_the_exemplar(redis: Redis) -> None:
         pipe = redis.pipeline()
         append_finish(pipe, KEYS, event, limits=Limits(), booking=Booking(), measured=buffer.taken(), **keys)
         execute(pipe)
-    text = Exposition().render(read_snapshot(redis, KEYS), (), openmetrics=True).decode()
+    text = Exposition().render([Scrape(read_snapshot(redis, KEYS), 0.1)], openmetrics=True).decode()
     of_trace = f'# {{span_id="{"b" * 16}",trace_id="{"a" * 32}"}}'
     lines = {line.partition(" ")[0]: line for line in text.splitlines() if not line.startswith("#")}
     assert lines['tickets_total{film="Alien"}'].split(" ", 1)[1].startswith(f"2.0 {of_trace} 2.0 ")
@@ -408,8 +409,32 @@ def test_every_byte_is_what_prometheus_client_writes(own: list[OwnFamily]) -> No
     """In both formats, and again when one series has changed."""
     exposition = Exposition()
     for found in (own, own[1:], own):
-        snapshot = Snapshot(taken_at=0.0, own=tuple(found))
+        scrapes = [Scrape(Snapshot(taken_at=0.0, own=tuple(found)), 0.1)]
         for openmetrics in (False, True):
-            expected = written_by_prometheus_client(families.build(snapshot), openmetrics)
-            ours = exposition.render(snapshot, (), openmetrics=openmetrics)
+            expected = written_by_prometheus_client(families.build(scrapes), openmetrics)
+            ours = exposition.render(scrapes, openmetrics=openmetrics)
             assert ours == expected + (EOF if openmetrics else b"")
+
+
+@given(
+    st.lists(own_families_of(), max_size=2, unique_by=lambda family: family.family),
+    st.lists(own_families_of(), max_size=2, unique_by=lambda family: family.family),
+)
+def test_those_of_several_servers_are_one_family(eu: list[OwnFamily], us: list[OwnFamily]) -> None:
+    """Each series has its server's name, and a family that is defined at both is written once."""
+    exposition = Exposition()
+    for one, other in ((eu, us), (eu, us[1:]), (eu, us)):
+        scrapes = [
+            Scrape(Snapshot(taken_at=0.0, own=tuple(found)), 0.1, None, redis)
+            for redis, found in (("eu", one), ("us", other))
+        ]
+        for openmetrics in (False, True):
+            expected = written_by_prometheus_client(families.build(scrapes), openmetrics)
+            assert exposition.render(scrapes, openmetrics=openmetrics) == expected + (EOF if openmetrics else b"")
+
+
+def test_a_label_of_a_users_own_is_not_lost_to_the_servers_name() -> None:
+    """It is called as Prometheus calls a label that it has no place for."""
+    own = OwnFamily("a", Kind.GAUGE, series=(OwnSeries((("redis", "cache"),), 4.0),))
+    text = Exposition().render([Scrape(Snapshot(taken_at=0.0, own=(own,)), 0.1, None, "eu")], openmetrics=False)
+    assert b'\na{exported_redis="cache",redis="eu"} 4.0\n' in text

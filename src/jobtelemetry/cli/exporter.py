@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 
 import click
-import redis
 
 from jobtelemetry import otel
-from jobtelemetry.cli.connecting import client, described, redis_option
+from jobtelemetry.cli import redis_servers, rq_settings
 from jobtelemetry.config import Config, parse_listen
 from jobtelemetry.errors import ConfigError
-from jobtelemetry.exporter.connection import SOCKET_TIMEOUT
+from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.exporter.doorkeeper import Doorkeeper
 from jobtelemetry.exporter.otlp import pushing
-from jobtelemetry.exporter.reconciling import reconciler
+from jobtelemetry.exporter.reconciling import reconciler, reconcilers
 from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.logformat import log_to_stderr
 from jobtelemetry.settings import otherwise
@@ -26,7 +25,8 @@ from jobtelemetry.sinks import sentry
 
 
 @click.command()
-@redis_option
+@rq_settings.settings_option
+@redis_servers.options
 @click.option(
     "--listen",
     metavar="[HOST:]PORT|unix:/PATH",
@@ -61,7 +61,8 @@ from jobtelemetry.sinks import sentry
 @click.option("--log-json", is_flag=True, help="Write the log as one line of JSON per record.")
 @click.option("--check", is_flag=True, help="Say whether the settings and the web configuration can be used, and end.")
 def exporter(
-    redis_url: str | None,
+    redis_urls: tuple[str, ...],
+    redis_servers_file: str | None,
     listen: str | None,
     web_config_file: str | None,
     route_prefix: str | None,
@@ -76,14 +77,16 @@ def exporter(
     restarted at any time, and may run more than once: the numbers live in Redis.
     Also served: /healthz (this process) and /readyz (Redis answers).
 
+    It can read several Redis servers, each under a name, which everything that comes from it has as the label redis.
+    While one of them is away the others are served.
+
     \b
     Example:
       jobtelemetry exporter --redis-url redis://localhost:6379/0 --listen 127.0.0.1:10427
       curl http://127.0.0.1:10427/metrics
+      jobtelemetry exporter -u eu=redis://eu.example:6379/0 -u us=redis://us.example:6379/0
     """  # noqa: D301 - click wants the character, not the backslash
-    config = Config.from_env().with_overrides(
-        redis_url=redis_url, reconcile_interval=reconcile_interval, web_config_file=web_config_file
-    )
+    config = Config.from_env().with_overrides(reconcile_interval=reconcile_interval, web_config_file=web_config_file)
     try:
         config = config.with_overrides(route_prefix=route_prefix)
     except ConfigError:
@@ -91,32 +94,33 @@ def exporter(
     if listen is not None:
         host, port = parse_listen(listen, option="--listen")
         config = config.with_overrides(listen_host=host, listen_port=port)
+    servers = redis_servers.chosen(config, redis_urls, redis_servers_file)
     if check:
-        click.echo(_checked(config, redis_url))
+        click.echo(_checked(config, servers))
         return
     log_to_stderr("json" if log_json else "text")
     sentry.start_from_environment()
     otel.configure(exit_timeout=config.flush_timeout)
-    connection = _connection(config, redis_url)
-    server = ExporterServer(connection, config, reconciler=reconciler(connection, config))
+    connections = {one.name: one.connection for one in servers}
+    if "" in connections:
+        only = connections[""]
+        server = ExporterServer(only, config, reconciler=reconciler(only, config))
+    else:
+        server = ExporterServer(connections, config, reconciler=reconcilers(connections, config))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopping(server))
     with pushing(server.collector) if otlp or otel.metrics_wanted() else nullcontext():
         server.serve_forever()
 
 
-def _connection(config: Config, redis_url: str | None) -> redis.Redis:
-    return client(config, redis_url, connect_timeout=SOCKET_TIMEOUT, reply_timeout=SOCKET_TIMEOUT)
-
-
-def _checked(config: Config, redis_url: str | None) -> str:
+def _checked(config: Config, servers: Sequence[redis_servers.Server]) -> str:
     """What the settings come to; connects to nobody and listens nowhere."""
-    _connection(config, redis_url)
+    Cardinality.of(config)
     doorkeeper = Doorkeeper(Path(config.web_config_file) if config.web_config_file else None)
     doorkeeper.close()
     encrypted = "TLS" if doorkeeper.encrypts else "no TLS"
     demands = doorkeeper.demands or "no password"
-    return f"The settings can be used: {described(click.get_current_context())}; {encrypted}, {demands}."
+    return f"The settings can be used: {', '.join(map(str, servers))}; {encrypted}, {demands}."
 
 
 def _stopping(server: ExporterServer) -> Callable[[int, FrameType | None], None]:

@@ -34,11 +34,17 @@ def build(out: Path, settings: tuple[str, ...]) -> None:
     Example:
       jobtelemetry mixin build --out monitoring --set slo=99.5 --set selector='job="jobs"'
     """  # noqa: D301 - click wants the character, not the backslash
+    from jobtelemetry.config import Config
+    from jobtelemetry.exporter.cardinality import Cardinality
     from jobtelemetry.mixin.build import build as write
     from jobtelemetry.mixin.config import MixinConfig
+    from jobtelemetry.mixin.durations import seconds
 
-    for path in write(MixinConfig().with_settings(settings), out):
+    config = MixinConfig().with_settings(settings)
+    for path in write(config, out):
         click.echo(path)
+    for loss in Cardinality.of(Config.from_env()).losses(seconds(config.latency_target)):
+        click.echo(f"Warning: with this JOBTELEMETRY_HISTOGRAM_DETAIL {loss}", err=True)
 
 
 @mixin.command()

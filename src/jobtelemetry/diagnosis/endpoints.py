@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import math
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from jobtelemetry._version import __version__
-from jobtelemetry.contract import BUILD_INFO, JOB_EXECUTIONS, RECONCILER_UP, UP
+from jobtelemetry.contract import BUILD_INFO, JOB_EXECUTIONS, RECONCILER_UP, REDIS, UP
 from jobtelemetry.diagnosis.findings import Finding, Level, many
 from jobtelemetry.redis_url import scrub, shown
 
@@ -60,6 +61,9 @@ def check_exporter(url: str, recorded: int | None, now: float) -> Iterator[Findi
         advice = "Look at its log and its --redis-url: it runs and cannot read Redis."
         yield Finding("exporter", Level.PROBLEM, f"{address} answers, but cannot read its Redis", advice)
         return
+    if away := _away(body):
+        advice = "Look at its log: the others are served, and of these nothing is known."
+        yield Finding("exporter", Level.PROBLEM, f"{address} cannot read the Redis {', '.join(away)}", advice)
     exported = round(values.get(JOB_EXECUTIONS.name, 0.0))
     if recorded is not None and exported < recorded:
         advice = "It reads another Redis or another key prefix: compare its --redis-url and RQ_KEY_PREFIX with these."
@@ -223,6 +227,12 @@ def _values(body: str) -> dict[str, float]:
     except ValueError:
         return {}
     return sums
+
+
+def _away(body: str) -> list[str]:
+    """The Redis servers that an exporter of several cannot read."""
+    down = re.escape(UP.name) + r"\{" + REDIS + r'="([^"]*)"\} 0(?:\.0)?$'
+    return re.findall(down, body, re.MULTILINE)
 
 
 def _version(body: str) -> str:

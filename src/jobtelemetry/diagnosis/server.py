@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,7 +10,9 @@ from redis.exceptions import ResponseError
 
 from jobtelemetry.config import Config
 from jobtelemetry.diagnosis.findings import Finding, Level, many, size
-from jobtelemetry.store.decode import count_of
+from jobtelemetry.exporter.cardinality import Cardinality
+from jobtelemetry.exporter.families import OF_LABEL_SET
+from jobtelemetry.store.decode import Rejected, count_of, label_set
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.probe import is_refusal, missing_rules, probe
 from jobtelemetry.store.record import text
@@ -139,7 +142,7 @@ def series(connection: Any, keys: Keys, config: Config) -> Iterator[Finding]:
     sets, dropped = dict(zip(families, kept, strict=True)), sum(numbers[2:])
     most, limit = max(sets.values()), config.max_label_sets
     counts = ", ".join(f"{number:,} {family}" for family, number in sets.items())
-    summary = f"label sets: {counts}; limit {limit:,} each"
+    summary = f"label sets: {counts}; limit {limit:,} each; {_most_series(connection, keys, config)}"
     advice = (
         "Raise JOBTELEMETRY_MAX_LABEL_SETS for the workers, give jobs fewer names, reasons and sources, "
         "or remove those of old jobs: jobtelemetry reset --worker NAME."
@@ -150,6 +153,40 @@ def series(connection: Any, keys: Keys, config: Config) -> Iterator[Finding]:
         yield Finding("series", Level.WARNING, f"{summary}: nearly full", advice)
     else:
         yield Finding("series", Level.OK, summary)
+
+
+_SAMPLE = 1000  # label sets that are looked at
+
+
+def _most_series(connection: Any, keys: Keys, config: Config) -> str:
+    """Which family makes most series, and which label has most values, of what the exporter would show."""
+    labels = [text(one) for one in connection.zrange(keys.sets, 0, _SAMPLE - 1)]
+    if not labels:
+        return "no series"
+    pipe = connection.pipeline(transaction=False)
+    for one in labels:
+        pipe.hgetall(keys.label_set(one))
+    sets = [
+        label_set(one, {text(field): text(value) for field, value in rows.items()}, {}, 0.0, Rejected())
+        for one, rows in zip(labels, pipe.execute(), strict=True)
+    ]
+    cardinality, series, values = Cardinality.of(config), Tally[str](), dict[str, set[str]]()
+    for known in filter(None, sets):
+        for family, found in OF_LABEL_SET.items():
+            per_row = len(cardinality.of_family(family).buckets) + 3 if family.buckets else 1
+            for names, *_ in found(known):
+                series[family.name] += per_row
+                for name, value in zip(family.labels, names, strict=True):
+                    values.setdefault(name, set()).add(value)
+        for name, value in known.series.extra:
+            values.setdefault(name, set()).add(value)
+    (family_name, number), total = series.most_common(1)[0], series.total()
+    label = max(values, key=lambda name: (len(values[name]), name))
+    sample = f" of the first {_SAMPLE:,} label sets" if len(labels) == _SAMPLE else ""
+    return (
+        f"{number / total:.0%} of {total:,} series{sample} are {family_name}, the label with most values is {label} "
+        f"({len(values[label]):,})"
+    )
 
 
 def log(connection: Any, keys: Keys, config: Config) -> Finding:

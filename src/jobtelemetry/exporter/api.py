@@ -55,12 +55,19 @@ class Sources:
         failed: Reads what failed.
         rq_workers: Reads what the RQ workers do.
         story: Reads the story of a job.
+        redis: The name of the Redis server, where there are several.
     """
 
     look: Look
     failed: Callable[[], Failed]
     rq_workers: Callable[[], tuple[RQWorker, ...]]
     story: Callable[[str], Story]
+    redis: str = ""
+
+    @property
+    def root(self) -> str:
+        """What stands before every path of this version."""
+        return f"/redis/{self.redis}/api/v1" if self.redis else "/api/v1"
 
 
 def answer(sources: Sources, path: str, wanted: Mapping[str, str]) -> tuple[HTTPStatus, Body]:
@@ -71,8 +78,13 @@ def answer(sources: Sources, path: str, wanted: Mapping[str, str]) -> tuple[HTTP
         path: What stands behind ``/api/v1/``.
         wanted: The query's parameters.
     """
+    status, body = _answer(sources, path, wanted)
+    return status, {"redis": sources.redis, **body} if sources.redis else body
+
+
+def _answer(sources: Sources, path: str, wanted: Mapping[str, str]) -> tuple[HTTPStatus, Body]:
     if not path:
-        return OK, {"version": 1, "places": {f"/api/v1/{place}": said for place, said in PLACES.items()}}
+        return OK, {"version": 1, "places": {f"{sources.root}/{place}": said for place, said in PLACES.items()}}
     look = sources.look
     if look.snapshot is None or look.error:
         return AWAY, {"error": f"Redis cannot be read: {look.error or 'it was never read'}"}
@@ -89,7 +101,7 @@ def answer(sources: Sources, path: str, wanted: Mapping[str, str]) -> tuple[HTTP
         "deploys": lambda: [one._asdict() for one in reversed(snapshot.deploys)],
         "trends": lambda: _trends(look, wanted),
     }
-    return (OK, _body(snapshot, listed[place]())) if place in listed else _nothing(path)
+    return (OK, _body(snapshot, listed[place]())) if place in listed else _nothing(sources, path)
 
 
 def dumps(body: Any) -> str:
@@ -107,7 +119,7 @@ def _one(sources: Sources, snapshot: Snapshot, place: str, name: str) -> tuple[H
     if place == "jobs":
         story = sources.story(name)
         return (OK, _body(snapshot, story.as_dict())) if story.known else _unknown("job", name)
-    return _nothing(f"{place}/{name}")
+    return _nothing(sources, f"{place}/{name}")
 
 
 def _status(look: Look, snapshot: Snapshot) -> Body:
@@ -165,7 +177,7 @@ def _one_worker(snapshot: Snapshot, name: str) -> tuple[HTTPStatus, Body]:
 
 def _failures(sources: Sources, snapshot: Snapshot, name: str, wanted: Mapping[str, str]) -> tuple[HTTPStatus, Body]:
     if name not in ("", "newest"):
-        return _nothing(f"failures/{name}")
+        return _nothing(sources, f"failures/{name}")
     failed = sources.failed()
     if worker := wanted.get("worker"):
         failed = failed.of(worker)
@@ -197,6 +209,6 @@ def _unknown(what: str, name: str) -> tuple[HTTPStatus, Body]:
     return NOT_FOUND, {"error": f"no {what} is called {name[:200]!r}"}
 
 
-def _nothing(path: str) -> tuple[HTTPStatus, Body]:
-    places = ", ".join(f"/api/v1/{place}" for place in PLACES)
-    return NOT_FOUND, {"error": f"nothing at /api/v1/{path[:200]}; there is {places}"}
+def _nothing(sources: Sources, path: str) -> tuple[HTTPStatus, Body]:
+    places = ", ".join(f"{sources.root}/{place}" for place in PLACES)
+    return NOT_FOUND, {"error": f"nothing at {sources.root}/{path[:200]}; there is {places}"}

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from prometheus_client import CollectorRegistry, Metric
@@ -15,9 +15,10 @@ from prometheus_client import CollectorRegistry, Metric
 from jobtelemetry.exporter import negotiation
 from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.exporter.exposition import Exposition
+from jobtelemetry.exporter.front import Front
 from jobtelemetry.exporter.packing import LEVEL
 from jobtelemetry.exporter.pages.frame import CONTENT_SECURITY_POLICY
-from jobtelemetry.exporter.reading import explain
+from jobtelemetry.exporter.reading import TimeLimited, explain
 from jobtelemetry.exporter.site import HTML, Answer, Site
 
 _LEAST_PACKED = 512  # bytes; packing what is smaller saves nothing
@@ -58,14 +59,14 @@ class App:
 
     Args:
         collector: Where the numbers come from.
-        ping: Returns if Redis answers, raises if not; must be bounded in time.
+        pings: For each Redis server what returns if it answers, and raises if not, within the time limit.
         site: The pages for people and the JSON beside them.
     """
 
-    def __init__(self, collector: Collector, ping: Callable[[], object], site: Site) -> None:
+    def __init__(self, collector: Collector, pings: Mapping[str, TimeLimited[Any]], site: Site | Front) -> None:
         self._collector = collector
         self._exposition = Exposition(collector.cardinality)
-        self._ping = ping
+        self._pings = pings
         self.site = site
         self._routes: dict[str, Callable[[Request], Response]] = {
             "/metrics": self._metrics,
@@ -117,7 +118,7 @@ class App:
             if _wants_gzip(request):
                 render = self._exposition.render_packed
                 headers.append(_PACKED)
-            body = render(*self._collector.look(within), openmetrics=chosen is negotiation.OPENMETRICS)
+            body = render(self._collector.look(within), openmetrics=chosen is negotiation.OPENMETRICS)
         return Response(HTTPStatus.OK, headers, body)
 
     def _of_site(self, request: Request) -> Callable[[Request], Response] | None:
@@ -125,14 +126,25 @@ class App:
         return None if shown is None else lambda request: _shown(shown())
 
     def _ready(self, request: Request) -> Response:
-        try:
-            self._ping()
-        except Exception as error:  # noqa: BLE001 - whatever keeps Redis from answering
-            return text(HTTPStatus.SERVICE_UNAVAILABLE, f"Redis does not answer: {explain(error)}")
-        reconciler = self._collector.reconciler
-        if reconciler is not None and reconciler.problem:  # what is read is right, so who asks may send requests
-            return text(HTTPStatus.OK, f"ok to read; {reconciler.problem}")
+        away = self._away()
+        if len(away) == len(self._pings):
+            return text(HTTPStatus.SERVICE_UNAVAILABLE, "\n".join(away))
+        # What is read is right, so who asks may send requests.
+        found = [(server.name, server.reconciler.problem) for server in self._collector.servers if server.reconciler]
+        problems = [f"{f'Redis {name}: ' if name else ''}{problem}" for name, problem in found if problem]
+        if away or problems:
+            return text(HTTPStatus.OK, "\n".join(("ok to read; " + "; ".join(problems) if problems else "ok", *away)))
         return text(HTTPStatus.OK, "ok")
+
+    def _away(self) -> list[str]:
+        """A line about each Redis server that does not answer; all are asked at once."""
+        lines = []
+        for name, answer in [(name, ping.ask()) for name, ping in self._pings.items()]:
+            try:
+                answer()
+            except Exception as error:  # noqa: BLE001 - whatever keeps Redis from answering
+                lines.append(f"{f'Redis {name}'.rstrip()} does not answer: {explain(error)}")
+        return lines
 
 
 class _OneScrape:
@@ -150,6 +162,8 @@ class _OneScrape:
 
 
 def _shown(answer: Answer) -> Response:
+    if answer.moved:
+        return text(HTTPStatus.PERMANENT_REDIRECT, answer.text, ("Location", answer.moved))
     headers = [("Content-Type", answer.kind), ("Referrer-Policy", "no-referrer"), ("Vary", "Accept-Encoding")]
     if answer.kind == HTML:
         headers.append(("Content-Security-Policy", CONTENT_SECURITY_POLICY))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from jobtelemetry.config import Config
-from jobtelemetry.contract import OTHER, QUEUE_STATUSES, Family, coarse
+from jobtelemetry.contract import JOB_DURATION, JOB_WAIT, OTHER, QUEUE_STATUSES, Family, coarse
+from jobtelemetry.errors import ConfigError
 from jobtelemetry.store.snapshot import QueueState, Snapshot
 
 
@@ -17,11 +19,19 @@ class Cardinality:
 
     Args:
         max_queues: Queues that are shown by name; the others are one, ``__other__``. ``None`` for all.
-        histogram_detail: ``full``, ``coarse`` (every third bucket) or ``off`` (no bucket but ``+Inf``).
+        histogram_detail: ``full``, ``coarse`` (every third bucket) or ``off`` (no bucket but ``+Inf``), or for each of
+            ``duration`` and ``wait`` one of these or the bounds to keep: ``duration=0.1/1/10,wait=off``.
+
+    Raises:
+        ConfigError: A bound is none of the family's.
     """
 
     max_queues: int | None = None
     histogram_detail: str = "full"
+
+    def __post_init__(self) -> None:
+        for family in _HISTOGRAMS.values():
+            self.of_family(family)
 
     @classmethod
     def of(cls, config: Config) -> Cardinality:
@@ -30,9 +40,27 @@ class Cardinality:
 
     def of_family(self, family: Family) -> Family:
         """The family with the buckets that it is shown with, each of them one of its own: counts stay exact."""
-        if self.histogram_detail == "full" or not family.buckets:
-            return family
-        return replace(family, buckets=coarse(family.buckets) if self.histogram_detail == "coarse" else ())
+        return _shown(family, self.histogram_detail) if family.buckets else family
+
+    def losses(self, latency_target: float) -> Iterator[str]:
+        """What of dashboards and rules stays empty, with the buckets that are shown.
+
+        Args:
+            latency_target: Seconds within which a job shall start, the mixin's setting.
+        """
+        run_times, waits = self.of_family(JOB_DURATION).buckets, self.of_family(JOB_WAIT).buckets
+        if not run_times:
+            yield (
+                "without buckets of run times their quantiles and heatmaps stay empty, JobRunTimeRegressed never "
+                "fires, and JobRunningTooLong looks at running_max_age alone"
+            )
+        if not waits:
+            yield "without buckets of waits their quantiles stay empty, and QueueJobsStartLate never fires"
+        elif latency_target not in waits:
+            yield (
+                f"QueueJobsStartLate never fires: latency_target is {latency_target:g} s, and the "
+                f"bounds kept of waits are {', '.join(f'{bound:g}' for bound in waits)}"
+            )
 
     def of_snapshot(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the largest queues, by the jobs that RQ keeps, and the sum of the rest."""
@@ -52,6 +80,35 @@ class Cardinality:
                 for worker in snapshot.rq_workers
             ),
         )
+
+
+@lru_cache
+def _shown(family: Family, detail: str) -> Family:
+    name = next(name for name, one in _HISTOGRAMS.items() if one is family)
+    chosen = dict(part.split("=") for part in detail.split(",")).get(name, "full") if "=" in detail else detail
+    if chosen in _DETAILS:
+        buckets = _DETAILS[chosen](family.buckets)
+        return family if buckets == family.buckets else replace(family, buckets=buckets)
+    return replace(family, buckets=tuple(_bound(family, text) for text in chosen.split("/")))
+
+
+def _bound(family: Family, text: str) -> float:
+    try:
+        if (bound := float(text)) in family.buckets:
+            return bound
+    except ValueError:
+        pass
+    # What is between two bounds was never counted apart.
+    known = ", ".join(f"{bound:g}" for bound in family.buckets)
+    raise ConfigError(f"JOBTELEMETRY_HISTOGRAM_DETAIL can keep of {family.name} the bounds {known}; got {text!r}")
+
+
+_HISTOGRAMS = {"duration": JOB_DURATION, "wait": JOB_WAIT}
+_DETAILS: dict[str, Callable[[tuple[float, ...]], tuple[float, ...]]] = {
+    "full": lambda buckets: buckets,
+    "coarse": coarse,
+    "off": lambda buckets: (),
+}
 
 
 def _sum(queues: Iterable[QueueState]) -> QueueState:

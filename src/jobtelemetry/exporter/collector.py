@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import redis
 from prometheus_client import Metric
@@ -11,12 +12,29 @@ from jobtelemetry.config import Config
 from jobtelemetry.exporter import families
 from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.exporter.connection import with_time_limits
+from jobtelemetry.exporter.families import Scrape
 from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.exporter.reading import TIME_LIMIT, SnapshotReader
 from jobtelemetry.exporter.reconciling import Reconciler
+from jobtelemetry.exporter.sources import by_name, sources
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import Reader
 from jobtelemetry.store.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Server:
+    """One Redis server of a collector.
+
+    Args:
+        name: Its name, where there are several.
+        reader: What reads it.
+        reconciler: The one of the same exporter, where it has one.
+    """
+
+    name: str
+    reader: SnapshotReader
+    reconciler: Reconciler | None = None
 
 
 class Collector:
@@ -26,37 +44,46 @@ class Collector:
 
         REGISTRY.register(jobtelemetry.Collector(Redis.from_url("redis://localhost")))
 
-    Registering does no I/O. Collecting reads Redis once, in at most two seconds, or four where another scrape is being
-    answered; if that fails, only ``jobtelemetry_up 0`` and the families about the scrape are yielded, and one line per
-    outage is logged. It goes on working in processes that are forked, also while it reads.
+    Several Redis servers go by name into one collector, since a registry takes no family twice. Whatever comes from one
+    of them then has its name in the label ``redis``, and each has a ``jobtelemetry_up`` of its own::
+
+        REGISTRY.register(jobtelemetry.Collector({"eu": Redis.from_url(eu), "us": Redis.from_url(us)}))
+
+    Registering does no I/O. Collecting reads Redis once, and gives up when that has said nothing for two seconds, or
+    after nine; if that fails, only ``jobtelemetry_up 0`` and the families about the scrape are yielded, and one line
+    per outage is logged. It goes on working in processes that are forked, also while it reads.
 
     Args:
-        connection: RQ's Redis, a synchronous ``redis.Redis``. Reads go over connections of the collector's own with
-            short time limits.
+        connection: RQ's Redis, a synchronous ``redis.Redis``, or several by name. Reads go over connections of the
+            collector's own with short time limits.
         config: The settings; read from the environment by default.
-        read: What reads a snapshot, instead of reading it from ``connection``.
-        time_limit: Seconds after which a read counts as failed.
-        reconciler: The one of the same exporter, where it has one.
+        read: What reads a snapshot, instead of reading it from the one ``connection``.
+        time_limit: Seconds without a word from Redis after which a read counts as failed.
+        reconciler: The one of the same exporter, where it has one; by name where there are several servers.
 
     Raises:
-        ConfigError: It is not a connection that can be read from here, or the environment was read and a variable has
-            no usable value.
+        ConfigError: It is not a connection that can be read from here, a name cannot be used, or the environment was
+            read and a variable has no usable value.
     """
 
     def __init__(
         self,
-        connection: redis.Redis,
+        connection: redis.Redis | Mapping[str, redis.Redis],
         config: Config | None = None,
         *,
         read: Callable[[], Snapshot] | None = None,
         time_limit: float = TIME_LIMIT,
-        reconciler: Reconciler | None = None,
+        reconciler: Reconciler | Mapping[str, Reconciler] | None = None,
     ) -> None:
         config = config or Config.from_env()
-        own, keys = with_time_limits(connection), Keys(config.key_prefix)
+        for one in connection.values() if isinstance(connection, Mapping) else (connection,):
+            with_time_limits(one)  # here, a URL would be a mistake
+        found, keys = sources(connection, config), Keys(config.key_prefix)
+        reconcilers = by_name(reconciler, found, "reconciler")
         self.cardinality = Cardinality.of(config)
-        self.reader = SnapshotReader(read or _OwnReader(own, keys).read, time_limit)
-        self.reconciler = reconciler
+        self.servers = tuple(
+            Server(name, _reader(name, own, read, keys, time_limit), reconcilers.get(name)) for name, own, _ in found
+        )
 
     def describe(self) -> Iterator[Metric]:
         """The families without samples; reads nothing."""
@@ -68,17 +95,32 @@ class Collector:
 
     def collect_within(self, seconds: float | None) -> Iterator[Metric]:
         """The same for who cannot wait longer than so many seconds."""
-        snapshot, about_scrape = self.look(seconds)
-        if snapshot is not None:
-            yield from families.build(snapshot, self.cardinality)
-        yield from about_scrape
+        yield from families.build(self.look(seconds), self.cardinality)
 
-    def look(self, seconds: float | None) -> tuple[Snapshot | None, Iterator[Metric]]:
-        """What Redis has, ``None`` if it could not be read in so many seconds, and the families about the look."""
-        reading = self.reader.read(seconds)
-        reconciles = None if self.reconciler is None else self.reconciler.up
-        up = reading.snapshot is not None
-        return reading.snapshot, families.about_scrape(up=up, seconds=reading.seconds, reconciler=reconciles)
+    def look(self, seconds: float | None) -> tuple[Scrape, ...]:
+        """What each server has, as far as it could be read in so many seconds; all of them are asked at once."""
+        asked = [(server, server.reader.ask(seconds)) for server in self.servers]
+        found = [(server, answer()) for server, answer in asked]
+        return tuple(
+            Scrape(
+                reading.snapshot,
+                reading.seconds,
+                None if server.reconciler is None else server.reconciler.up,
+                server.name,
+            )
+            for server, reading in found
+        )
+
+
+def _reader(
+    name: str, connection: redis.Redis, read: Callable[[], Snapshot] | None, keys: Keys, time_limit: float
+) -> SnapshotReader:
+    if read is not None:
+        return SnapshotReader(read, time_limit, name)
+    own = _OwnReader(connection, keys)
+    reader = SnapshotReader(own.read, time_limit, name)
+    own.gets_on = reader.gets_on
+    return reader
 
 
 class _OwnReader:
@@ -86,6 +128,7 @@ class _OwnReader:
 
     def __init__(self, connection: redis.Redis, keys: Keys) -> None:
         self._connection, self._keys = connection, keys
+        self.gets_on: Callable[[], None] = lambda: None
         self.begin_anew()
         begin_anew_in_children(self)
 
@@ -94,4 +137,4 @@ class _OwnReader:
         self._reader = Reader(self._connection, self._keys)
 
     def read(self) -> Snapshot:
-        return self._reader.read()
+        return self._reader.read(self.gets_on)

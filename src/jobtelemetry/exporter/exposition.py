@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from prometheus_client import Metric
 from jobtelemetry.contract import Family
 from jobtelemetry.exporter import own_families
 from jobtelemetry.exporter.cardinality import Cardinality
-from jobtelemetry.exporter.families import OF_LABEL_SET, READ, Row, rows
+from jobtelemetry.exporter.families import OF_LABEL_SET, READ, Row, Scrape, about, rows
 from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.exporter.lines import Lines, write
 from jobtelemetry.exporter.packing import Piece, pack
@@ -42,26 +42,18 @@ class Exposition:
             openmetrics: _Format(self._cardinality, openmetrics=openmetrics) for openmetrics in (False, True)
         }
 
-    def render(self, snapshot: Snapshot | None, about_scrape: Iterable[Metric], *, openmetrics: bool) -> bytes:
+    def render(self, scrapes: Sequence[Scrape], *, openmetrics: bool) -> bytes:
         """The answer to one scrape; may be called by several threads.
 
         Args:
-            snapshot: What Redis has; ``None`` if it could not be read.
-            about_scrape: The families about the scrape itself, which come last.
+            scrapes: What each of the Redis servers said; mostly there is one.
             openmetrics: Whether to write OpenMetrics, else the text format.
         """
-        return b"".join(piece.content for piece in self._formats[openmetrics].pieces(snapshot, about_scrape))
+        return b"".join(piece.content for piece in self._formats[openmetrics].pieces(scrapes))
 
-    def render_packed(self, snapshot: Snapshot | None, about_scrape: Iterable[Metric], *, openmetrics: bool) -> bytes:
+    def render_packed(self, scrapes: Sequence[Scrape], *, openmetrics: bool) -> bytes:
         """The same packed by gzip, of which only what changed is packed anew."""
-        return pack(self._formats[openmetrics].pieces(snapshot, about_scrape))
-
-
-class _Kept(NamedTuple):
-    """A label set, which must live as long as its identity is asked for, and its lines by family."""
-
-    label_set: LabelSet
-    lines: tuple[Lines, ...]
+        return pack(self._formats[openmetrics].pieces(scrapes))
 
 
 class _KeptOwn(NamedTuple):
@@ -79,31 +71,29 @@ class _Format:
         self._cardinality = cardinality
         self._openmetrics = openmetrics
         self._lock = threading.Lock()
-        self._extra_labels: tuple[str, ...] = ()
-        self._kept: dict[int, _Kept] = {}
+        self._texts: dict[str, _Text] = {}
+        self._named: dict[tuple[str, int], tuple[OwnSeries, OwnSeries]] = {}
         self._kept_own: dict[str, _KeptOwn] = {}
 
-    def pieces(self, snapshot: Snapshot | None, about_scrape: Iterable[Metric]) -> list[Piece]:
+    def pieces(self, scrapes: Sequence[Scrape]) -> list[Piece]:
         """The answer to one scrape, in pieces."""
-        found: list[Piece] = []
-        if snapshot is not None:
-            with self._lock:
-                found.extend(self._families(self._cardinality.of_snapshot(snapshot)))
-                found.extend(self._own(snapshot))
-        found.append(Piece(written_by_prometheus_client(about_scrape, self._openmetrics)))
+        read = [(one.redis, one.snapshot) for one in scrapes if one.snapshot is not None]
+        with self._lock:
+            found = list(self._families([self._lines(redis, snapshot) for redis, snapshot in read]))
+            found.extend(self._own([(redis, snapshot.own) for redis, snapshot in read]))
+        found.append(Piece(written_by_prometheus_client(about(scrapes), self._openmetrics)))
         if self._openmetrics:
             found.append(Piece(EOF))
         return found
 
-    def _families(self, snapshot: Snapshot) -> Iterator[Piece]:
-        extra_labels = tuple(sorted(snapshot.extra_labels))
-        if extra_labels != self._extra_labels:
-            self._extra_labels, self._kept = extra_labels, {}
-        of_sets = self._of_sets(snapshot)
-        for family in READ:
-            found = of_sets.get(family)
-            if found is None:
-                found = (self._write(family, rows(family, snapshot)),)
+    def _lines(self, redis: str, snapshot: Snapshot) -> Mapping[Family, tuple[Lines, ...]]:
+        if redis not in self._texts:
+            self._texts[redis] = _Text(self._cardinality, redis, openmetrics=self._openmetrics)
+        return self._texts[redis].lines(self._cardinality.of_snapshot(snapshot))
+
+    def _families(self, servers: Sequence[Mapping[Family, tuple[Lines, ...]]]) -> Iterator[Piece]:
+        for family in READ if servers else ():
+            found = [lines for of_family in servers for lines in of_family[family]]
             head, head_of_created = _heads(family, self._openmetrics)
             yield Piece(head)
             yield from (lines.samples for lines in found)
@@ -111,11 +101,18 @@ class _Format:
                 yield Piece(head_of_created)
                 yield from (lines.created for lines in found)
 
-    def _own(self, snapshot: Snapshot) -> Iterator[Piece]:
+    def _own(self, servers: Sequence[tuple[str, Sequence[OwnFamily]]]) -> Iterator[Piece]:
         """Users' own metrics. A family in which nothing changed is not written anew, nor a series in one that did."""
+        known, self._named = self._named, {}
+
+        def named(redis: str, one: OwnSeries) -> OwnSeries:
+            found = known.get((redis, id(one))) or (one, own_families.named(redis, one))
+            self._named[redis, id(one)] = found
+            return found[1]
+
         before = self._kept_own
         self._kept_own = {}
-        for family in snapshot.own:
+        for family in own_families.of_servers(servers, named):
             kept = before.get(family.name)
             if kept is None or kept.family is not family:
                 kept = self._write_own(family, kept)
@@ -135,6 +132,33 @@ class _Format:
             pieces.append(Piece(head_of_created + created))
         return _KeptOwn(family, lines, tuple(pieces))
 
+
+class _Kept(NamedTuple):
+    """A label set, which must live as long as its identity is asked for, and its lines by family."""
+
+    label_set: LabelSet
+    lines: tuple[Lines, ...]
+
+
+class _Text:
+    """What one Redis server has, in one of the formats."""
+
+    def __init__(self, cardinality: Cardinality, redis: str, *, openmetrics: bool) -> None:
+        self._cardinality = cardinality
+        self._redis = redis
+        self._openmetrics = openmetrics
+        self._extra_labels: tuple[str, ...] = ()
+        self._kept: dict[int, _Kept] = {}
+
+    def lines(self, snapshot: Snapshot) -> Mapping[Family, tuple[Lines, ...]]:
+        """The lines of every family that comes from Redis."""
+        extra_labels = tuple(sorted(snapshot.extra_labels))
+        if extra_labels != self._extra_labels:
+            self._extra_labels, self._kept = extra_labels, {}
+        found = self._of_sets(snapshot)
+        found |= {family: (self._write(family, rows(family, snapshot)),) for family in READ if family not in found}
+        return found
+
     def _of_sets(self, snapshot: Snapshot) -> dict[Family, tuple[Lines, ...]]:
         """The lines of the families that are nothing but label sets."""
         # Two keys in Redis can say the same labels, if a stranger wrote them; then only the merged rows are right, and
@@ -152,7 +176,8 @@ class _Format:
         return _Kept(one, tuple(self._write(family, found(one)) for family, found in OF_LABEL_SET.items()))
 
     def _write(self, family: Family, found: Iterable[Row]) -> Lines:
-        return write(self._cardinality.of_family(family), found, self._extra_labels, openmetrics=self._openmetrics)
+        shown = self._cardinality.of_family(family)
+        return write(shown, found, self._extra_labels, openmetrics=self._openmetrics, redis=self._redis)
 
 
 @cache

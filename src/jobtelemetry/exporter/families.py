@@ -18,6 +18,23 @@ from jobtelemetry.figures import fold
 from jobtelemetry.outcomes import State
 from jobtelemetry.store.snapshot import Amount, Counter, Exemplar, Histogram, LabelSet, Series, Snapshot
 
+
+class Scrape(NamedTuple):
+    """What one Redis server said to one scrape.
+
+    Args:
+        snapshot: What it has; ``None`` if it could not be read.
+        seconds: How long that took.
+        reconciler: Whether this exporter's reconciler can write; ``None`` if it has none, or has not tried yet.
+        redis: The server's name, where there are several: the label ``redis`` of everything that it said.
+    """
+
+    snapshot: Snapshot | None
+    seconds: float
+    reconciler: bool | None = None
+    redis: str = ""
+
+
 Value = Counter | Amount | Histogram | float
 #: Label values in the order of the family's labels, the value, and what a job family has of extra labels.
 Row = tuple[tuple[str, ...], Value] | tuple[tuple[str, ...], Value, tuple[tuple[str, str], ...]]
@@ -34,16 +51,21 @@ _MOST_VERSIONS = 10
 def describe() -> Iterator[Metric]:
     """Every family, without samples."""
     for family in contract.FAMILIES:
-        yield _metric(family, (), ())
+        yield _metric(family)
 
 
-def build(snapshot: Snapshot, cardinality: Cardinality = _EVERYTHING) -> Iterator[Metric]:
-    """Every family that comes from Redis, with the snapshot's numbers, as many of them as may be shown."""
-    snapshot = cardinality.of_snapshot(snapshot)
-    for family in READ:
-        yield _metric(cardinality.of_family(family), rows(family, snapshot), snapshot.extra_labels)
-    for own in snapshot.own:
+def build(scrapes: Iterable[Scrape], cardinality: Cardinality = _EVERYTHING) -> Iterator[Metric]:
+    """Every family: with the numbers of all snapshots, as many as may be shown, then those about the scrape."""
+    scrapes = tuple(scrapes)
+    read = [(one.redis, cardinality.of_snapshot(one.snapshot)) for one in scrapes if one.snapshot is not None]
+    for family in READ if read else ():
+        metric = _metric(cardinality.of_family(family))
+        for redis, snapshot in read:
+            _add(metric, cardinality.of_family(family), rows(family, snapshot), snapshot.extra_labels, redis)
+        yield metric
+    for own in own_families.of_servers([(redis, snapshot.own) for redis, snapshot in read]):
         yield own_families.metric(own)
+    yield from about(scrapes)
 
 
 def rows(family: Family, snapshot: Snapshot) -> Iterable[Row]:
@@ -52,7 +74,11 @@ def rows(family: Family, snapshot: Snapshot) -> Iterable[Row]:
 
 
 def labels_of(
-    names: tuple[str, ...], values: tuple[str, ...], extra: tuple[tuple[str, str], ...], extra_labels: tuple[str, ...]
+    names: tuple[str, ...],
+    values: tuple[str, ...],
+    extra: tuple[tuple[str, str], ...],
+    extra_labels: tuple[str, ...],
+    redis: str = "",
 ) -> dict[str, str]:
     """The labels of a row by name.
 
@@ -61,39 +87,36 @@ def labels_of(
         values: Their values.
         extra: What the row has of extra labels, for a family of jobs.
         extra_labels: The extra labels that any series carries; who does not carry one has it empty.
+        redis: The name of the Redis server, where there are several.
     """
     by_name = dict(zip(names, values, strict=True))
     if extra_labels and names[:2] == Series._fields[:2]:
         by_name |= dict.fromkeys(extra_labels, "")
         by_name.update(extra)
+    if redis:
+        by_name[contract.REDIS] = redis
     return by_name
 
 
-def about_scrape(*, up: bool, seconds: float, reconciler: bool | None = None) -> Iterator[Metric]:
-    """The families that tell of the scrape itself, also when Redis is away.
-
-    Args:
-        up: Whether Redis could be read.
-        seconds: How long that took.
-        reconciler: Whether this exporter's reconciler can write; ``None`` if it has none, or has not tried yet.
-    """
-    rows: dict[Family, list[Row]] = {
-        contract.RECONCILER_UP: _if_known(reconciler),
-        contract.UP: [((), float(up))],
-        contract.SCRAPE_DURATION: [((), seconds)],
-        contract.BUILD_INFO: [((__version__,), 1.0)],
-    }
-    for family, found in rows.items():
-        yield _metric(family, found, ())
+def about(scrapes: Iterable[Scrape]) -> Iterator[Metric]:
+    """The families that tell of the scrape itself, also when Redis is away."""
+    scrapes = tuple(scrapes)
+    for family, rows in _ABOUT.items():
+        metric = _metric(family)
+        for one in scrapes:
+            _add(metric, family, rows(one), (), one.redis)
+        yield metric
 
 
-def _metric(family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...]) -> Metric:
-    metric = Metric(family.name.removesuffix("_total"), family.help, family.kind.value)
+def _metric(family: Family) -> Metric:
+    return Metric(family.name.removesuffix("_total"), family.help, family.kind.value)
+
+
+def _add(metric: Metric, family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...], redis: str) -> None:
     for values, value, *extra in rows:
-        labels = labels_of(family.labels, values, extra[0] if extra else (), extra_labels)
+        labels = labels_of(family.labels, values, extra[0] if extra else (), extra_labels, redis)
         for sample in _samples(family, labels, value):
             metric.add_sample(f"{metric.name}{sample.suffix}", sample.labels, sample.value, exemplar=sample.exemplar)
-    return metric
 
 
 class _Sample(NamedTuple):
@@ -280,6 +303,14 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.DEPLOYED_AT: _deployed_at,
     contract.OWN_UNWRITTEN: lambda snapshot: [((), Counter(snapshot.own_unwritten, snapshot.created))],
     contract.OWN_LEFT_OUT: lambda snapshot: [((), Counter(snapshot.own_left_out, snapshot.created))],
+}
+
+#: Where the rows of the families about the scrape are.
+_ABOUT: Mapping[Family, Callable[[Scrape], list[Row]]] = {
+    contract.RECONCILER_UP: lambda one: _if_known(one.reconciler),
+    contract.UP: lambda one: [((), float(one.snapshot is not None))],
+    contract.SCRAPE_DURATION: lambda one: [((), one.seconds)],
+    contract.BUILD_INFO: lambda one: [((__version__,), 1.0)],
 }
 
 #: The families that come from Redis, in the contract's order.

@@ -35,7 +35,9 @@ class Lines(NamedTuple):
     created: Piece
 
 
-def write(family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...], *, openmetrics: bool) -> Lines:
+def write(
+    family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...], *, openmetrics: bool, redis: str = ""
+) -> Lines:
     """The lines of these rows of a family.
 
     Args:
@@ -43,6 +45,7 @@ def write(family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...], *,
         rows: The rows.
         extra_labels: The extra labels that any series carries.
         openmetrics: Whether it is OpenMetrics, else the text format.
+        redis: The name of the Redis server, where there are several.
 
     Raises:
         TypeError: A value is not of the family's kind.
@@ -53,9 +56,11 @@ def write(family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...], *,
     for values, value, *more in rows:
         extra = more[0] if more else ()
         if family.kind is Kind.GAUGE and isinstance(value, float):
-            samples.append(f"{name}{_gauge_labels(family.labels, values, extra, extra_labels)} {_number(value)}\n")
+            samples.append(
+                f"{name}{_gauge_labels(family.labels, values, extra, extra_labels, redis)} {_number(value)}\n"
+            )
             continue
-        labels = labels_of(family.labels, values, extra, extra_labels)
+        labels = labels_of(family.labels, values, extra, extra_labels, redis)
         text = _braces(_pairs(labels))
         if family.kind is Kind.COUNTER and isinstance(value, (Counter, Amount)):
             exemplar = _exemplar(value.exemplar) if openmetrics and family.exemplars else ""
@@ -98,9 +103,13 @@ def _bounds(buckets: tuple[float, ...]) -> tuple[str, ...]:
 # What runs and what queues hold is written at every scrape, under the same labels; some 20 MB at most.
 @lru_cache(maxsize=32_768)
 def _gauge_labels(
-    names: tuple[str, ...], values: tuple[str, ...], extra: tuple[tuple[str, str], ...], extra_labels: tuple[str, ...]
+    names: tuple[str, ...],
+    values: tuple[str, ...],
+    extra: tuple[tuple[str, str], ...],
+    extra_labels: tuple[str, ...],
+    redis: str,
 ) -> str:
-    return _braces(_pairs(labels_of(names, values, extra, extra_labels)))
+    return _braces(_pairs(labels_of(names, values, extra, extra_labels, redis)))
 
 
 def _pairs(labels: dict[str, str]) -> list[str]:

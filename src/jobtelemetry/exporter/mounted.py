@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
-
-import redis
 
 from jobtelemetry.config import Config
 from jobtelemetry.exporter.app import App, Request, Response
 from jobtelemetry.exporter.collector import Collector
-from jobtelemetry.exporter.connection import connection_of
+from jobtelemetry.exporter.front import Front
 from jobtelemetry.exporter.reading import TIME_LIMIT, TimeLimited
 from jobtelemetry.exporter.reconciling import Reconciler
 from jobtelemetry.exporter.site import Site
+from jobtelemetry.exporter.sources import Given, sources
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -27,14 +26,19 @@ _Send = Callable[[_Message], Awaitable[None]]
 ASGIApplication = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
 
-def make_app(connection: redis.Redis | str | None, config: Config, reconciler: Reconciler | None = None) -> App:
-    """What answers, from a connection, a URL, or the URL of the settings; connects with the first request."""
-    client = connection_of(connection, config)
-    collector = Collector(client, config, reconciler=reconciler)
-    return App(collector, TimeLimited(client.ping, TIME_LIMIT), Site(client, config, collector.reader, reconciler))
+def make_app(given: Given, config: Config, reconciler: Reconciler | Mapping[str, Reconciler] | None = None) -> App:
+    """What answers, from a connection, a URL, the URL of the settings, or several; connects with the first request."""
+    found = {source.name: source.connection for source in sources(given, config)}
+    collector = Collector(found if isinstance(given, Mapping) else found[""], config, reconciler=reconciler)
+    pings = {name: TimeLimited(connection.ping, TIME_LIMIT) for name, connection in found.items()}
+    sites = {
+        server.name: Site(found[server.name], config, server.reader, server.reconciler, server.name)
+        for server in collector.servers
+    }
+    return App(collector, pings, Front(sites) if isinstance(given, Mapping) else sites[""])
 
 
-def wsgi_app(connection: redis.Redis | str | None = None, config: Config | None = None) -> WSGIApplication:
+def wsgi_app(connection: Given = None, config: Config | None = None) -> WSGIApplication:
     """The exporter as a WSGI application: ``/metrics``, the page at ``/``, ``/healthz`` and ``/readyz``.
 
     Mount it where only those who may see it come by: it asks for no password. It does no I/O before the first request
@@ -42,7 +46,7 @@ def wsgi_app(connection: redis.Redis | str | None = None, config: Config | None 
     that, or rely on the workers' own.
 
     Args:
-        connection: RQ's Redis, or its URL; the one of ``config`` by default.
+        connection: RQ's Redis, or its URL, or several of either by name; the one of ``config`` by default.
         config: The settings; read from the environment by default.
 
     Raises:
@@ -58,11 +62,11 @@ def wsgi_app(connection: redis.Redis | str | None = None, config: Config | None 
     return application
 
 
-def asgi_app(connection: redis.Redis | str | None = None, config: Config | None = None) -> ASGIApplication:
+def asgi_app(connection: Given = None, config: Config | None = None) -> ASGIApplication:
     """The same as :func:`wsgi_app` for ASGI servers; Redis is read in a thread, so the event loop never waits.
 
     Args:
-        connection: RQ's Redis, or its URL; the one of ``config`` by default.
+        connection: RQ's Redis, or its URL, or several of either by name; the one of ``config`` by default.
         config: The settings; read from the environment by default.
 
     Raises:

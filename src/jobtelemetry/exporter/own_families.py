@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from prometheus_client import Metric
 from prometheus_client.samples import Exemplar
 
-from jobtelemetry.contract import Kind
+from jobtelemetry.contract import REDIS, Kind
 from jobtelemetry.exporter.reference import written_by_prometheus_client
 from jobtelemetry.store.snapshot import OwnExemplar, OwnFamily, OwnSeries
 
@@ -20,6 +20,31 @@ def metric(family: OwnFamily) -> Metric:
     for one in family.series:
         _add(found, family, one, bounds)
     return found
+
+
+def named(redis: str, one: OwnSeries) -> OwnSeries:
+    """A series with the name of its Redis server; a label of that name is called as Prometheus would call it."""
+    labels = tuple((f"exported_{name}" if name == REDIS else name, value) for name, value in one.labels)
+    return replace(one, labels=((REDIS, redis), *labels))
+
+
+def of_servers(
+    servers: Sequence[tuple[str, Sequence[OwnFamily]]], named: Callable[[str, OwnSeries], OwnSeries] = named
+) -> tuple[OwnFamily, ...]:
+    """The families of all Redis servers, each once. What is of another kind than at the server before is left out.
+
+    Args:
+        servers: The name of each, empty where there is one without a name, and its families.
+        named: Gives a series the name of its server.
+    """
+    merged: dict[str, OwnFamily] = {}
+    for redis, families in servers:
+        for family in families:
+            own = replace(family, series=tuple(named(redis, one) for one in family.series)) if redis else family
+            first = merged.setdefault(own.name, own)
+            if first is not own and (first.kind, first.unit) == (own.kind, own.unit):
+                merged[own.name] = replace(first, series=(*first.series, *own.series))
+    return tuple(merged.values())
 
 
 def write(family: OwnFamily, one: OwnSeries, *, openmetrics: bool) -> tuple[bytes, bytes]:

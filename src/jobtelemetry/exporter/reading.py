@@ -18,8 +18,11 @@ from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.redis_url import scrub
 from jobtelemetry.store.snapshot import Snapshot
 
-#: Seconds after which a scrape gives up on Redis. Sockets give up earlier; this also ends a slow name server.
+#: Seconds without a word from Redis after which a scrape gives up on it. Sockets give up earlier; this also ends a slow
+#: name server.
 TIME_LIMIT = 1.8
+#: How many times the limit a call may take that gets on: one that reads much, or on a machine that has much to do.
+_MOST = 5
 
 T = TypeVar("T")
 
@@ -37,11 +40,13 @@ class TimeLimited(Generic[T]):
     with all others who wait: never one that began before they asked, and never a pile of threads. Their time counts
     from when that call begins, so three who ask at once are all answered while a call takes no longer than the limit.
 
+    A call that takes long may say that it gets on (:meth:`gets_on`); then its time begins anew, up to five times.
+
     It works in a process that was forked while a call ran: the child begins anew.
 
     Args:
         function: What to call.
-        limit: Seconds that one call may take.
+        limit: Seconds that one call may take without getting on.
     """
 
     def __init__(self, function: Callable[[], T], limit: float) -> None:
@@ -55,17 +60,25 @@ class TimeLimited(Generic[T]):
         self._lock = threading.Lock()
         self._next: _Call[T] | None = None
         self._working = False
+        self._got_on = 0.0
+
+    def gets_on(self) -> None:
+        """The call that runs is not stuck; called by it."""
+        self._got_on = time.monotonic()
 
     def __call__(self, within: float | None = None) -> T:
-        """The function's result.
+        """The function's result: :meth:`ask`, and wait for the answer."""
+        return self.ask(within)()
+
+    def ask(self, within: float | None = None) -> Callable[[], T]:
+        """Let it be called, and get what waits for the result, so that several can be asked at once.
 
         Args:
             within: Seconds from now after which nobody waits for it any more; without it only the limit counts.
 
-        Raises:
-            HurriedError: It may return in time, but not for this caller.
-            TimeoutError: It did not return in time; it may still be running.
-            Exception: What the function raised.
+        Returns:
+            What gives the result, or raises what the function raised; :class:`HurriedError` if it may return in time,
+            but not for this caller; :class:`TimeoutError` if it did not return in time, and may still be running.
         """
         asked = time.monotonic()
         given_up = math.inf if within is None else asked + within
@@ -76,15 +89,22 @@ class TimeLimited(Generic[T]):
             if not self._working:
                 self._working = True
                 threading.Thread(target=self._work, name="jobtelemetry-read", daemon=True).start()
-        # The call before this one has its limit too: if it takes longer, there is no hope for this one either.
-        ours = asked + self._limit
-        if call.begun.wait(_until(min(ours, given_up))):
-            ours = call.since + self._limit
+        return lambda: self._wait(call, asked, given_up, within)
+
+    def _wait(self, call: _Call[T], asked: float, given_up: float, within: float | None) -> T:
+        # The call before this one has its limit too: if that hangs, there is no hope for this one either.
+        last = asked + _MOST * self._limit
+        while True:
+            ours = min(max(asked, self._got_on) + self._limit, last)
             if wait([call.answer], _until(min(ours, given_up))).done:
                 return call.answer.result()
-        if given_up < ours:
-            raise HurriedError(f"no answer within {within:.3g} s")
-        raise TimeoutError(f"no answer within {self._limit:g} s")
+            now = time.monotonic()
+            if now >= given_up and given_up < ours:
+                raise HurriedError(f"no answer within {within:.3g} s")
+            if now >= last:
+                raise TimeoutError(f"not all of the answer within {_MOST * self._limit:g} s")
+            if now >= max(asked, self._got_on) + self._limit:
+                raise TimeoutError(f"no answer within {self._limit:g} s")
 
     def _work(self) -> None:
         while True:
@@ -93,8 +113,7 @@ class TimeLimited(Generic[T]):
                 if call is None:
                     self._working = False
                     return
-            call.since = time.monotonic()
-            call.begun.set()
+            call.since = self._got_on = time.monotonic()
             try:
                 call.answer.set_result(self._function())
             except BaseException as error:  # noqa: BLE001 - it is raised where the answer is awaited
@@ -105,7 +124,6 @@ class _Call(Generic[T]):
     """One call of the function, that several may wait for."""
 
     def __init__(self) -> None:
-        self.begun = threading.Event()
         self.since = 0.0
         self.answer: Future[T] = Future()
 
@@ -135,10 +153,13 @@ class SnapshotReader:
     Args:
         read: What reads one snapshot; may hang and may raise.
         time_limit: Seconds after which a read counts as failed.
+        redis: The name of the Redis server, where there are several, for the log.
     """
 
-    def __init__(self, read: Callable[[], Snapshot], time_limit: float = TIME_LIMIT) -> None:
+    def __init__(self, read: Callable[[], Snapshot], time_limit: float = TIME_LIMIT, redis: str = "") -> None:
         self._function = read
+        self._who = f"Redis {redis}".rstrip()
+        self._redis = {"redis": redis} if redis else {}
         self._read = TimeLimited(self._read_and_note, time_limit)
         self._down_since: float | None = None
         self.begin_anew()
@@ -150,39 +171,51 @@ class SnapshotReader:
         """Nobody has the lock in a child."""
         self._lock = threading.Lock()
 
+    def gets_on(self) -> None:
+        """Redis has answered a part of what it is asked; called while reading."""
+        self._read.gets_on()
+
     def read(self, within: float | None = None) -> Reading:
-        """Try once.
+        """Try once: :meth:`ask`, and wait for the answer."""
+        return self.ask(within)()
+
+    def ask(self, within: float | None = None) -> Callable[[], Reading]:
+        """Begin to try once, and get what waits for the end.
 
         Args:
             within: Seconds that this reader can wait, where that may be less than the time limit.
         """
-        begin = time.monotonic()
+        begin, answer = time.monotonic(), self._read.ask(within)
+        return lambda: self._reading(begin, answer)
+
+    def _reading(self, begin: float, answer: Callable[[], tuple[Snapshot, float]]) -> Reading:
         try:
-            snapshot = self._read(within)
+            snapshot, end = answer()
         except Exception as error:  # noqa: BLE001 - whatever it was, the scrape must be answered
             if isinstance(error, TimeoutError) and not isinstance(error, HurriedError):
                 self._note_failure(error)  # it has not ended, so nobody else does
             return Reading(None, explain(error), time.monotonic() - begin)
-        return Reading(snapshot, "", time.monotonic() - begin)
+        return Reading(snapshot, "", end - begin)
 
-    def _read_and_note(self) -> Snapshot:
-        """One read, and what it says about Redis, whether or not anybody still waits for it."""
+    def _read_and_note(self) -> tuple[Snapshot, float]:
+        """One read and when it ended, and what it says about Redis, whether or not anybody still waits for it."""
         try:
             snapshot = self._function()
         except Exception as error:
             self._note_failure(error)
             raise
         self._note_success(snapshot)
-        return snapshot
+        return snapshot, time.monotonic()
 
     def _note_failure(self, error: Exception) -> None:
         with self._lock:
             known, self._down_since = self._down_since is not None, self._down_since or time.monotonic()
         if not known:
             logger.warning(
-                "Redis cannot be read, serving jobtelemetry_up 0 until it can: %s",
+                "%s cannot be read, serving jobtelemetry_up 0 until it can: %s",
+                self._who,
                 explain(error),
-                extra={"error_type": type(error).__name__},
+                extra={"error_type": type(error).__name__, **self._redis},
                 exc_info=None if _expected(error) else error,
             )
 
@@ -192,7 +225,8 @@ class SnapshotReader:
             self.last = snapshot
         if since is not None:
             seconds = time.monotonic() - since
-            logger.warning("Redis can be read again after %.1f s", seconds, extra={"outage_seconds": seconds})
+            extra = {"outage_seconds": seconds, **self._redis}
+            logger.warning("%s can be read again after %.1f s", self._who, seconds, extra=extra)
 
 
 def explain(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -34,9 +35,11 @@ class Reconciler:
     Args:
         connection: RQ's Redis; a connection of its own with time limits is made from it.
         config: The settings.
+        redis: The name of the Redis server, where there are several, for the log.
     """
 
-    def __init__(self, connection: Any, config: Config) -> None:
+    def __init__(self, connection: Any, config: Config, redis: str = "") -> None:
+        self._name = f"reconciler of Redis {redis}" if redis else "reconciler"
         self._connection, self._keys = with_time_limits(connection), Keys(config.key_prefix)
         self._limits = Limits(config.max_label_sets, config.log_size, config.max_own_metrics)
         self._interval = config.reconcile_interval
@@ -54,7 +57,7 @@ class Reconciler:
 
     def __call__(self, stop: threading.Event) -> None:
         """Run again and again until told to stop."""
-        every(self._interval, self.run, name="reconciler")(stop)
+        every(self._interval, self.run, name=self._name)(stop)
         self._sinks.flush()
 
     def run(self) -> None:
@@ -89,6 +92,12 @@ class Reconciler:
             logger.error("Cannot tell of an ending", extra={"hook": hook}, exc_info=error)
 
 
-def reconciler(connection: Any, config: Config) -> Reconciler | None:
+def reconciler(connection: Any, config: Config, redis: str = "") -> Reconciler | None:
     """What counts abandoned executions; ``None`` if ``config.reconcile_interval`` is 0."""
-    return Reconciler(connection, config) if config.reconcile_interval else None
+    return Reconciler(connection, config, redis) if config.reconcile_interval else None
+
+
+def reconcilers(connections: Mapping[str, Any], config: Config) -> dict[str, Reconciler]:
+    """The same for several Redis servers by name; none if ``config.reconcile_interval`` is 0."""
+    found = {name: reconciler(connection, config, name) for name, connection in connections.items()}
+    return {name: one for name, one in found.items() if one is not None}

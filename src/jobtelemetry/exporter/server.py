@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http import HTTPStatus
@@ -13,18 +13,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import redis
-
 from jobtelemetry.config import Config
 from jobtelemetry.exporter import binding
 from jobtelemetry.exporter.app import Request, Response, complete, text
 from jobtelemetry.exporter.clients import Phase
 from jobtelemetry.exporter.collector import Collector
-from jobtelemetry.exporter.connection import connection_of
 from jobtelemetry.exporter.doorkeeper import Doorkeeper
 from jobtelemetry.exporter.listener import Listener
 from jobtelemetry.exporter.mounted import make_app
 from jobtelemetry.exporter.reconciling import Reconciler
+from jobtelemetry.exporter.sources import Given, by_name, sources
 
 #: Addresses that mean every one of this machine, and one that opens from here.
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound
@@ -44,11 +42,12 @@ class ExporterServer:
     :meth:`start` on. Redis may be away at any time, also at the beginning.
 
     Args:
-        connection: RQ's Redis, or its URL; the one of ``config`` by default.
+        connection: RQ's Redis, or its URL, or several of either by name; the one of ``config`` by default.
         config: The settings; read from the environment by default.
         host: Name or address to listen on, or ``unix:/path``; the one of ``config`` by default.
         port: The port; 0 takes a free one; the one of ``config`` by default.
-        reconciler: Runs in a thread of its own while the server runs; what is served says whether it can write.
+        reconciler: Runs in a thread of its own while the server runs; what is served says whether it can write. By
+            name where there are several Redis servers.
         background: Runs in a thread of its own too; it is handed the event that ends it.
         option: What a user would change where nobody can listen, for messages.
 
@@ -59,19 +58,21 @@ class ExporterServer:
 
     def __init__(
         self,
-        connection: redis.Redis | str | None = None,
+        connection: Given = None,
         config: Config | None = None,
         host: str | None = None,
         port: int | None = None,
         *,
-        reconciler: Reconciler | None = None,
+        reconciler: Reconciler | Mapping[str, Reconciler] | None = None,
         background: Callable[[threading.Event], None] | None = None,
         option: str = "--listen",
     ) -> None:
         config = config or Config.from_env()
-        client = connection_of(connection, config)
-        self._own_pool = None if client is connection else client.connection_pool
-        self._app = make_app(client, config, reconciler)
+        found = sources(connection, config)
+        self._own_pools = [source.connection.connection_pool for source in found if source.ours]
+        several = isinstance(connection, Mapping)
+        clients = {source.name: source.connection for source in found}
+        self._app = make_app(clients if several else found[0].connection, config, reconciler)
         self._prefix = config.route_prefix.rstrip("/")
         self._doorkeeper = Doorkeeper(Path(config.web_config_file) if config.web_config_file else None)
         host, port = config.listen_host if host is None else host, config.listen_port if port is None else port
@@ -82,16 +83,18 @@ class ExporterServer:
         self._waiting = 0
         self._stop = threading.Event()
         self._end: Callable[[], None] = lambda: None
-        trends = self._app.site.background
+        works: list[tuple[str, Callable[[threading.Event], None]]] = [
+            *(("trends", work) for work in self._app.site.backgrounds),
+            *(("reconciler", work) for work in by_name(reconciler, found, "reconciler").values()),
+            *([("background", background)] if background is not None else []),
+        ]
         self._threads = [
             threading.Thread(target=self._serve, name="jobtelemetry-http", daemon=True),
-            threading.Thread(target=trends, args=(self._stop,), name="jobtelemetry-trends", daemon=True),
+            *(
+                threading.Thread(target=work, args=(self._stop,), name=f"jobtelemetry-{name}", daemon=True)
+                for name, work in works
+            ),
         ]
-        for name, work in (("reconciler", reconciler), ("background", background)):
-            if work is not None:
-                self._threads.append(
-                    threading.Thread(target=work, args=(self._stop,), name=f"jobtelemetry-{name}", daemon=True)
-                )
         self._started = False
         self._listening = threading.Event()
 
@@ -156,8 +159,8 @@ class ExporterServer:
         binding.unbind(self._socket)
         self._answering.shutdown(wait=False, cancel_futures=True)
         self._doorkeeper.close()
-        if self._own_pool is not None:
-            self._own_pool.disconnect()
+        for pool in self._own_pools:
+            pool.disconnect()
 
     def __enter__(self) -> ExporterServer:
         self.start()

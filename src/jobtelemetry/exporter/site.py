@@ -17,7 +17,7 @@ from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.exporter.logbook import Failed, Logbook
 from jobtelemetry.exporter.pages import job, listing, overview, worker
 from jobtelemetry.exporter.pages.frame import Look
-from jobtelemetry.exporter.reading import TIME_LIMIT, SnapshotReader, TimeLimited, explain
+from jobtelemetry.exporter.reading import TIME_LIMIT, Reading, SnapshotReader, TimeLimited, explain
 from jobtelemetry.exporter.reconciling import Reconciler
 from jobtelemetry.exporter.trends import INTERVAL, Trends
 from jobtelemetry.questions.failures import group_failures
@@ -35,11 +35,12 @@ _PATIENCE = 1.0  # seconds until the first sample
 
 
 class Answer(NamedTuple):
-    """Status, content type and text."""
+    """Status, content type and text; or where it is now, relative to where it was looked for."""
 
     status: HTTPStatus
     kind: str
     text: str
+    moved: str = ""
 
 
 class Site:
@@ -50,11 +51,18 @@ class Site:
         config: The settings.
         reader: What reads the state, shared with ``/metrics``.
         reconciler: The one of the same exporter, where it has one.
+        redis: The name of the Redis server, where there are several.
     """
 
     def __init__(
-        self, connection: Any, config: Config, reader: SnapshotReader, reconciler: Reconciler | None = None
+        self,
+        connection: Any,
+        config: Config,
+        reader: SnapshotReader,
+        reconciler: Reconciler | None = None,
+        redis: str = "",
     ) -> None:
+        self._redis = redis
         self._connection, self._keys = with_time_limits(connection), Keys(config.key_prefix)
         self._config, self._reader, self._reconciler = config, reader, reconciler
         self._trends = Trends()
@@ -64,8 +72,8 @@ class Site:
         begin_anew_in_children(self)
         self._pages: dict[str, Callable[[], Answer]] = {
             "/": self._overview,
-            "/workers": lambda: _page(listing.workers(self._look())),
-            "/queues": lambda: _page(listing.queues(self._look())),
+            "/workers": lambda: page(listing.workers(self._look())),
+            "/queues": lambda: page(listing.queues(self._look())),
             "/rq-workers": self._rq_workers,
             "/failures": self._failures,
         }
@@ -78,6 +86,11 @@ class Site:
     def places(self) -> tuple[str, ...]:
         """Where there is something to see."""
         return (*self._pages, "/worker/NAME", "/job/ID", "/api/v1")
+
+    @property
+    def backgrounds(self) -> tuple[Callable[[threading.Event], None], ...]:
+        """What runs beside the serving, each in a thread of its own."""
+        return (self.background,)
 
     def background(self, stop: threading.Event) -> None:
         """Sample the trends once a minute until told to stop; whoever asks first is answered first."""
@@ -92,8 +105,8 @@ class Site:
             query: What stands behind the question mark.
         """
         path = _as_text(path)
-        if page := self._pages.get(path.rstrip("/") or "/"):
-            return page
+        if shown := self._pages.get(path.rstrip("/") or "/"):
+            return shown
         for prefix, answer in (("/worker/", self._worker), ("/job/", self._job)):
             name = path.removeprefix(prefix)
             if path.startswith(prefix) and 0 < len(name) <= _LONGEST_NAME:
@@ -109,34 +122,39 @@ class Site:
             self._trends.add(reading.snapshot)
             self._or_nothing(self._failed, Failed())
 
-    def _look(self, root: str = "") -> Look:
-        reading = self._reader.read()
+    def ask(self) -> Callable[[], Look]:
+        """Begin to look, and get what waits for the end, so that several can be asked at once."""
+        answer = self._reader.ask()
+        return lambda: self._look(reading=answer())
+
+    def _look(self, root: str = "", reading: Reading | None = None) -> Look:
+        reading = reading or self._reader.read()
         now = reading.snapshot.taken_at if reading.snapshot else time.time()
         snapshot = reading.snapshot or self._reader.last
         if reading.snapshot is not None and self._trends.is_due(now):  # where no thread samples, those who look do
             self._trends.add(reading.snapshot)
         problem = (self._reconciler.problem if self._reconciler else None) or ""
-        return Look(snapshot, now, reading.error, self._trends, root, self._config.trace_url, problem)
+        return Look(snapshot, now, reading.error, self._trends, root, self._config.trace_url, problem, self._redis)
 
     def _overview(self) -> Answer:
         look = self._look()
         shown = overview.shown_rq_workers(look.snapshot) if look.snapshot else []
         groups = group_failures(self._or_nothing(self._failed, Failed()).entries) if look.snapshot else ()
-        return _page(overview.render(look, self._details(look, shown), groups))
+        return page(overview.render(look, self._details(look, shown), groups))
 
     def _rq_workers(self) -> Answer:
         look = self._look()
-        return _page(listing.rq_workers(look, self._details(look)))
+        return page(listing.rq_workers(look, self._details(look)))
 
     def _failures(self) -> Answer:
         failed = self._or_nothing(self._failed, Failed())
-        return _page(listing.failures(self._look(), group_failures(failed.entries), failed.since))
+        return page(listing.failures(self._look(), group_failures(failed.entries), failed.since))
 
     def _worker(self, name: str) -> Answer:
         look = self._look("../")
         failed = self._or_nothing(self._failed, Failed()).of(name)
         text = worker.render(look, name, failed.entries, failed.since)
-        return _page(text) if text is not None else Answer(HTTPStatus.NOT_FOUND, HTML, worker.missing(look, name))
+        return page(text) if text is not None else Answer(HTTPStatus.NOT_FOUND, HTML, worker.missing(look, name))
 
     def _job(self, name: str) -> Answer:
         look = self._look("../")
@@ -163,7 +181,7 @@ class Site:
 
     def _api(self, path: str, wanted: Mapping[str, str]) -> Answer:
         look = self._look()
-        sources = api.Sources(look, self._failed, lambda: self._details(look), self._tell)
+        sources = api.Sources(look, self._failed, lambda: self._details(look), self._tell, self._redis)
         try:
             status, body = api.answer(sources, path, wanted)
         except Exception as error:  # noqa: BLE001 - Redis went away in between, or refuses
@@ -179,5 +197,6 @@ def _as_text(path: str) -> str:
         return path
 
 
-def _page(text: str) -> Answer:
+def page(text: str) -> Answer:
+    """A page that is there."""
     return Answer(HTTPStatus.OK, HTML, text)

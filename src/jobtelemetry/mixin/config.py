@@ -7,11 +7,11 @@ A field is set on the command line as ``--set name=value``. Durations are writte
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from jobtelemetry.contract import WAIT_BUCKETS
+from jobtelemetry.contract import REDIS, WAIT_BUCKETS
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.mixin.durations import normalised, seconds
 
@@ -62,9 +62,10 @@ class MixinConfig:
     # --- Where the series are -------------------------------------------------------------------------------------
     #: Matchers that every expression carries: the scrape job of the exporter.
     selector: str = 'job="jobtelemetry"'
-    #: Labels that tell installations apart (``cluster,job``). They stay on every alert and recorded series. Whatever
-    #: else the scrape adds (``instance``, ``pod``) tells replicas of an exporter apart: all of them show the same
-    #: numbers, because these live in Redis, so the highest is taken and nothing is counted twice.
+    #: Labels that tell installations apart (``cluster,job``; with ``redis``, where one exporter reads several Redis
+    #: servers). They stay on every alert and recorded series, and dashboards have a variable for each that the selector
+    #: leaves open. Whatever else the scrape adds (``instance``, ``pod``) tells replicas of an exporter apart: all of
+    #: them show the same numbers, because these live in Redis, so the highest is taken and nothing is counted twice.
     installation_labels: tuple[str, ...] = ("job",)
     #: Labels that RQ workers add to those of every job family. Without one that they add, what differs only in it would
     #: be taken for what several exporters show of the same.
@@ -245,6 +246,22 @@ class MixinConfig:
         _check(self)
 
     @property
+    def open_labels(self) -> tuple[str, ...]:
+        """The installation labels of which the selector does not say the one value; dashboards let choose."""
+        pinned = {found["label"] for found in _matchers(self.selector) if found["how"] == "="}
+        return tuple(label for label in self.installation_labels if label not in pinned)
+
+    @property
+    def scrape_labels(self) -> tuple[str, ...]:
+        """The installation labels that the scrape adds, so that ``up`` has them, too."""
+        return tuple(label for label in self.installation_labels if label != REDIS)
+
+    @property
+    def scrape_selector(self) -> str:
+        """The matchers that ``up`` has labels for."""
+        return ", ".join(found[0].strip(", ") for found in _matchers(self.selector) if found["label"] != REDIS)
+
+    @property
     def objective(self) -> float:
         """The objective as a fraction."""
         return self.slo / 100
@@ -378,6 +395,10 @@ def _selector(text: str, *, called: str = "selector") -> str:
     if not matchers or position < len(text):
         raise ConfigError(f'{called} must be matchers such as job="jobs", without __name__, got {text!r}')
     return ", ".join(matchers)
+
+
+def _matchers(selector: str) -> Iterator[re.Match[str]]:
+    return _MATCHER.finditer(selector)
 
 
 def _check_pattern(name: str, text: str) -> None:

@@ -161,7 +161,7 @@ def _grown(parts: _Parts, q: PromQL, family: Family) -> str:
     labels = q.by(*q.labels(family))
     terms = [("end", parts.end), ("begin", f"-({parts.begin})"), ("fallen", parts.fallen)]
     summed = "\n   or ".join(f'label_replace({expr}, "at", "{name}", "", "")' for name, expr in terms if expr)
-    generation = f"max by ({q.by()}) ({q.config_only().raw(contract.GENERATION_STARTED)})"
+    generation = f"max by ({q.by()}) ({q.of_installation().raw(contract.GENERATION_STARTED)})"
     anew = f"({parts.begun} unless ({parts.begun}) <= on ({q.by()}) group_left () {generation})"
     return (
         f"sum by ({labels}) (\n      {summed}\n  ) >= 0 and on ({q.by()}) {parts.known}\n"

@@ -36,6 +36,17 @@ class PromQL:
         """The labels that stay whatever is summed."""
         return self.config.installation_labels
 
+    @property
+    def installation(self) -> str:
+        """The scope's matchers of installation labels, each with a comma before it, for what is recorded."""
+        return "".join(f", {matcher}" for label, matcher in self.scope if label in self.base)
+
+    @property
+    def scraped(self) -> str:
+        """``up`` of the exporters."""
+        scope = "".join(f", {matcher}" for label, matcher in self.scope if label in self.config.scrape_labels)
+        return f"up{{{f'{self.config.scrape_selector}{scope}'.removeprefix(', ')}}}"
+
     def by(self, *labels: str) -> str:
         """``job, worker``: the labels of an aggregation."""
         return ", ".join((*self.base, *labels))
@@ -44,15 +55,15 @@ class PromQL:
         """All labels that a family can have."""
         return labels_of(family, self.config.extra_labels)
 
-    def config_only(self) -> PromQL:
-        """The same without a scope: whatever a dashboard's variables say."""
-        return PromQL(self.config)
+    def of_installation(self) -> PromQL:
+        """The same whatever queue or worker is chosen on a dashboard."""
+        return PromQL(self.config, tuple(one for one in self.scope if one[0] in self.base))
 
     def matchers(self, family: Family, extra: str = "") -> str:
         """``{...}`` for a family, with the matchers of the scope that it has labels for."""
         parts = [self.config.selector]
         labels = self.labels(family)
-        parts += [matcher for label, matcher in self.scope if label in labels]
+        parts += [matcher for label, matcher in self.scope if label in labels or label in self.base]
         if "worker" in labels:
             # What retires there was counted elsewhere before: nothing happens to it.
             parts.append(f'worker!~"{"|".join(filter(None, (contract.RETIRED, self.config.ignored_workers)))}"')

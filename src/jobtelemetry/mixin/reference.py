@@ -22,7 +22,8 @@ _HEAD = """# Metrics
 Everything that `/metrics` shows. The base unit is the second, moments are Unix time, and a label is always an
 identifier. Counters come with a `_created` series, which says when they began to count. The numbers live in Redis:
 several exporters show the same ones, so take the `max` over `instance` before you sum. Where
-`JOBTELEMETRY_EXTRA_LABELS=source` is set, every family with the label `worker` has the label `source`, too.
+`JOBTELEMETRY_EXTRA_LABELS=source` is set, every family with the label `worker` has the label `source`, too. Where one
+exporter reads several Redis servers, every family has the label `redis`, the server's name.
 """
 
 _LABELS = {
@@ -55,6 +56,11 @@ complete. `_count` and `_sum` are exact in each of them, so rates and means stay
 | value | buckets | series of a `worker` on a `queue`, in every state | what is lost |
 |---|---|---|---|
 {details}
+
+For each of the two there can be another choice, also the very bounds to keep, which must be some of the family's:
+`JOBTELEMETRY_HISTOGRAM_DETAIL=duration=0.1/1/10/60,wait=off`. `jobtelemetry mixin build` reads the variable as well,
+and says which panels and alerts that takes away. `jobtelemetry doctor` names the family and the label that make most
+series.
 
 Cancellations and errors have two series more for each reason and exception class. A queue has up to {queue} series.
 Beyond `JOBTELEMETRY_MAX_QUEUES` (1000) the largest queues, by the jobs that RQ keeps of them, are shown by name; the

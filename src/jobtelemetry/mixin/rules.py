@@ -51,6 +51,10 @@ class Alert:
     def document(self, config: MixinConfig) -> dict[str, Any]:
         """The rule as YAML's plain values."""
         query = "&".join(f"var-{label}={{{{ $labels.{label} }}}}" for label in self.variables)
+        # An alert about what is not there may lack one, and an empty value would choose nothing.
+        query += "".join(
+            f"{{{{ with $labels.{label} }}}}&var-{label}={{{{ . }}}}{{{{ end }}}}" for label in config.open_labels
+        )
         path = f"/d/{self.board.uid}" + (f"?{query}" if query else "")
         return {
             "alert": self.name,

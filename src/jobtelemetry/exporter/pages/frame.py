@@ -60,6 +60,7 @@ class Look:
         root: What leads from this page to the one at ``/``: empty, or ``../``.
         trace_url: Where a trace is shown, with ``{trace_id}``; empty for nowhere.
         reconciler_problem: Why this exporter's reconciler cannot write; empty if it can, or if there is none.
+        redis: The name of the Redis server, where there are several.
     """
 
     snapshot: Snapshot | None
@@ -69,6 +70,7 @@ class Look:
     root: str = ""
     trace_url: str = ""
     reconciler_problem: str = ""
+    redis: str = ""
 
     @property
     def lately(self) -> Lately:
@@ -104,20 +106,20 @@ class Look:
         return element("a", shown, href=target, rel="noreferrer", class_="id", title=f"trace {formats.cut(trace, 64)}")
 
 
-def document(look: Look, title: str, place: str, *body: str, refresh: int = REFRESH) -> str:
+def document(look: Look, title: str, place: str | None, *body: str, refresh: int = REFRESH) -> str:
     """A whole page.
 
     Args:
         look: What it shows.
         title: For the browser's tab.
-        place: Which of the places it is; empty for the one at ``/``.
+        place: Which of the places it is; empty for the one at ``/``, ``None`` where there are no others beside it.
         body: What stands in its middle.
         refresh: Seconds after which the browser loads it again.
     """
     head = element(
         "head",
         element("meta", charset="utf-8"),
-        element("title", f"{formats.cut(title, 120)} · jobtelemetry"),
+        element("title", " · ".join(filter(None, (formats.cut(title, 120), look.redis, "jobtelemetry")))),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("meta", http_equiv="refresh", content=str(refresh)),
@@ -187,9 +189,12 @@ def _finding(look: Look, finding: trouble.Finding) -> Markup:
     return look.worker_link(finding.worker, text) if finding.worker else element("span", text)
 
 
-def _header(look: Look, place: str) -> Markup:
+def _header(look: Look, place: str | None) -> Markup:
     links = []
-    for path, name in _PLACES:
+    if look.redis:
+        links.append(element("a", "All Redis servers", href=f"{look.root}../../"))
+        links.append(element("strong", look.redis))
+    for path, name in _PLACES if place is not None else ():
         here = {"aria_current": "page"} if path == place else {}
         links.append(element("a", name, href=f"{look.root}{path}" or "./", **here))
     when = Markup("")
@@ -205,8 +210,7 @@ def _header(look: Look, place: str) -> Markup:
 
 
 def _footer(look: Look, refresh: int) -> Markup:
-    links = [
-        element("a", "/metrics", href=f"{look.root}metrics"), " · ", element("a", "/api/v1", href=f"{look.root}api/v1"),
-    ]  # fmt: skip
+    metrics = f"{look.root}../../metrics" if look.redis else f"{look.root}metrics"
+    links = [element("a", "/metrics", href=metrics), " · ", element("a", "/api/v1", href=f"{look.root}api/v1")]
     version = element("p", f"jobtelemetry {__version__} · reloads every {refresh} s · reads only · ", *links)
     return element("footer", version)

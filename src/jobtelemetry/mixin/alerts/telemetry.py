@@ -31,13 +31,15 @@ def alerts(q: PromQL) -> tuple[Alert, ...]:
 
 def exporter_down(q: PromQL) -> Alert:
     """Nothing is scraped, of all installations or of one that was there: every other alert is blind."""
-    known, scraped = q.config.exporter_memory, f"up{{{q.config.selector}}}"
-    there = q.raw(contract.UP)
+    known, scraped = q.config.exporter_memory, q.scraped
+    there, by = q.raw(contract.UP), ", ".join(q.config.scrape_labels)
+    # Where an exporter is down, all that it reads is gone with it: that is one alert.
+    with_it = "" if by == q.by() else f"\n  unless on ({by}) max by ({by}) ({scraped}) == 0"
     return Alert(
         "JobTelemetryExporterDown",
-        f"max by ({q.by()}) ({scraped}) == 0\n"
+        f"max by ({by}) ({scraped}) == 0\n"
         f"or max by ({q.by()}) (present_over_time({there}[{known}]))\n"
-        f"  unless max by ({q.by()}) ({there})\n"
+        f"  unless max by ({q.by()}) ({there}){with_it}\n"
         f"or absent_over_time({there}[{known}]) unless on () {scraped} == 0",
         "page",
         "The jobtelemetry exporter is down or not scraped.",
@@ -55,7 +57,7 @@ def redis_down(q: PromQL) -> Alert:
         f"max by ({q.by()}) ({q.raw(contract.UP)}) == 0",
         "page",
         "The exporter cannot read Redis.",
-        "No exporter of {{ $labels.job }} can read Redis. If Redis is down, no job runs either.",
+        f"No exporter of {_installation(q)} can read Redis. If Redis is down, no job runs either.",
         Board.HEALTH,
         q.config.redis_hold,
     )

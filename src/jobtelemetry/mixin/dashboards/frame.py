@@ -41,6 +41,9 @@ def frame(config: MixinConfig, board: Board, description: str, variables: tuple[
         .link(_link())
         .with_variable(build.DatasourceVariable("datasource").label("Data source").type("prometheus"))
     )
+    for label in config.open_labels:
+        source = PromQL(config, _scope(label_before(config, label))).raw(contract.UP, f'{label}!=""')
+        dashboard = dashboard.with_variable(_choice(label, label.capitalize(), source).multi(True))
     for position, variable in enumerate(variables):
         by_queue = "queue" in variables[:position]
         dashboard = dashboard.with_variable(_variable(config, variable, by_queue=by_queue))
@@ -49,7 +52,16 @@ def frame(config: MixinConfig, board: Board, description: str, variables: tuple[
 
 def scoped(config: MixinConfig, *labels: str) -> PromQL:
     """Expressions that follow the dashboard's variables for these labels."""
-    return PromQL(config, tuple((label, f'{label}=~"${label}"') for label in labels))
+    return PromQL(config, _scope((*config.open_labels, *labels)))
+
+
+def label_before(config: MixinConfig, label: str) -> tuple[str, ...]:
+    """The installation labels that are chosen before this one, which offers what there is of them."""
+    return config.open_labels[: config.open_labels.index(label)]
+
+
+def _scope(labels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((label, f'{label}=~"${label}"') for label in labels)
 
 
 def row(title: str) -> build.Row:
@@ -80,21 +92,25 @@ def numbered(dashboard: model.Dashboard) -> model.Dashboard:
 def _variable(config: MixinConfig, name: str, *, by_queue: bool) -> build.QueryVariable:
     label, single = name.rstrip("!"), name.endswith("!")
     family = contract.QUEUE_JOBS if label == "queue" else contract.JOB_EXECUTIONS
-    scope = (("queue", 'queue=~"$queue"'),) if by_queue else ()
+    scope = _scope((*config.open_labels, *(("queue",) if by_queue else ())))
     source = PromQL(config, scope).raw(family, f'{label}!=""')
+    title = {"queue": "Queue", "worker": "Worker", SOURCE: "Source"}[label]
+    return _choice(label, title, source, everything=not (single and label == "worker")).multi(not single)
+
+
+def _choice(label: str, title: str, source: str, *, everything: bool = True) -> build.QueryVariable:
     variable = (
         build.QueryVariable(label)
-        .label({"queue": "Queue", "worker": "Worker", SOURCE: "Source"}[label])
+        .label(title)
         .datasource(DATA)
         .query({"query": f"label_values({source}, {label})", "refId": label, "qryType": 1})
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
-        .multi(not single)
     )
-    if single and label == "worker":
+    if not everything:
         return variable
-    everything = model.VariableOption(selected=True, text="All", value="$__all")
-    return variable.include_all(True).all_value(".*").current(everything)
+    all_of_them = model.VariableOption(selected=True, text="All", value="$__all")
+    return variable.include_all(True).all_value(".*").current(all_of_them)
 
 
 def _link() -> build.DashboardLink:
@@ -108,6 +124,7 @@ def _link() -> build.DashboardLink:
 
 
 def _alerts(config: MixinConfig) -> build.AnnotationQuery:
+    scope = scoped(config).installation
     return (
         build.AnnotationQuery()
         .name("Alerts that page")
@@ -115,7 +132,7 @@ def _alerts(config: MixinConfig) -> build.AnnotationQuery:
         .enable(True)
         .hide(False)
         .icon_color("red")
-        .expr(f'ALERTS{{alertstate="firing", severity="{config.severity_page}", {OUR_ALERTS}}}')
+        .expr(f'ALERTS{{alertstate="firing", severity="{config.severity_page}", {OUR_ALERTS}{scope}}}')
     )
 
 

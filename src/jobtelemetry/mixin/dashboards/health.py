@@ -90,16 +90,16 @@ def audit(q: PromQL) -> list[panels.PanelBuilder]:
     return [
         panels.figure(
             "Exporter",
-            "Whether Prometheus reaches an exporter.",
-            f"max(up{{{q.config.selector}}})",
+            "Whether Prometheus reaches an exporter, of each installation that is chosen.",
+            f"min(max by ({', '.join(q.config.scrape_labels)}) ({q.scraped}))",
             thresholds=theme.steps(theme.BAD, (1, theme.GOOD)),
             mappings=[_words("down", "up")],
             no_value="absent",
         ),
         panels.figure(
             "Redis",
-            "Whether the exporter could read Redis.",
-            f"max({q.raw(contract.UP)})",
+            "Whether the exporter could read Redis: each of them, where there are several.",
+            f"min({q.of(contract.UP)})",
             thresholds=theme.steps(theme.BAD, (1, theme.GOOD)),
             mappings=[_words("away", "reached")],
         ),
@@ -176,8 +176,8 @@ def proof(q: PromQL) -> list[panels.PanelBuilder]:
         ),
         panels.figure(
             "Reconciler",
-            "Whether an exporter may write to Redis, and so counts executions whose RQ worker died.",
-            f"max({q.raw(contract.RECONCILER_UP)})",
+            "Whether an exporter may write to (each) Redis, and so counts executions whose RQ worker died.",
+            f"min({q.of(contract.RECONCILER_UP)})",
             thresholds=theme.steps(theme.BAD, (1, theme.GOOD)),
             mappings=[_words("cannot write", "writes")],
         ),
@@ -212,7 +212,7 @@ def errors(q: PromQL) -> list[panels.PanelBuilder]:
     dropped = f"{queries.per_minute(q, contract.SERIES_DROPPED, 'family')}"
     unwritten = f"60 * sum({q.rate(contract.OWN_UNWRITTEN, queries.RATE)})"
     left_out = f"60 * sum({q.rate(contract.OWN_LEFT_OUT, queries.RATE)})"
-    series = f'count({{__name__=~"jobtelemetry_.+", {q.config.selector}}})'
+    series = f'count({{__name__=~"jobtelemetry_.+", {q.config.selector}{q.installation}}})'
     return [
         panels.lines(
             "Blind spots",
@@ -286,4 +286,4 @@ def _words(no: str, yes: str) -> model.ValueMap:
 
 
 def _scope(q: PromQL) -> str:
-    return f'{q.config.selector}, worker=~"$worker"'
+    return f'{q.config.selector}, worker=~"$worker"{q.installation}'

@@ -37,9 +37,9 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
     """The top line: green is good."""
     config = q.config
     burnt = names.discard_ratio(config.slo_window)
-    left = f"1 - {burnt}{{{config.selector}, worker=~'$worker'}} / {1 - config.objective:.6g}"
+    left = f"1 - {burnt}{{{config.selector}, worker=~'$worker'{q.installation}}} / {1 - config.objective:.6g}"
     worst = f"clamp_min(min({left}), {theme.LEAST_BUDGET:g})"
-    ours = f'ALERTS{{alertstate="firing", severity!="{config.severity_none}", {OUR_ALERTS}}}'
+    ours = f'ALERTS{{alertstate="firing", severity!="{config.severity_none}", {OUR_ALERTS}{q.installation}}}'
     ratio_steps = theme.steps(theme.BAD, (config.objective, theme.GOOD))
     age = f"max(time() - min by ({q.by('queue')}) ({q.raw(contract.QUEUE_OLDEST_JOB)})) or vector(0)"
     return [
@@ -124,7 +124,7 @@ def throughput(q: PromQL) -> panels.PanelBuilder:
 
 def alerts(q: PromQL) -> panels.PanelBuilder:
     """Which alerts fire."""
-    ours = f'ALERTS{{alertstate="firing", severity!="{q.config.severity_none}", {OUR_ALERTS}}}'
+    ours = f'ALERTS{{alertstate="firing", severity!="{q.config.severity_none}", {OUR_ALERTS}{q.installation}}}'
     began = ours.replace('ALERTS{alertstate="firing", ', "ALERTS_FOR_STATE{")
     published = q.config.runbook_url
     remedy = (

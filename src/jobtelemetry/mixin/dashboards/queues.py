@@ -142,7 +142,8 @@ def jobs(q: PromQL) -> list[panels.PanelBuilder]:
 def workers(q: PromQL) -> list[panels.PanelBuilder]:
     """Who does the work, and who starts what is scheduled."""
     by_status = f"max by ({q.by('queue', 'status')}) ({q.raw(contract.RQ_WORKERS)})"
-    limited = f"sum({q.config_only().of(contract.QUEUE_JOBS, _RATE_LIMITED)})"
+    limited = f"sum({q.of_installation().of(contract.QUEUE_JOBS, _RATE_LIMITED)})"
+    late = names.late_ratio(q.config.latency_windows[0])
     return [
         panels.lines(
             "RQ workers by status",
@@ -204,7 +205,8 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             f"{spoken(q.config.drain_window)}.",
             [
                 range_query(
-                    f"max by (queue) ({names.drain(q.config.drain_window)}{{queue=~'$queue'}}) / 60", "{{queue}}"
+                    f"max by (queue) ({names.drain(q.config.drain_window)}{{queue=~'$queue'{q.installation}}}) / 60",
+                    "{{queue}}",
                 )
             ],
             unit=theme.MINUTES,
@@ -217,11 +219,7 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             f"The part of each queue's jobs that waited longer than {spoken(q.config.latency_target)}, over "
             f"{spoken(q.config.latency_windows[0])}. The line is what the objective of {q.config.latency_slo:g} % "
             "allows.",
-            [
-                range_query(
-                    f"max by (queue) ({names.late_ratio(q.config.latency_windows[0])}{{queue=~'$queue'}})", "{{queue}}"
-                )
-            ],
+            [range_query(f"max by (queue) ({late}{{queue=~'$queue'{q.installation}}})", "{{queue}}")],
             unit=theme.PERCENT,
             width=8,
             highest=1,
