@@ -254,7 +254,8 @@ VALUES_REJECTED = Family(
 CLOCK_SKEW = Family(
     "jobtelemetry_clock_skew_seconds",
     Kind.GAUGE,
-    "By how much the clock of a host that works with RQ differed from Redis's, at most; absent where it is not known.",
+    "By how much the worst clock of a host that runs RQ workers or enqueues is ahead of Redis's (negative: behind); "
+    "absent where none is known to differ by more than a second.",
 )
 SCHEDULER_UP = Family(
     "jobtelemetry_scheduler_up",

@@ -14,8 +14,8 @@ from rq.job import Job
 from rq.registry import StartedJobRegistry
 
 from drills.site import Site
+from jobtelemetry.store.clocks import CLOCK_MEMORY
 from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.read import SKEW_MEMORY
 from support.waiting import eventually
 
 _PATIENCE = 120.0
@@ -427,13 +427,33 @@ def delete_foreign_value(site: Site) -> None:
 
 
 def wrong_clock(site: Site) -> None:
-    """A host that enqueues is three minutes ahead."""
+    """A host that enqueues is three minutes ahead, and nobody is instrumented there."""
     site.run_module("drill_producer")
+
+
+def clock_behind(site: Site) -> None:
+    """A host that enqueues is three minutes behind."""
+    site.run_module("drill_producer", "-180", "instrumented")
 
 
 def an_hour_later(site: Site) -> None:
     """Its clock was set right, and the hour passes for which that is told: what was noted is as old as then."""
-    site.redis.hincrby(Keys("rq").meta, "skew_at", -int(SKEW_MEMORY) - 1)
+    keys = Keys("rq")
+    for field, value in site.redis.hgetall(keys.meta).items():
+        if field.startswith(b"clock|"):
+            ahead, at = value.split()
+            site.redis.hset(keys.meta, field, b"%s %d" % (ahead, int(at) - int(CLOCK_MEMORY) - 2))
+
+
+def worker_with_a_wrong_clock(site: Site) -> None:
+    """The clock of a host that runs RQ workers is four minutes behind."""
+    site.start_worker_behind(240)
+    site.run("show", 5)
+
+
+def stop_that_worker(site: Site) -> None:
+    """That host is taken out."""
+    site.workers.pop().terminate()
 
 
 def cancel_dependency(site: Site) -> None:
@@ -652,6 +672,13 @@ DRILLS = (
     ),
     drill("foreign value", "JobTelemetryValuesRejected", cause=write_foreign_value, mend=delete_foreign_value),
     drill("clock of a producer", "JobTelemetryClockSkew", cause=wrong_clock, mend=an_hour_later),
+    drill("clock of a producer behind", "JobTelemetryClockSkew", cause=clock_behind, mend=an_hour_later),
+    drill(
+        "clock of an RQ worker's host",
+        "JobTelemetryClockSkew",
+        cause=worker_with_a_wrong_clock,
+        mend=stop_that_worker,
+    ),
     drill("dependency cancelled", "QueueJobsBlocked", cause=cancel_dependency, mend=delete_dependent),
     drill(
         "RQ workers crash",

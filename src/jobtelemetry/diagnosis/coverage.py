@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
-from statistics import median
 
 from jobtelemetry.diagnosis.findings import Finding, Level, many
-from jobtelemetry.questions.entries import LogEntry
-from jobtelemetry.store.snapshot import RQWorkerState, Snapshot
+from jobtelemetry.store.snapshot import RQWorkerState, Snapshot, WrongClock
 
 #: Seconds by which clocks may differ before times in the log and on dashboards mislead.
 _MOST_SKEW = 2.0
@@ -32,8 +30,6 @@ def check_coverage(snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding("scheduler", Level.WARNING, f"{many(overdue, 'scheduled job')} overdue", advice)
     if any(queue.blocked for queue in snapshot.queues):
         yield dependents(snapshot)
-    if (snapshot.clock_skew or 0.0) > _MOST_SKEW:
-        yield producers(snapshot)
 
 
 def rq_workers(snapshot: Snapshot) -> Finding:
@@ -148,13 +144,6 @@ def dependents(snapshot: Snapshot) -> Finding:
     return Finding("dependents", Level.WARNING, summary, advice)
 
 
-def producers(snapshot: Snapshot) -> Finding:
-    """A wrong clock where jobs are enqueued."""
-    summary = f"jobs were enqueued {_signed(snapshot.clock_skew or 0.0)} ahead of Redis's clock within the last hour"
-    advice = "Keep the clocks of the hosts that enqueue by NTP: what they schedule runs at another time."
-    return Finding("clocks", Level.WARNING, summary, advice)
-
-
 def own_errors(snapshot: Snapshot) -> Finding:
     """Whether jobtelemetry's own hooks failed."""
     errors = sum(snapshot.handler_errors.values())
@@ -171,28 +160,35 @@ def own_errors(snapshot: Snapshot) -> Finding:
     return Finding("hooks", Level.WARNING, summary, "No job was affected; the RQ workers' logs say what happened.")
 
 
-def check_clocks(server: float, before: float, after: float, newest: Iterable[LogEntry]) -> Finding:
-    """Whether the clocks of Redis, of this machine and of the RQ workers agree.
+def check_clocks(server: float, before: float, after: float, clocks: Iterable[WrongClock]) -> Finding:
+    """Whether the clocks of Redis, of this machine, of the RQ workers and of those who enqueue agree.
 
     Args:
         server: Redis' clock, Unix time.
         before: This machine's clock just before Redis was asked.
         after: And just after.
-        newest: Some of the newest entries: Redis noted its own time, the RQ worker the end by its clock.
+        clocks: Those that are known to be wrong, the worst first.
     """
     here = max(0.0, before - server, server - after) * (1 if server > after else -1)
-    by_worker: dict[str, list[float]] = {}
-    for entry in newest:
-        by_worker.setdefault(entry.rq_worker, []).append(entry.ended_at - entry.recorded_at)
-    skews = {worker: median(found) for worker, found in by_worker.items()}
-    wrong = [f"{worker} {_signed(skew)}" for worker, skew in sorted(skews.items()) if abs(skew) > _MOST_SKEW]
+    wrong = [_whose(clock) for clock in clocks if abs(clock.ahead) > _MOST_SKEW]
     if abs(here) > _MOST_SKEW:
         wrong.insert(0, f"Redis {_signed(here)} as seen from here")
     if wrong:
-        advice = "Keep the clocks by NTP (chrony, systemd-timesyncd): waits and ages are wrong by as much."
-        return Finding("clocks", Level.WARNING, f"clocks differ: {_some(wrong)}", advice)
-    compared = f" and {many(len(skews), 'RQ worker')}" if skews else ""
-    return Finding("clocks", Level.OK, f"Redis, this machine{compared} agree within {_MOST_SKEW:g} s")
+        advice = (
+            "Keep the clocks of these hosts by NTP (chrony, systemd-timesyncd): RQ dates by them, so what they "
+            "schedule runs at another time, and waits are wrong by as much."
+        )
+        return Finding("clocks", Level.WARNING, f"clocks differ from Redis's: {_some(wrong)}", advice)
+    return Finding("clocks", Level.OK, f"no clock is known to differ from Redis's by more than {_MOST_SKEW:g} s")
+
+
+def _whose(clock: WrongClock) -> str:
+    host = clock.host or "an unknown host"
+    whose = {
+        "rq_worker": f"{host}, where RQ worker {clock.who} runs,",
+        "producer": f"{host}, where process {clock.who} enqueues,",
+    }
+    return f"{whose.get(clock.kind, f'whoever enqueues on {clock.who}')} {_signed(clock.ahead)}"
 
 
 def _difference(difference: int) -> str:

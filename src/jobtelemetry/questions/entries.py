@@ -46,7 +46,7 @@ class LogEntry:
         attempt: 1-based; 0 if unknown.
         wait: Seconds from when it could run to its start; ``None`` if unknown.
         duration: Seconds that it ran; ``None`` if unknown.
-        ended_at: Unix time in seconds, by the RQ worker's clock.
+        ended_at: Unix time in seconds, by Redis's clock.
         trace: 32 hex digits, or empty.
         source: Where the job came from, or empty.
         attributes: What the job added with ``set_attribute``.
@@ -77,7 +77,7 @@ class LogEntry:
 
     @property
     def started_at(self) -> float | None:
-        """Unix time in seconds, by the RQ worker's clock; ``None`` if unknown."""
+        """Unix time in seconds, by Redis's clock; ``None`` if unknown."""
         return None if self.duration is None else self.ended_at - self.duration
 
     @property

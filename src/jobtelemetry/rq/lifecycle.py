@@ -80,13 +80,16 @@ class LifecycleHooks:
                 if self._runtime.off:  # no account, and it says why
                     pipeline.hset(rq_worker.key, "jobtelemetry", self._said())
                 elif not rq_worker.__dict__.get(OFF):
-                    self._mark(rq_worker, pipeline)
+                    self._mark(rq_worker, pipeline, newborn=True)
         return result
 
     def _said(self) -> str:
         return json.dumps(versions() | self._runtime.remarks)
 
-    def _mark(self, rq_worker: BaseWorker, pipeline: Any) -> None:
+    def _mark(self, rq_worker: BaseWorker, pipeline: Any, *, newborn: bool = False) -> None:
+        born = rq_worker.birth_date  # RQ has written it just now, by its own clock
+        clock = born.timestamp() if born is not None and newborn else None
+
         def on_reply(reply: Any) -> None:
             known, fault = registered(reply)
             self._runtime.saw(known)
@@ -95,7 +98,7 @@ class LifecycleHooks:
 
         piggyback(pipeline, self._runtime).append(
             lambda pipe: append_register(
-                pipe, self._runtime.keys, rq_worker.key, self._said(), known=self._runtime.known
+                pipe, self._runtime.keys, rq_worker.key, self._said(), known=self._runtime.known, clock=clock
             ),
             on_reply,
         )

@@ -72,8 +72,7 @@ META_FIELDS: dict[str, tuple[str, ...]] = {
     "lost_before": (),  # and in earlier ones
     "why": (),  # what was noticed
     "written_off": (),  # of those that the ledger's total still has
-    "skew": (),  # seconds by which the clock of somebody who enqueued was ahead of Redis's, at most
-    "skew_at": (),  # when that was last seen, Unix time
+    "clock": ("kind", "who"),  # by how many seconds a process's clock is ahead of Redis's, and when that was seen
     "closed_until": (),  # until when the key of closed executions must be there, Unix time
     "late": (),
     "reconciled": (),

@@ -18,6 +18,7 @@ from jobtelemetry.contract import HOOKS
 from jobtelemetry.errors import StoreError
 from jobtelemetry.outcomes import State
 from jobtelemetry.store import books, decode
+from jobtelemetry.store.clocks import wrong_clocks
 from jobtelemetry.store.decode import Rejected, count_of, moment_of, running_entries
 from jobtelemetry.store.keys import FAILED, LAYOUT, SUCCEEDED, UNBOOKED, Keys
 from jobtelemetry.store.keys import decode as parts_of
@@ -29,9 +30,6 @@ from jobtelemetry.store.snapshot import Counter, Histogram, LabelSet, Merged, Se
 PAGE = 100
 #: Looks after which a store that never stands still is taken as it is, without a verdict on its books.
 _MOST_LOOKS = 5
-#: Seconds for which a wrong clock is shown after a job was last started that had a moment of it; as in ``start.lua``.
-SKEW_MEMORY = 3600.0
-
 #: Names under which the scripts count what a full store dropped.
 _DROPPED = {
     "executions": "jobtelemetry_job_executions_total",
@@ -353,9 +351,6 @@ class Reader:
         if self._difference:
             lost_at = lost_at or look.taken_at
             why = why or ("label sets are gone" if self._missing > 0 else "accounts or totals are gone")
-        skew, seen = moment_of(meta.get("skew", "")), moment_of(meta.get("skew_at", "")) or 0.0
-        if look.taken_at - seen > SKEW_MEMORY:  # the clock was set right, or its host no longer enqueues
-            skew = None
         return Snapshot(
             taken_at=look.taken_at,
             sets=sets,
@@ -381,7 +376,7 @@ class Reader:
             counts_lost=lost,
             counts_lost_why=why if lost_at is not None else "",
             accounts_difference=self._difference,
-            clock_skew=skew,
+            clocks=wrong_clocks(meta, observed["rq_workers"], look.taken_at),
             **observed,
         )
 

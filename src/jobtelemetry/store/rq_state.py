@@ -27,7 +27,17 @@ from jobtelemetry.store.record import text
 from jobtelemetry.store.snapshot import QueueState, RQWorkerState
 from jobtelemetry.text import label_text
 
-_WORKER_FIELDS = ("state", "queues", "birth", "death", "successful_job_count", "failed_job_count", WORKER_MARK_FIELD)
+_WORKER_FIELDS = (
+    "state",
+    "queues",
+    "birth",
+    "death",
+    "successful_job_count",
+    "failed_job_count",
+    "last_heartbeat",
+    "hostname",
+    WORKER_MARK_FIELD,
+)
 _COLUMNS = (SUCCEEDED, SUCCEEDED_AGAIN, FAILED, FAILED_AGAIN)
 _DEFERRED = 7  # of a queue's row: five commands before the registries
 _ZSETS = ("started", "scheduled", "deferred", "ready_to_enqueue", "finished", "failed", "canceled")
@@ -164,7 +174,8 @@ def _unless_another_type(reply: Any) -> Any:
 
 
 def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> RQWorkerState | None:
-    state, queues, birth, death, succeeded, failed, mark = ("" if value is None else text(value) for value in row)
+    facts = ("" if value is None else text(value) for value in row)
+    state, queues, birth, death, succeeded, failed, heartbeat, host, mark = facts
     if death or not (state or birth):
         # Gone, or expired and not yet forgotten by RQ: an orphaned work-horse that counts its ending on the hash of a
         # dead worker brings it back with nothing but that.
@@ -187,6 +198,8 @@ def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> R
         lacking=tuple(lacking.split()),
         untested=bool(untested),
         birth=rq_time(birth),
+        heartbeat=rq_time(heartbeat),
+        host=label_text(host),
     )
 
 

@@ -118,6 +118,24 @@ class QueueState:
 
 
 @dataclass(frozen=True)
+class WrongClock:
+    """A clock that differs from Redis's by more than a second.
+
+    Args:
+        kind: Who dates with it: ``rq_worker``, ``producer``, or ``jobs`` of a queue, whose producers are not
+            instrumented and do not say who they are.
+        who: The RQ worker's name, the producer's process, or the queue.
+        host: Where that runs; empty if nobody says.
+        ahead: Seconds by which it is ahead of Redis's; negative where it is behind.
+    """
+
+    kind: str
+    who: str
+    host: str
+    ahead: float
+
+
+@dataclass(frozen=True)
 class RQWorkerState:
     """One live RQ worker process: what RQ counted for it, and what its account has.
 
@@ -134,7 +152,9 @@ class RQWorkerState:
         missing: Hooks that its RQ does not have, so that it cannot be recorded.
         lacking: Other hooks that its RQ does not have: it is recorded, with fewer labels or spans.
         untested: Whether its RQ is newer than its jobtelemetry was tested with.
-        birth: When it started, Unix time; ``None`` if RQ does not say.
+        birth: When it started, Unix time by its own clock; ``None`` if RQ does not say.
+        heartbeat: When it last told RQ that it lives, in the same way.
+        host: Where it runs; empty if RQ does not say.
     """
 
     name: str
@@ -150,6 +170,8 @@ class RQWorkerState:
     lacking: tuple[str, ...] = ()
     untested: bool = False
     birth: float | None = None
+    heartbeat: float | None = None
+    host: str = ""
 
     @property
     def counted_by_rq(self) -> int:
@@ -252,8 +274,8 @@ class Snapshot:
         accounts_difference: Executions that the accounts have more (or fewer: negative) than the label sets.
         rejected: Values under our keys that are not ours or make no sense.
         rejected_names: Some of them: key and field.
-        clock_skew: Seconds by which the clock of somebody who enqueued was ahead of Redis's, at most, in the
-            last hour; ``None`` if not.
+        clocks: Those that are known to be wrong, the worst first: of live RQ workers, and of who enqueued within the
+            last hour.
     """
 
     taken_at: float
@@ -284,7 +306,12 @@ class Snapshot:
     accounts_difference: int = 0
     rejected: int = 0
     rejected_names: tuple[str, ...] = ()
-    clock_skew: float | None = None
+    clocks: tuple[WrongClock, ...] = ()
+
+    @property
+    def clock_skew(self) -> float | None:
+        """Seconds by which the worst clock is ahead of Redis's (negative: behind); ``None`` if none is known."""
+        return self.clocks[0].ahead if self.clocks else None
 
     @property
     def proven(self) -> bool:
