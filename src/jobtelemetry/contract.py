@@ -46,6 +46,9 @@ QUEUE_STATUSES: tuple[str, ...] = (
 RQ_WORKER_STATUSES: tuple[str, ...] = ("started", "idle", "busy", "suspended")
 
 
+#: What ``status`` can be in ``jobtelemetry_rate_limit_jobs``.
+RATE_LIMIT_STATUSES: tuple[str, ...] = ("held", "allowed")
+
 #: What ``hook`` can be in ``jobtelemetry_handler_errors_total``: where in jobtelemetry an error can happen.
 HOOKS: tuple[str, ...] = (
     "enqueue",
@@ -214,6 +217,27 @@ RQ_WORKER_NEWEST_BIRTH = Family(
     "When the youngest live RQ worker of this queue was started, in Unix time; absent where it is not known.",
     ("queue",),
 )
+RQ_WORKER_LONGEST_IDLE = Family(
+    "jobtelemetry_rq_worker_longest_idle_timestamp_seconds",
+    Kind.GAUGE,
+    "Since when the RQ worker of this queue that has been waiting longest for a job has done so, in Unix time; absent "
+    "where none waits.",
+    ("queue",),
+)
+RATE_LIMIT_JOBS = Family(
+    "jobtelemetry_rate_limit_jobs",
+    Kind.GAUGE,
+    "Jobs of a RateLimit of RQ's: those that it holds back, and those that it has let through, which are queued or "
+    "run; of the limits that hold most.",
+    ("rate_limit", "status"),
+)
+RATE_LIMIT_OLDEST_JOB = Family(
+    "jobtelemetry_rate_limit_oldest_job_timestamp_seconds",
+    Kind.GAUGE,
+    "Since when a RateLimit of RQ's has been holding back the job that it has held longest, in Unix time; absent where "
+    "it holds none.",
+    ("rate_limit",),
+)
 RQ_WORKERS_UNINSTRUMENTED = Family(
     "jobtelemetry_rq_workers_uninstrumented",
     Kind.GAUGE,
@@ -314,6 +338,9 @@ FAMILIES: tuple[Family, ...] = (
     RQ_WORKERS,
     RQ_WORKER_PROCESSES,
     RQ_WORKER_NEWEST_BIRTH,
+    RQ_WORKER_LONGEST_IDLE,
+    RATE_LIMIT_JOBS,
+    RATE_LIMIT_OLDEST_JOB,
     RQ_WORKERS_UNINSTRUMENTED,
     UNRECORDED_EXECUTIONS,
     COUNTS_LOST_AT,

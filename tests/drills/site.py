@@ -47,6 +47,8 @@ class Site:
         #: Names of the alerts that were active at any look.
         self.seen: set[str] = set()
         self.workers: list[Process] = []
+        #: The one that an incident has stopped.
+        self.stopped: Process
 
     def __enter__(self) -> Site:
         try:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 
 from jobtelemetry.diagnosis.findings import Finding, Level, many
-from jobtelemetry.store.snapshot import RQWorkerState, Snapshot, WrongClock
+from jobtelemetry.store.snapshot import RateLimitState, RQWorkerState, Snapshot, WrongClock
 
 #: Seconds by which clocks may differ before times in the log and on dashboards mislead.
 _MOST_SKEW = 2.0
 _MOST_NAMED = 5
+#: Seconds that an RQ worker may wait beside jobs that wait, and that a rate limit may hold a job back.
+_LONG_IDLE, _LONG_HOLD = 60.0, 300.0
 #: What an RQ worker says of itself, and how people call it.
 _PACKAGES = {"jobtelemetry": "jobtelemetry", "rq": "RQ", "redis": "redis-py"}
 
@@ -30,6 +32,10 @@ def check_coverage(snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding("scheduler", Level.WARNING, f"{many(overdue, 'scheduled job')} overdue", advice)
     if any(queue.blocked for queue in snapshot.queues):
         yield dependents(snapshot)
+    if beside := _idle_beside_jobs(snapshot):
+        yield idle(beside)
+    if any(_held_for(limit, snapshot.taken_at) > _LONG_HOLD for limit in snapshot.rate_limits):
+        yield rate_limits(snapshot)
 
 
 def rq_workers(snapshot: Snapshot) -> Finding:
@@ -142,6 +148,49 @@ def dependents(snapshot: Snapshot) -> Finding:
         "exclude_job_id=job.id); the next ones run by Cancel(..., enqueue_dependents=True) or allow_failure=True."
     )
     return Finding("dependents", Level.WARNING, summary, advice)
+
+
+def _idle_beside_jobs(snapshot: Snapshot) -> dict[str, list[RQWorkerState]]:
+    """By queue the RQ workers that take none of the jobs that have been waiting there for long."""
+    late = {
+        queue.name
+        for queue in snapshot.queues
+        if queue.oldest_enqueued_at is not None and snapshot.taken_at - queue.oldest_enqueued_at > _LONG_IDLE
+    }
+    found: dict[str, list[RQWorkerState]] = {}
+    for worker in snapshot.rq_workers:
+        if worker.idle_since is not None and snapshot.taken_at - worker.idle_since > _LONG_IDLE:
+            for queue in late.intersection(worker.queues):
+                found.setdefault(queue, []).append(worker)
+    return found
+
+
+def idle(beside: Mapping[str, Sequence[RQWorkerState]]) -> Finding:
+    """RQ workers that wait for jobs although there are some."""
+    workers = {worker.name: worker for found in beside.values() for worker in found}
+    named = [f"{worker.name} on {worker.host or 'an unknown host'}" for worker in workers.values()]
+    summary = f"jobs wait on {_some(sorted(beside))}, and {many(len(workers), 'RQ worker')} take none: {_some(named)}"
+    advice = "Look at these processes and at the network between their hosts and Redis, then restart them."
+    return Finding("idle", Level.WARNING, summary, advice)
+
+
+def rate_limits(snapshot: Snapshot) -> Finding:
+    """Rate limits that hold jobs back for long, and who has their slots."""
+    told = [
+        f"{limit.key} has held {many(limit.held, 'job')} back, the first for {held:,.0f} s, and {limit.allowed} of "
+        f"{limit.slots} may run: {_some(list(limit.allowed_jobs), of=limit.allowed) or 'none'}"
+        for limit in snapshot.rate_limits
+        if (held := _held_for(limit, snapshot.taken_at)) > _LONG_HOLD
+    ]
+    advice = (
+        "See with jobtelemetry show what those that may run do: one that hangs keeps its slot. Where all is well, the "
+        "limit is too low for what comes."
+    )
+    return Finding("rate limits", Level.WARNING, _some(told), advice)
+
+
+def _held_for(limit: RateLimitState, now: float) -> float:
+    return 0.0 if limit.oldest is None else now - limit.oldest
 
 
 def own_errors(snapshot: Snapshot) -> Finding:

@@ -171,6 +171,13 @@ class Keys:
     def rate_limits(self) -> str:
         return f"{self.prefix}:rl-keys"
 
+    def rate_limit(self, rate_limit: str) -> str:
+        """RQ's hash of one rate limit; beside it are the jobs that it has let through and those that it holds back."""
+        return f"{self.prefix}:rl:{rate_limit}"
+
+    def rate_limit_allowed(self, rate_limit: str) -> str:
+        return f"{self.prefix}:rl:{rate_limit}:allowed"
+
     def rate_limited(self, rate_limit: str) -> str:
         return f"{self.prefix}:rl:{rate_limit}:rate_limited"
 

@@ -20,6 +20,7 @@ from jobtelemetry.outcomes import State
 from jobtelemetry.store import books, decode
 from jobtelemetry.store.clocks import wrong_clocks
 from jobtelemetry.store.decode import Rejected, count_of, moment_of, running_entries
+from jobtelemetry.store.idle import Idleness
 from jobtelemetry.store.keys import FAILED, LAYOUT, SUCCEEDED, UNBOOKED, Keys
 from jobtelemetry.store.keys import decode as parts_of
 from jobtelemetry.store.record import Known, text
@@ -80,6 +81,7 @@ class Reader:
         self._keys = keys
         self._lock = threading.Lock()
         self._discovery = Discovery()
+        self._idleness = Idleness()
         self._known = Known()
         self._begin_anew()
         #: What this reader has noticed itself, as long as Redis does not say it: when, how many, what.
@@ -112,10 +114,12 @@ class Reader:
             look = self._read_books()
             rejected = self._strange
             entries = tuple(running_entries(self._running(), rejected))
-            queues, rate_limited = read_queues(self._connection, self._keys, look.taken_at)
+            queues, rate_limits = read_queues(self._connection, self._keys, look.taken_at)
             workers = read_rq_workers(self._connection, self._keys, self._discovery)
             self._rq_workers = tuple(worker.name for worker in workers)
             shared = decode.meta(look.meta, rejected)
+            clocks = wrong_clocks(shared, workers, look.taken_at)
+            workers = self._idleness.note(workers, clocks, look.taken_at)
             for found in self._rejected.values():
                 rejected.number += found.number
                 rejected.names = (rejected.names + found.names)[:20]
@@ -124,8 +128,9 @@ class Reader:
                 shared,
                 running=entries,
                 queues=queues,
-                rate_limited=rate_limited,
+                rate_limits=rate_limits,
                 rq_workers=workers,
+                clocks=clocks,
                 rejected=rejected.number,
                 rejected_names=tuple(rejected.names),
             )
@@ -376,7 +381,6 @@ class Reader:
             counts_lost=lost,
             counts_lost_why=why if lost_at is not None else "",
             accounts_difference=self._difference,
-            clocks=wrong_clocks(meta, observed["rq_workers"], look.taken_at),
             **observed,
         )
 

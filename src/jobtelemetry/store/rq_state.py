@@ -18,13 +18,14 @@ from jobtelemetry.store.keys import (
     MISSING,
     SUCCEEDED,
     SUCCEEDED_AGAIN,
+    UNBOOKED,
     UNTESTED,
     WORKER_MARK_FIELD,
     Keys,
     encode,
 )
 from jobtelemetry.store.record import text
-from jobtelemetry.store.snapshot import QueueState, RQWorkerState
+from jobtelemetry.store.snapshot import QueueState, RateLimitState, RQWorkerState
 from jobtelemetry.text import label_text
 
 _WORKER_FIELDS = (
@@ -38,7 +39,7 @@ _WORKER_FIELDS = (
     "hostname",
     WORKER_MARK_FIELD,
 )
-_COLUMNS = (SUCCEEDED, SUCCEEDED_AGAIN, FAILED, FAILED_AGAIN)
+_COLUMNS = (SUCCEEDED, SUCCEEDED_AGAIN, FAILED, FAILED_AGAIN, UNBOOKED)
 _DEFERRED = 7  # of a queue's row: five commands before the registries
 _ZSETS = ("started", "scheduled", "deferred", "ready_to_enqueue", "finished", "failed", "canceled")
 #: Commands that are sent at once, and RQ workers whose two counts are read at one moment.
@@ -47,8 +48,8 @@ _WORKERS_AT_ONCE = 100
 _MOST_NAMED = 5
 
 
-def read_queues(connection: Any, keys: Keys, now: float) -> tuple[tuple[QueueState, ...], int]:
-    """What RQ holds per queue, and how many jobs wait for a rate limit, all queues together.
+def read_queues(connection: Any, keys: Keys, now: float) -> tuple[tuple[QueueState, ...], tuple[RateLimitState, ...]]:
+    """What RQ holds per queue, and what its rate limits hold back.
 
     Args:
         now: The server's clock, Unix time in seconds.
@@ -76,17 +77,32 @@ def read_queues(connection: Any, keys: Keys, now: float) -> tuple[tuple[QueueSta
         replies = pipe.execute()
         rows += [replies[first : first + width] for first in range(0, len(replies), width)]
     heads = _heads(connection, keys, [text(row[2]) if row[2] else None for row in rows])
-    limited = 0
-    for piece in _pieces(sorted(map(text, limits)), _PIECE):
-        pipe = connection.pipeline(transaction=False)
-        for limit in piece:
-            pipe.zcard(keys.rate_limited(limit))
-        limited += sum(map(int, pipe.execute()))
     deferred = {name: int(row[_DEFERRED]) for name, row in zip(names, rows, strict=True) if row[_DEFERRED]}
     blocked = find_blocked(connection, keys, deferred)
     return tuple(
         _queue_state(name, row, head, blocked.get(name, ())) for name, row, head in zip(names, rows, heads, strict=True)
-    ), limited
+    ), _rate_limits(connection, keys, sorted(map(text, limits)), now)
+
+
+def _rate_limits(connection: Any, keys: Keys, names: list[str], now: float) -> tuple[RateLimitState, ...]:
+    """RQ's rate limits, those that hold most jobs back first."""
+    found = []
+    for piece in _pieces(names, _PIECE // 5):
+        pipe = connection.pipeline(transaction=False)
+        for name in piece:
+            pipe.hget(keys.rate_limit(name), "concurrency")
+            pipe.zcard(keys.rate_limit_allowed(name))
+            pipe.zrangebyscore(keys.rate_limit_allowed(name), "-inf", "+inf", start=0, num=_MOST_NAMED)
+            pipe.zcard(keys.rate_limited(name))
+            pipe.zrangebyscore(keys.rate_limited(name), "-inf", "+inf", start=0, num=1, withscores=True)
+        replies = pipe.execute()
+        for name, first in zip(piece, range(0, len(replies), 5), strict=True):
+            slots, allowed, some, held, oldest = replies[first : first + 5]
+            since = min(now, max(0.0, float(oldest[0][1]))) if oldest else None  # it is by a producer's clock
+            jobs = tuple(label_text(text(job)) for job in some)
+            count = count_of(text(slots)) or 0 if slots is not None else 0
+            found.append(RateLimitState(label_text(name), count, int(allowed), jobs, int(held), since))
+    return tuple(sorted(found, key=lambda limit: -limit.held))
 
 
 def _heads(connection: Any, keys: Keys, job_ids: list[str | None]) -> list[float | None]:
@@ -193,6 +209,7 @@ def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> R
         failed_by_rq=count_of(failed) or 0,
         succeeded=booked[0] + booked[1],
         failed=booked[2] + booked[3],
+        uncounted_by_rq=booked[4],
         versions=said,
         missing=tuple(missing.split()),
         lacking=tuple(lacking.split()),

@@ -118,6 +118,27 @@ class QueueState:
 
 
 @dataclass(frozen=True)
+class RateLimitState:
+    """One rate limit of RQ's.
+
+    Args:
+        key: Its name.
+        slots: How many of its jobs may be queued or run at the same time; 0 if RQ does not say.
+        allowed: How many it has let through, which are queued or run.
+        allowed_jobs: A few of these.
+        held: How many it holds back.
+        oldest: Since when the first of them, Unix time; ``None`` if none is held.
+    """
+
+    key: str
+    slots: int = 0
+    allowed: int = 0
+    allowed_jobs: tuple[str, ...] = ()
+    held: int = 0
+    oldest: float | None = None
+
+
+@dataclass(frozen=True)
 class WrongClock:
     """A clock that differs from Redis's by more than a second.
 
@@ -155,6 +176,8 @@ class RQWorkerState:
         birth: When it started, Unix time by its own clock; ``None`` if RQ does not say.
         heartbeat: When it last told RQ that it lives, in the same way.
         host: Where it runs; empty if RQ does not say.
+        uncounted_by_rq: Executions in its account that RQ does not count, such as cancelled ones.
+        idle_since: Since when it has been waiting for a job, Unix time; ``None`` if it works, or nobody knows.
     """
 
     name: str
@@ -172,6 +195,8 @@ class RQWorkerState:
     birth: float | None = None
     heartbeat: float | None = None
     host: str = ""
+    uncounted_by_rq: int = 0
+    idle_since: float | None = None
 
     @property
     def counted_by_rq(self) -> int:
@@ -257,7 +282,7 @@ class Snapshot:
         last_completed: When a series last completed, Unix time; absent if never.
         running: The running table.
         queues: What RQ holds.
-        rate_limited: Jobs that wait for a rate limit, all queues together.
+        rate_limits: RQ's rate limits, those that hold most jobs back first.
         rq_workers: Live RQ workers.
         handler_errors: Errors in jobtelemetry's hooks, by hook.
         reconciled: Executions counted by the reconciler.
@@ -290,7 +315,7 @@ class Snapshot:
     last_completed: Mapping[Series, float] = field(default_factory=dict)
     running: tuple[RunningExecution, ...] = ()
     queues: tuple[QueueState, ...] = ()
-    rate_limited: int = 0
+    rate_limits: tuple[RateLimitState, ...] = ()
     rq_workers: tuple[RQWorkerState, ...] = ()
     handler_errors: Mapping[str, int] = field(default_factory=lambda: _EMPTY)
     reconciled: int = 0
@@ -307,6 +332,11 @@ class Snapshot:
     rejected: int = 0
     rejected_names: tuple[str, ...] = ()
     clocks: tuple[WrongClock, ...] = ()
+
+    @property
+    def rate_limited(self) -> int:
+        """Jobs that rate limits hold back, all queues together."""
+        return sum(limit.held for limit in self.rate_limits)
 
     @property
     def clock_skew(self) -> float | None:

@@ -31,6 +31,8 @@ _GAUGES: tuple[tuple[contract.Family, _Labels, int], ...] = (
     (contract.QUEUE_BLOCKED_JOBS, {"queue": "q"}, 0),
     (contract.RQ_WORKER_NEWEST_BIRTH, {"queue": "q"}, LONG_AGO),
     (contract.RQ_WORKER_PROCESSES, {"status": "idle"}, 2),
+    (contract.RQ_WORKER_LONGEST_IDLE, {"queue": "q"}, LONG_AGO),
+    (contract.RATE_LIMIT_JOBS, {"rate_limit": "api", "status": "held"}, 0),
 )
 
 

@@ -137,7 +137,7 @@ def jobs(q: PromQL) -> list[panels.PanelBuilder]:
 def workers(q: PromQL) -> list[panels.PanelBuilder]:
     """Who does the work, and who starts what is scheduled."""
     by_status = f"max by ({q.by('queue', 'status')}) ({q.raw(contract.RQ_WORKERS)})"
-    limited = f"sum({q.config_only().of(contract.QUEUE_JOBS, _RATE_LIMITED)})"
+    oldest_held = q.config_only().raw(contract.RATE_LIMIT_OLDEST_JOB)
     return [
         panels.lines(
             "RQ workers by status",
@@ -221,18 +221,34 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             decimals=0,
         ),
         panels.lines(
-            "Jobs that wait for a rate limit",
-            "RQ keeps them for all queues together. 0 where no rate limit is used.",
-            [range_query(limited, "rate limited")],
+            "Longest idle",
+            "How long the RQ worker of each queue that has been waiting longest for a job has done so. Where jobs wait "
+            "all the while, it does not take them; empty where none waits.",
+            [range_query(f"time() - {_least(q, contract.RQ_WORKER_LONGEST_IDLE)}", "{{queue}}")],
+            unit=theme.SECONDS,
             width=8,
-            colors={"rate limited": "orange"},
+        ),
+        panels.lines(
+            "Jobs that rate limits hold back",
+            "By RateLimit, whatever queue is chosen: a limit has no queue. Empty where none is used.",
+            [range_query(f"max by (rate_limit) ({q.config_only().raw(contract.RATE_LIMIT_JOBS, _HELD)})", _LIMIT)],
+            width=8,
             decimals=0,
+        ),
+        panels.lines(
+            "Held back by a rate limit, longest",
+            "How long each RateLimit has been holding back the job that it has held longest.",
+            [range_query(f"time() - min by (rate_limit) ({oldest_held})", _LIMIT)],
+            unit=theme.SECONDS,
+            width=8,
+            thresholds=theme.steps("transparent", (seconds(q.config.held_age), theme.BAD)),
         ),
     ]
 
 
 _BUSY = 'status="busy"'
-_RATE_LIMITED = 'status="rate_limited"'
+_HELD = 'status="held"'
+_LIMIT = "{{rate_limit}}"
 
 
 def _jobs(q: PromQL, status: str) -> str:
