@@ -41,6 +41,14 @@ def soak(session: nox.Session, rq: str) -> None:
     run(session, rq, "tests.soak")
 
 
+@nox.session
+def weeks(session: nox.Session) -> None:
+    """Two weeks and more of load without a false alarm, weekends and all; takes Prometheus's promtool, and a while."""
+    environ = {"FALSE_ALARMS_DAYS": "17", "FALSE_ALARMS_STEP": "120"}
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", "-n", "0", "tests/drills/test_false_alarms.py", env=environ)
+
+
 @nox.session(python=["3.10", "3.11", "3.12", "3.13", "3.14"])
 def wheel(session: nox.Session) -> None:
     """The wheel alone, on every Python that this machine has: bare, then with every extra."""
