@@ -243,6 +243,13 @@ RQ_WORKERS_UNINSTRUMENTED = Family(
     Kind.GAUGE,
     "Live RQ workers whose executions are not recorded: a blind spot unless 0.",
 )
+QUEUE_RQ_WORKERS_UNINSTRUMENTED = Family(
+    "jobtelemetry_queue_rq_workers_uninstrumented",
+    Kind.GAUGE,
+    "Live RQ workers that listen on this queue and whose executions are not recorded; where they are all of them, "
+    "nothing that runs there is.",
+    ("queue",),
+)
 UNRECORDED_EXECUTIONS = Family(
     "jobtelemetry_unrecorded_executions",
     Kind.GAUGE,
@@ -342,6 +349,7 @@ FAMILIES: tuple[Family, ...] = (
     RATE_LIMIT_JOBS,
     RATE_LIMIT_OLDEST_JOB,
     RQ_WORKERS_UNINSTRUMENTED,
+    QUEUE_RQ_WORKERS_UNINSTRUMENTED,
     UNRECORDED_EXECUTIONS,
     COUNTS_LOST_AT,
     COUNTS_LOST,

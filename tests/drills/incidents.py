@@ -610,7 +610,6 @@ DRILLS = (
     drill(
         "uninstrumented worker",
         "JobTelemetryWorkersUninstrumented",
-        "JobTelemetryUnrecordedExecutions",
         cause=plain_worker,
         mend=restart_instrumented,
     ),

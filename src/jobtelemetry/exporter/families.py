@@ -202,6 +202,12 @@ def _newest_birth(snapshot: Snapshot) -> Iterator[Row]:
         yield (queue,), birth
 
 
+def _uninstrumented(snapshot: Snapshot) -> Iterator[Row]:
+    blind = Tally(queue for worker in snapshot.rq_workers if not worker.instrumented for queue in worker.queues)
+    for queue in dict.fromkeys((*(queue.name for queue in snapshot.queues), *blind)):
+        yield (queue,), float(blind[queue])
+
+
 def _longest_idle(snapshot: Snapshot) -> Iterator[Row]:
     longest: dict[str, float] = {}
     for worker in snapshot.rq_workers:
@@ -274,6 +280,7 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.RATE_LIMIT_JOBS: _rate_limit_jobs,
     contract.RATE_LIMIT_OLDEST_JOB: _rate_limit_oldest,
     contract.RQ_WORKERS_UNINSTRUMENTED: lambda snapshot: [((), float(snapshot.uninstrumented))],
+    contract.QUEUE_RQ_WORKERS_UNINSTRUMENTED: _uninstrumented,
     contract.UNRECORDED_EXECUTIONS: lambda snapshot: [((), float(snapshot.unrecorded))],
     contract.COUNTS_LOST_AT: lambda snapshot: _if_known(snapshot.counts_lost_at),
     contract.COUNTS_LOST: lambda snapshot: [((), float(snapshot.counts_lost))],

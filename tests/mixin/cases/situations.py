@@ -17,6 +17,7 @@ _GAUGES: tuple[tuple[contract.Family, _Labels, int], ...] = (
     (contract.UP, {}, 1),
     (contract.UNRECORDED_EXECUTIONS, {}, 0),
     (contract.RQ_WORKERS_UNINSTRUMENTED, {}, 0),
+    (contract.QUEUE_RQ_WORKERS_UNINSTRUMENTED, {"queue": "q"}, 0),
     (contract.RQ_WORKERS, {"queue": "q", "status": "idle"}, 2),
     (contract.QUEUE_JOBS, {"queue": "q", "status": "queued"}, 0),
     (contract.QUEUE_JOBS, {"queue": "q", "status": "scheduled"}, 3),
