@@ -162,7 +162,7 @@ def workers_idle(q: PromQL) -> Alert:
     busy = f"sum by ({by}) ({q.of(contract.RQ_WORKERS, _BUSY)})"
     return Alert(
         "QueueWorkersIdle",
-        f"{idle} > {age}\nand on ({by}) ({oldest} > {age})\nand on ({by}) ({taken} > 0 or {busy} > 0)",
+        f"{idle} > {age}\nand on ({by}) ({oldest} > {age})\nand on ({by}) ({taken} > 0\n  or {busy} > 0)",
         "ticket",
         "RQ workers idle beside a queue on which jobs wait.",
         "An RQ worker that listens on queue {{ $labels.queue }} has taken nothing for {{ $value | humanizeDuration }}, "

@@ -221,6 +221,13 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             decimals=0,
         ),
         panels.lines(
+            "RQ workers that are not instrumented",
+            "What they run is not recorded; where they are all that listen on a queue, nothing of it is. 0 is health.",
+            [range_query(_most(q, contract.QUEUE_RQ_WORKERS_UNINSTRUMENTED), "{{queue}}")],
+            width=8,
+            decimals=0,
+        ),
+        panels.lines(
             "Longest idle",
             "How long the RQ worker of each queue that has been waiting longest for a job has done so. Where jobs wait "
             "all the while, it does not take them; empty where none waits.",
