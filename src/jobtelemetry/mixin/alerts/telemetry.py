@@ -78,7 +78,7 @@ def workers_uninstrumented(q: PromQL) -> Alert:
     """RQ workers run whose executions nobody records: some of a queue's, or all of them."""
     by = q.by("queue")
     blind = f"max by ({by}) ({q.raw(contract.QUEUE_RQ_WORKERS_UNINSTRUMENTED)}) > 0"
-    all_of_them = f"{blind} == on ({by}) sum by ({by}) ({q.of(contract.RQ_WORKERS)})"
+    all_of_them = f"{blind}\n  == on ({by}) {names.RQ_WORKERS}"
     return Alert(
         "JobTelemetryWorkersUninstrumented",
         f'label_replace({all_of_them}, "recorded", "nothing", "", "")\n'
