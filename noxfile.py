@@ -3,11 +3,11 @@
 For one RQ: ``nox -s 'truth_table(rq="2.7")'``. What follows ``--`` goes to the command: ``nox -s soak -- --minutes 1``.
 """
 
-from pathlib import Path
-
 import nox
 
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = (
+    "uv|venv"  # uv, which comes with the extra `test`, takes seconds where pip takes minutes
+)
 nox.options.sessions = ["truth_table"]
 
 #: RQ's version -> what to install. RQ before 3 does not work with redis-py 8: its SpawnWorker cannot pass its settings.
@@ -47,17 +47,6 @@ def weeks(session: nox.Session) -> None:
     environ = {"FALSE_ALARMS_DAYS": "17"}
     session.install("-e", ".[test]")
     session.run("python", "-m", "pytest", "-n", "0", "tests/drills/test_false_alarms.py", env=environ)
-
-
-@nox.session(python=["3.10", "3.11", "3.12", "3.13", "3.14"])
-def wheel(session: nox.Session) -> None:
-    """The wheel alone, on every Python that this machine has: bare, then with every extra."""
-    session.run("python", "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", session.create_tmp(), ".")
-    (made,) = Path(session.create_tmp()).glob("jobtelemetry-*.whl")
-    session.install(str(made))
-    session.run("jobtelemetry", "--help", silent=True)
-    session.install(f"{made}[all]")
-    session.run("jobtelemetry", "demo")
 
 
 def run(session: nox.Session, rq: str, *module: str) -> None:

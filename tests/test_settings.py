@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtelemetry import Config, ConfigError
+from jobtelemetry import Config, ConfigError, config
 from jobtelemetry.cli import settings_reference
 from jobtelemetry.config import parse_listen
 from jobtelemetry.settings import Whole, as_text, rows, setting
@@ -26,6 +26,7 @@ _CHOSEN = {
     "route_prefix": ("/admin/jobs/", "/admin/jobs"),
     "key_prefix": ("{shop}", "{shop}"),
     "max_label_sets": ("7", 7),
+    "max_own_metrics": ("0", 0),
     "max_queues": ("50", 50),
     "histogram_detail": ("coarse", "coarse"),
     "extra_labels": ("source, tenant", ("source", "tenant")),
@@ -50,6 +51,7 @@ _REFUSED = {
     "route_prefix": (("jobs", "/a b", "//x"), ("jobs", None)),
     "key_prefix": (("", "a b", "a*"), ("", "a|b", None)),
     "max_label_sets": (("0", "1.5", "many"), (0, 1.5, "7", True)),
+    "max_own_metrics": (("-1", "1.5", "many"), (-1, 1.5, "7", True)),
     "max_queues": (("0", "1.5", "many"), (0, 1.5, "7", True)),
     "histogram_detail": (("fine",), ("fine", 3)),
     "extra_labels": (("a b", "worker", "a,a", "__x", "a,b,c,d,e,f,g,h,i"), ("source", ("queue",), (1,), None)),
@@ -126,6 +128,22 @@ def test_an_older_rq_has_no_prefix(monkeypatch):
     """Before 3.0 RQ does not look at the variable, so nothing is there under another prefix."""
     monkeypatch.setattr("jobtelemetry.config._rq_major", lambda: 2)
     assert Config.from_env({"RQ_KEY_PREFIX": "shop"}).key_prefix == "rq"
+
+
+def test_a_variable_that_looks_like_a_setting_is_named_once(monkeypatch, caplog):
+    """A misspelt one says which may be meant; others with our prefix are none of our business."""
+    theirs = ("MINE", "EXPORTER_SERVICE_HOST", "REDIS_URL_PORT_80_TCP", "PORT")
+    for name in ("EXTRA_LABEL", "LOGSIZE", "REDIS", "LISTEN_ON", *theirs):
+        monkeypatch.setenv(f"JOBTELEMETRY_{name}", "1")
+    monkeypatch.setattr(config, "_said", set())
+    Config.from_env()
+    Config.from_env()
+    assert [record.getMessage().replace("JOBTELEMETRY_", "") for record in caplog.records] == [
+        "EXTRA_LABEL is no setting; did you mean EXTRA_LABELS?",
+        "LISTEN_ON is no setting; did you mean LISTEN?",
+        "LOGSIZE is no setting; did you mean LOG_SIZE?",
+        "REDIS is no setting; did you mean REDIS_URL?",
+    ]
 
 
 def test_an_unknown_setting_is_refused():

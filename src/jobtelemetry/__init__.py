@@ -11,6 +11,7 @@ from jobtelemetry.errors import (
     ConfigError,
     InvalidReasonError,
     JobTelemetryError,
+    MetricError,
     MissingExtraError,
     StoreError,
 )
@@ -22,6 +23,7 @@ from jobtelemetry.ratelimit import RateLimited, register_rate_limit
 if TYPE_CHECKING:
     from jobtelemetry.exporter.collector import Collector
     from jobtelemetry.exporter.mounted import asgi_app, wsgi_app
+    from jobtelemetry.own_metrics import Counter, Gauge, Histogram, send_metrics_to
     from jobtelemetry.rq.instrument import instrument, is_instrumented, uninstrument
     from jobtelemetry.sinks.callbacks import on_execution
 
@@ -30,10 +32,14 @@ __all__ = [
     "Collector",
     "Config",
     "ConfigError",
+    "Counter",
     "Discard",
     "ExecutionEvent",
+    "Gauge",
+    "Histogram",
     "InvalidReasonError",
     "JobTelemetryError",
+    "MetricError",
     "MissingExtraError",
     "Outcome",
     "RateLimited",
@@ -46,6 +52,7 @@ __all__ = [
     "job",
     "on_execution",
     "register_rate_limit",
+    "send_metrics_to",
     "set_attribute",
     "strict_reasons",
     "uninstrument",
@@ -57,10 +64,14 @@ strict_reasons(strict_reasons_asked_for())
 #: What needs RQ, prometheus_client or OpenTelemetry is loaded when it is first asked for.
 _LAZY = {
     "Collector": "jobtelemetry.exporter.collector",
+    "Counter": "jobtelemetry.own_metrics",
+    "Gauge": "jobtelemetry.own_metrics",
+    "Histogram": "jobtelemetry.own_metrics",
     "asgi_app": "jobtelemetry.exporter.mounted",
     "instrument": "jobtelemetry.rq.entry",
     "is_instrumented": "jobtelemetry.rq.entry",
     "on_execution": "jobtelemetry.sinks.callbacks",
+    "send_metrics_to": "jobtelemetry.own_metrics",
     "uninstrument": "jobtelemetry.rq.entry",
     "wsgi_app": "jobtelemetry.exporter.mounted",
 }

@@ -48,6 +48,11 @@ def receive(receiver: Receiver, *, process: bool = False) -> Token[Receiver | No
     return _receiver.set(receiver)
 
 
+def receiver() -> Receiver | None:
+    """Who receives attributes in this thread."""
+    return _receiver.get() or _of_process
+
+
 def stop_receiving(token: Token[Receiver | None]) -> None:
     """Undo :func:`receive` for a context."""
     _receiver.reset(token)

@@ -5,6 +5,7 @@ The variables of OpenTelemetry and of Sentry are read where their SDKs are set u
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -15,6 +16,7 @@ from jobtelemetry.options import REPORTS
 from jobtelemetry.settings import Choices, Flag, Names, Number, OneOf, RefusedError, Text, Whole, setting
 
 DEFAULT_PORT = 10427
+log = logging.getLogger("jobtelemetry")
 
 
 class _KeyPrefix(Text):
@@ -107,6 +109,13 @@ class Config:
         Whole(least=1),
         "JOBTELEMETRY_MAX_LABEL_SETS",
         help="Label sets that one family may have; what goes beyond is counted under `__other__`.",
+    )
+    max_own_metrics: int = setting(
+        100,
+        Whole(least=0),
+        "JOBTELEMETRY_MAX_OWN_METRICS",
+        help="Metrics of your own (`jobtelemetry.Counter`, ...) that are kept; each may have as many series as a "
+        "family may have label sets.",
     )
     max_queues: int = setting(
         1000,
@@ -209,6 +218,8 @@ class Config:
         Raises:
             ConfigError: A variable has no usable value; the message names it.
         """
+        if environ is None:
+            _say_what_is_misspelt()
         return cls(**settings.read(cls, os.environ if environ is None else environ))
 
     def with_overrides(self, **given: object) -> Config:
@@ -224,6 +235,17 @@ class Config:
 
 
 Config.__doc__ = settings.documented(Config)
+
+
+_said: set[str] = set()
+
+
+def _say_what_is_misspelt() -> None:
+    """One line per process for each variable of its environment that nobody reads and that looks like a setting."""
+    for name, meant in settings.misspelt(Config, os.environ).items():
+        if name not in _said:
+            _said.add(name)
+            log.warning("%s is no setting; did you mean %s?", name, meant)
 
 
 def strict_reasons_asked_for(environ: Mapping[str, str] | None = None) -> bool:

@@ -313,8 +313,18 @@ EXECUTIONS_LATE = Family(
 SERIES_DROPPED = Family(
     "jobtelemetry_series_dropped_total",
     Kind.COUNTER,
-    "Observations counted under worker='__other__' because the family was full.",
+    "Observations counted under '__other__' because the family was full; of a gauge of your own they are left out.",
     ("family",),
+)
+OWN_UNWRITTEN = Family(
+    "jobtelemetry_own_metrics_unwritten_executions_total",
+    Kind.COUNTER,
+    "Executions that measured something in metrics of your own and whose work-horse was killed before it was written.",
+)
+OWN_LEFT_OUT = Family(
+    "jobtelemetry_own_metrics_left_out_observations_total",
+    Kind.COUNTER,
+    "Observations in metrics of your own that a process had no room for, or that were no finite number.",
 )
 RECONCILER_UP = Family(
     "jobtelemetry_reconciler_up",
@@ -362,6 +372,8 @@ FAMILIES: tuple[Family, ...] = (
     EXECUTIONS_RECONCILED,
     EXECUTIONS_LATE,
     SERIES_DROPPED,
+    OWN_UNWRITTEN,
+    OWN_LEFT_OUT,
     RECONCILER_UP,
     UP,
     SCRAPE_DURATION,

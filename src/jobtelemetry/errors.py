@@ -5,6 +5,7 @@
     JobTelemetryError
     ├── ConfigError             a setting or option has no usable value
     ├── InvalidReasonError      Cancel or Discard was given free text
+    ├── MetricError             a metric of your own cannot be what it is defined as
     ├── MissingExtraError       an optional dependency is not installed
     └── StoreError              Redis holds something that jobtelemetry cannot read
 """
@@ -20,6 +21,10 @@ class ConfigError(JobTelemetryError, ValueError):
 
 class InvalidReasonError(JobTelemetryError, ValueError):
     """The reason of a ``Cancel`` or ``Discard`` is not an identifier."""
+
+
+class MetricError(JobTelemetryError, ValueError):
+    """A metric of one's own cannot be what it is defined as, or cannot do what is asked of it."""
 
 
 class MissingExtraError(JobTelemetryError, ImportError):

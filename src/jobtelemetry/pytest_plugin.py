@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -20,3 +20,10 @@ def execute_job() -> Callable[..., ExecutionEvent]:
 def execute_job_to_the_end() -> Callable[..., list[ExecutionEvent]]:
     """Like ``execute_job``, as often as RQ would run the job; one event for each attempt."""
     return testing.execute_to_the_end
+
+
+@pytest.fixture
+def collected_metrics() -> Iterator[testing.CollectedMetrics]:
+    """What the test measures in metrics of one's own: ``collected_metrics.get_sample_value(name, labels)``."""
+    with testing.collect_metrics() as collected:
+        yield collected

@@ -10,6 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from typing import Any, ClassVar, Generic, TypeVar
 
 from jobtelemetry.errors import ConfigError
@@ -19,6 +20,11 @@ T = TypeVar("T")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
 _ROW = "jobtelemetry"
+_PREFIX = "JOBTELEMETRY_"
+#: How alike two names are that differ by a slip, and how long one is that says enough by itself.
+_LIKENESS, _LEAST = 0.8, 5
+#: What Kubernetes puts into the environment for a service.
+_OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)|(^|_)PORT(_\d+_.*)?$")
 
 
 class RefusedError(ValueError):
@@ -104,6 +110,23 @@ def read(config: Any, environ: Mapping[str, str]) -> dict[str, Any]:
                 found[name] = row.kind.read(environ[variable])
             except RefusedError as error:
                 raise ConfigError(f"{variable} must be {row.kind.written}, got {error}") from None
+    return found
+
+
+def misspelt(config: Any, environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables that are no settings and look like one: name -> the one that may be meant.
+
+    Others that begin alike are somebody's own; Kubernetes makes some of every service that is called as we are.
+    """
+    known = {variable for _, _, row in rows(config) for variable in row.variables if variable.startswith(_PREFIX)}
+    ends = [variable.removeprefix(_PREFIX) for variable in sorted(known)]
+    found = {}
+    for name in sorted(set(environ) - known):
+        end = name.removeprefix(_PREFIX)
+        if end != name and not _OF_KUBERNETES.search(end):
+            begun = [one for one in ends if len(end) >= _LEAST and (one.startswith(end) or end.startswith(one))]
+            if meant := begun or get_close_matches(end, ends, 1, _LIKENESS):
+                found[name] = _PREFIX + meant[0]
     return found
 
 

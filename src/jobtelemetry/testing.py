@@ -12,6 +12,14 @@
 What decides is what decides in a worker, :func:`jobtelemetry.outcomes.classify`. Nothing is counted, logged, traced or
 sent, callbacks are not called, and RQ's time limit does not apply. Under pytest there are the fixtures ``execute_job``
 and ``execute_job_to_the_end``, which are these functions.
+
+What a job measures with :class:`jobtelemetry.Counter` and its like is collected instead of written::
+
+    with collect_metrics() as metrics:
+        execute(sell_tickets, 3)
+    assert metrics.get_sample_value("cinema_tickets_total", {"film": "Alien"}) == 3
+
+The fixture ``collected_metrics`` does it for a whole test.
 """
 
 from __future__ import annotations
@@ -19,15 +27,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
+from jobtelemetry import executing
 from jobtelemetry.attributes import MOST_ATTRIBUTES, Value, receive
 from jobtelemetry.events import ExecutionEvent
+from jobtelemetry.options import options_of
 from jobtelemetry.outcomes import Cancel, Discard, Ending, State, classify, reason_of, verdict_in
 from jobtelemetry.ratelimit import detect
 from jobtelemetry.text import class_name, text_of
@@ -36,7 +45,7 @@ if TYPE_CHECKING:
     from rq import Retry
     from rq.job import Job
 
-__all__ = ["assert_ended", "execute", "execute_to_the_end"]
+__all__ = ["CollectedMetrics", "assert_ended", "collect_metrics", "execute", "execute_to_the_end"]
 
 _MOST_ATTEMPTS = 1_000
 
@@ -125,6 +134,40 @@ def _fail(message: str, cause: BaseException | None) -> NoReturn:
     raise AssertionError(message) from cause
 
 
+class CollectedMetrics:
+    """What was measured in metrics of one's own while this was in place of Redis."""
+
+    def __init__(self) -> None:
+        self.measured: executing.Measured | None = None
+
+    def measure(self, measured: executing.Measured) -> None:
+        """Something is measured for the first time."""
+        self.measured = measured
+
+    def get_sample_value(self, name: str, labels: Mapping[str, str] | None = None) -> float | None:
+        """The value of one sample, as ``prometheus_client.CollectorRegistry.get_sample_value`` gives it.
+
+        Args:
+            name: As it stands at the exporter: ``tickets_total``, ``price_euros_bucket``, ``price_euros_sum``.
+            labels: Its labels; none by default.
+
+        Returns:
+            The value, ``None`` if nothing of it was measured.
+        """
+        from jobtelemetry.own_metrics.buffer import Buffer
+
+        found = self.measured.values() if isinstance(self.measured, Buffer) else {}
+        return found.get((name, tuple(sorted((labels or {}).items()))))
+
+
+@contextmanager
+def collect_metrics() -> Iterator[CollectedMetrics]:
+    """While this lasts, what is measured in this process in metrics of one's own is collected, and not written."""
+    collected = CollectedMetrics()
+    with executing.instead(collected):
+        yield collected
+
+
 class _Attempts:
     """The attempts of one job, one after the other."""
 
@@ -145,7 +188,9 @@ class _Attempts:
         self._job.id = job_id or uuid4().hex
         self._job.meta = {} if meta is None else meta
         self._job.retries_left = retry.max if retry is not None else None
-        self._max_attempts = (self._job.retries_left or 0) + 1
+        own = options_of(self._function).max_attempts
+        self._max_attempts = max(own, (self._job.retries_left or 0) + 1)
+        self._others = own  # attempts that something outside of RQ starts
         self._attempt = 0
 
     def next(self) -> ExecutionEvent:
@@ -184,8 +229,10 @@ class _Attempts:
                 attributes[key] = value
 
         receive(keep)
+        # What nobody collects must not be written either.
+        collecting: AbstractContextManager[object] = nullcontext() if executing.taken_over() else collect_metrics()
         try:
-            with _current(self._job):
+            with collecting, _current(self._job):
                 result = self._function(*self._args, **self._kwargs)
                 if inspect.iscoroutine(result):
                     result = asyncio.run(result)
@@ -206,15 +253,14 @@ class _Attempts:
         if error is not None:
             left = job.retries_left or 0
             job.retries_left = max(0, left - 1)
-            return Ending.RAISED, left > 0
+            return Ending.RAISED, left > 0 or self._attempt < self._others
         if not isinstance(result, Retry):
             return Ending.RETURNED, False
         returned = job.number_of_retries or 0
         if not returned or returned < result.max:
             job.number_of_retries = returned + 1
             return Ending.RETRY_RETURNED, False
-        # Before 3.0, RQ treats this as an error that was raised.
-        left = 0 if _rq_major() >= 3 else job.retries_left or 0
+        left = 0 if _ends_beyond_maximum() else job.retries_left or 0
         job.retries_left = max(0, left - 1)
         return Ending.RETRIES_EXHAUSTED, left > 0
 
@@ -253,8 +299,11 @@ def _current(job: Job) -> Iterator[None]:
             stack.pop()
 
 
-def _rq_major() -> int:
-    return int(metadata.version("rq").partition(".")[0])
+def _ends_beyond_maximum() -> bool:
+    """Whether a ``Retry`` beyond its maximum is the job's end: an older RQ takes it for an error that was raised."""
+    from rq.results import Result
+
+    return hasattr(Result, "create_max_retries_exceeded")
 
 
 def _label(function: Callable[..., Any]) -> str:

@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 import redis
 
+from jobtelemetry.contract import Kind
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.errors import StoreError
 from jobtelemetry.outcomes import State
+from jobtelemetry.own_metrics.buffer import Buffer, Series
 from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.own import Definition, measure_command
 from jobtelemetry.store.read import read_snapshot
 from jobtelemetry.store.reset import forget_worker
+from jobtelemetry.store.scripts import run
 
 Cli = Callable[..., Any]
 Record = Callable[..., str]
@@ -122,3 +126,37 @@ def test_an_ambiguous_name_removes_nothing(cli: Cli, record: Record) -> None:
     assert (said.code, "a.Job or b.Job" in said.err) == (2, True)
     assert cli("reset", "--worker", "a.Job", "--yes").code == 0
     assert [row["worker"] for row in cli("stats").rows] == ["b.Job", "Total"]
+
+
+def sell(server: EmbeddedServer, *films: str) -> None:
+    """Tickets are sold, outside of jobs."""
+    definition = Definition("cinema_tickets_total", Kind.COUNTER, "Tickets.", ("film",))
+    buffer = Buffer(10)
+    for film in films:
+        buffer.add(Series(definition, (film,)), 2)
+    connection = server.connection()
+    command = measure_command(Keys(), buffer.taken(), writer=f"of {films}", batch=1, families=9, series=9)
+    assert run(connection, command)[0] == b"counted"
+
+
+def test_a_metric_of_one_s_own_is_forgotten(cli: Cli, server: EmbeddedServer) -> None:
+    """After a yes; then its name is free again, and nothing is missing."""
+    sell(server, "Alien", "Brazil")
+    assert "1 metric of your own with 2 series" in cli("doctor").out
+    assert (
+        "Remove cinema_tickets_total with its 2 series?" in cli("reset", "-m", "cinema_tickets_total", stdin="n\n").err
+    )
+    said = cli("reset", "--metric", "cinema_tickets_total", "--yes")
+    assert said.out == "Removed cinema_tickets_total: 2 series of 2 observations.\n"
+    assert "of your own" not in cli("doctor").out
+    assert read_snapshot(server.connection(), Keys()).proven
+    sell(server, "Cabaret")
+    assert cli("reset", "--metric", "cinema_tickets_total", "--yes", "--json").code == 0
+
+
+def test_a_metric_that_is_not_there_is_an_error(cli: Cli, server: EmbeddedServer) -> None:
+    """With the names that there are; and one thing is forgotten at a time."""
+    sell(server, "Alien")
+    said = cli("reset", "--metric", "tickets")
+    assert (said.code != 0, "'tickets'; there are: cinema_tickets_total" in said.err) == (True, True)
+    assert "give one of --worker NAME, --metric NAME and --losses" in cli("reset", "--metric", "a", "--losses").err

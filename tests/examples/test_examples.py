@@ -17,9 +17,11 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+import jobtelemetry
 from jobtelemetry.outcomes import State
 from support.needed import needed
 from support.servers import TcpServer
@@ -32,7 +34,7 @@ _README = (_EXAMPLES / "README.md").read_text()
 _BLOCKS = dict(re.findall(r"^## (\w+):.*?```sh\n(.*?)```", _README, re.MULTILINE | re.DOTALL))
 _MOST_LINES = 60
 #: Commands that go on until they are told to end.
-_GOES_ON = re.compile(r"runserver|rqworker|gunicorn|uvicorn|^jobtelemetry worker|^rq cron|--enqueue$")
+_GOES_ON = re.compile(r"runserver|rqworker|gunicorn|uvicorn|^jobtelemetry worker|^rq cron|scheduler.py$|--enqueue$")
 
 #: RQ behind Sentinel: redis-py keeps the connection of the interrupted blocking read, and RQ's farewell waits on it.
 _ENDS_AT_THE_SECOND = re.compile("--enqueue")
@@ -254,6 +256,19 @@ def test_opentelemetry(shop: Shop) -> None:
 def test_cron(shop: Shop) -> None:
     """Jobs of RQ's cron are counted as they are enqueued and as they end, again and again."""
     shop.play(lambda stats: stats.get("jobs.sync", {}).get("completed", 0) >= 2)
+
+
+@example("scheduler")
+def test_rq_scheduler(shop: Shop) -> None:
+    """Jobs that the package rq-scheduler enqueues, again and again or once, are counted then and at their end."""
+    shop.play(lambda stats: stats.get("jobs.sync", {}).get("completed", 0) >= 2 and "jobs.remind" in stats)
+    stats = eventually(lambda: shop.stats() if sum(shop.stats()["jobs.remind"].values()) == 2 else None)
+    assert stats["jobs.remind"] == ONE_OF_EACH
+    registry = CollectorRegistry()
+    with Redis.from_url(shop.url) as connection:
+        registry.register(jobtelemetry.Collector(connection))
+        labels = {"queue": "default", "worker": "jobs.remind"}
+        assert registry.get_sample_value("jobtelemetry_jobs_enqueued_total", labels) == 2
 
 
 @example("unit_tests")

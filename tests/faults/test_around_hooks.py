@@ -180,16 +180,16 @@ def test_what_ends_a_process_passes_a_fence(error: type[BaseException]) -> None:
 
 @contextmanager
 def _hanging(book: Path) -> Iterator[None]:
-    note_report = labels.note_report
+    note_options = labels.note_options
 
     def hang(job: Any, function: Any) -> bool:
         if job.id == "overruns" and job.started_at is not None:
             book.write_text("hung")
             while True:
                 pass
-        return note_report(job, function)
+        return note_options(job, function)
 
-    with mock.patch.object(labels, "note_report", hang):
+    with mock.patch.object(labels, "note_options", hang):
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -16,49 +15,12 @@ import pytest
 
 import jobtelemetry
 from jobtelemetry import runbooks
+from release.wheel import APPLICATION, run
 from support.servers import TcpServer
 
 #: What installs packages or starts a dozen processes takes its time on a busy machine.
 pytestmark = pytest.mark.timeout(480)
 _ROOT = Path(__file__).parents[2]
-#: An application that has nothing but the wheel: one job, one scrape.
-_APPLICATION = """
-import sys
-from prometheus_client import CollectorRegistry, generate_latest
-from redis import Redis
-from rq import Queue, SimpleWorker
-import jobtelemetry
-jobtelemetry.instrument()
-connection = Redis.from_url(sys.argv[1])
-queue = Queue(connection=connection)
-queue.enqueue("os.getcwd")
-queue.enqueue("os.remove", "/nowhere/at/all")
-SimpleWorker([queue], connection=connection).work(burst=True, logging_level="ERROR")
-registry = CollectorRegistry()
-registry.register(jobtelemetry.Collector(connection))
-print(generate_latest(registry).decode())
-"""
-
-
-@pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source distribution."""
-    folder = tmp_path_factory.mktemp("sdist")
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder], cwd=_ROOT, check=True)
-    (made,) = folder.glob("*.tar.gz")
-    return made
-
-
-@pytest.fixture(scope="module")
-def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the source distribution and not from the repository."""
-    folder = tmp_path_factory.mktemp("wheel")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
-    (source,) = folder.iterdir()
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], cwd=source, check=True)
-    (made,) = folder.glob("*.whl")
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +33,12 @@ def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     yield folder / "bin"
 
 
-def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """A program, far from the repository."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "JOBTELEMETRY_"))}
-    words = [str(word) for word in command]
-    return subprocess.run(words, cwd=cwd, env=environ, capture_output=True, text=True, timeout=60)
-
-
 def test_the_wheel_alone_records_and_serves(bare: Path, tcp: TcpServer, tmp_path: Path) -> None:
     """In an empty environment: help, a job, a scrape, a question, a runbook, and what an extra would bring."""
     tcp.start()
     tcp.client().flushall()
     assert "Exact telemetry" in run(bare / "jobtelemetry", "--help", cwd=tmp_path).stdout
-    ran = run(bare / "python", "-W", "error", "-c", _APPLICATION, tcp.tcp_url, cwd=tmp_path)
+    ran = run(bare / "python", "-W", "error", "-c", APPLICATION, tcp.tcp_url, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     for function, state in (("getcwd", "completed"), ("remove", "discard")):
         assert re.search(rf'executions_total{{.*state="{state}",worker="\w+\.{function}"}} 1.0', ran.stdout), ran.stdout
@@ -123,6 +78,17 @@ def test_the_wheel_has_what_it_needs_and_no_more(wheel: Path) -> None:
     assert wanted <= inside
     assert {f"jobtelemetry/runbook_pages/{name}.md" for name in runbooks.names()} <= inside
     assert not [name for name in inside if not name.startswith(("jobtelemetry/", "jobtelemetry-"))]
+
+
+def test_the_source_distribution_makes_the_same_wheel_as_the_repository(wheel: Path, tmp_path: Path) -> None:
+    """Whoever builds from it gets what we publish: the same files with the same content."""
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=_ROOT, check=True)
+    (other,) = tmp_path.glob("*.whl")
+    contents = []
+    for made in (wheel, other):
+        with zipfile.ZipFile(made) as package:
+            contents.append({name: package.read(name) for name in package.namelist()})
+    assert contents[0] == contents[1]
 
 
 def test_the_source_distribution_has_the_licence_and_all_that_tests_need(sdist: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -264,3 +265,58 @@ def test_taking_it_back_leaves_what_others_put_on_top(redis: Redis, method: str)
         jobtelemetry.uninstrument()
     finally:
         setattr(owner, method, original)
+
+
+@pytest.mark.parametrize("hook", HERE, ids=id_of)
+def test_a_wrapper_that_takes_anything_has_the_parameters_of_rqs_source(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody's wrapper without ``functools.wraps`` is no reason to count nothing: RQ's source says what is where."""
+    found = hook.found()
+    assert found is not None
+    owner, original = found
+    if isinstance(original, (property, classmethod)):
+        pytest.skip("nobody wraps those without care")
+    names = [one.name for one in inspect.signature(original).parameters.values() if one.kind is not one.VAR_POSITIONAL]
+    monkeypatch.setattr(owner, hook.method, _careless(original))
+    assert hook.parameters(vars(owner)[hook.method])[: len(names)] == names
+    assert hook.problem() == ""
+
+
+def test_jobs_are_counted_below_careless_wrappers(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one around every counting method, a job is counted as it is without."""
+    for hook in {hook.name: hook for hook in COUNTING}.values():
+        owner, original = hook.found() or (None, None)
+        if not isinstance(original, (property, classmethod)):
+            monkeypatch.setattr(owner, hook.method, _careless(original))
+    jobtelemetry.instrument()
+    _run_one(redis)
+    (counter,) = [one for one in read_snapshot(redis, Keys()).executions.values() if one.value]
+    assert counter.value == 1
+    jobtelemetry.uninstrument()
+
+
+def test_a_wrapper_of_other_parameters_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be read is said with who put it there and what to do."""
+    (hook,) = [hook for hook in HERE if hook.name == "BaseWorker.perform_job"]
+    owner, original = hook.found() or (None, None)
+
+    def theirs(self: Any, first: Any, second: Any) -> Any:
+        return original(self, first, second)
+
+    monkeypatch.setattr(owner, "perform_job", theirs)
+    with caplog.at_level(logging.WARNING, "jobtelemetry"):
+        jobtelemetry.instrument()
+    (line,) = said(caplog, logging.ERROR)
+    assert "BaseWorker.perform_job has no parameter job" in line
+    assert f"{__name__}.{theirs.__qualname__} has replaced it" in line
+    assert "functools.wraps" in line
+
+
+def _careless(original: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs)
+
+    return wrapper

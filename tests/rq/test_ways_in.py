@@ -69,8 +69,8 @@ def test_a_command_is_instrumented(theatre: Theatre, command: Run, program: list
 
 
 @pytest.mark.parametrize("program", ["rq", "jobtelemetry"])
-def test_where_opentelemetry_cannot_start_our_own_command_counts(theatre: Theatre, command: Run, program: str):
-    """OpenTelemetry's launcher then loads no instrumentation at all, and says so; our command needs none of it."""
+def test_jobs_are_counted_where_opentelemetry_cannot_start(theatre: Theatre, command: Run, program: str):
+    """OpenTelemetry's launcher then loads no instrumentation at all, and says so; ours is there before it fails."""
     with theatre.stage().open() as stage:
         some_jobs(stage)
         launcher = script("opentelemetry-instrument")
@@ -79,7 +79,20 @@ def test_where_opentelemetry_cannot_start_our_own_command_counts(theatre: Theatr
         assert ended.returncode == 0, ended.stderr
         assert "Failed to auto initialize OpenTelemetry" in ended.stderr
         assert stage.calls == 4
-        assert stage.told() == EXPECTED if program == "jobtelemetry" else not stage.told().states
+        assert stage.told() == EXPECTED, ended.stderr
+
+
+@pytest.mark.parametrize("variable", ["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "OTEL_PYTHON_DISTRO"])
+def test_opentelemetrys_ways_to_leave_us_out_hold(theatre: Theatre, command: Run, variable: str):
+    """Who names us among what is not to be instrumented is not counted; who chose a distribution keeps it."""
+    value = {"OTEL_PYTHON_DISTRO": "distro"}.get(variable, "requests, jobtelemetry")
+    with theatre.stage().open() as stage:
+        some_jobs(stage)
+        arguments = ("worker", "--url", stage.server.tcp_url, "--burst", "default")
+        ended = command(stage, script("opentelemetry-instrument"), script("rq"), *arguments, **{variable: value})
+        assert ended.returncode == 0, ended.stderr
+        assert stage.calls == 4
+        assert stage.told() == EXPECTED if variable == "OTEL_PYTHON_DISTRO" else not stage.told().states, ended.stderr
 
 
 def test_a_plain_command_is_not(theatre: Theatre, command: Run):

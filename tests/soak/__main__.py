@@ -33,7 +33,7 @@ from .chaos import Chaos
 from .ledger import LEDGER, read
 from .pool import QUEUES, Pool
 from .producer import Producer
-from .verdict import Verdict, judge
+from .verdict import Verdict, judge, judge_measured
 
 _LOG_SIZE = 100_000_000
 _BACKLOG = 60  # waiting jobs from which on no more are produced
@@ -48,6 +48,7 @@ def main() -> int:
     (folder / "data").mkdir()
     os.environ[LEDGER] = str(folder / "ledger.jsonl")
     os.environ["JOBTELEMETRY_LOG_SIZE"] = str(_LOG_SIZE)
+    os.environ["JOBTELEMETRY_MAX_LABEL_SETS"] = str(_LOG_SIZE)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
     print(f"seed {seed}, {options.minutes:g} minutes, ledger and logs in {folder}", flush=True)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # nothing is left running
@@ -188,6 +189,11 @@ class Soak:
         for (_, state), counter in snapshot.executions.items():
             counted[state.value] += counter.value
         problems = self._problems(left, verdict, snapshot, +counted, ledger)
+        measured = {one.labels[0][1]: one.value for family in snapshot.own for one in family.series}
+        print(f"measured by {len(measured)} executions; {snapshot.own_unwritten} died with what they had measured")
+        problems += judge_measured(ledger, log, measured)
+        if snapshot.own_missing or snapshot.own_left_out:
+            problems.append(f"of what was measured, {snapshot.own_missing} missing, {snapshot.own_left_out} left out")
         self._print(verdict, snapshot, problems)
         return verdict.good and not problems
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from rq import Retry, get_current_job
 
-from jobtelemetry import Cancel, Discard
+import jobtelemetry
+from jobtelemetry import Cancel, Counter, Discard
 
 from .ledger import note
 
@@ -22,6 +23,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 current_execution = os.environ.get("RQ_EXECUTION_ID", "")
 
 
+#: Raised by every job, in the execution that it is: the verdict compares it with the ledger.
+MEASURED = Counter("soak_measured", "Jobs that began.", ["execution"])
+
+
 def _witnessed(function: F) -> F:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -30,6 +35,8 @@ def _witnessed(function: F) -> F:
         facts = {"job": job.id, "execution": current_execution}
         retries = {"retries_left": job.retries_left or 0, "number_of_retries": job.number_of_retries or 0}
         note("start", **facts, **retries, kind=function.__name__, parent=os.getppid())
+        if jobtelemetry.is_instrumented():
+            MEASURED.labels(current_execution).inc()
         try:
             result = function(*args, **kwargs)
         except BaseException as error:

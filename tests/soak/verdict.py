@@ -126,6 +126,31 @@ def judge(ledger: Iterable[Mapping[str, Any]], log: Iterable[Mapping[str, str]])
     return verdict
 
 
+def judge_measured(
+    ledger: Iterable[Mapping[str, Any]], log: Iterable[Mapping[str, str]], measured: Mapping[str, float]
+) -> list[str]:
+    """What is wrong with the counter that every job raises by one.
+
+    An execution whose end its own process wrote has 1. One that was given up, stopped or whose process was killed has
+    0, or 1 if it came to its end late. None has more.
+
+    Args:
+        ledger: As for :func:`judge`.
+        log: As for :func:`judge`.
+        measured: The counter by execution.
+    """
+    book = _Book(ledger)
+    wrong = [f"{id_}: measured {value:g} times" for id_, value in measured.items() if value != 1]
+    for entry in log:
+        execution = book.executions.get(entry.get("execution", ""))
+        if execution is None or execution.start is None or execution.end is None or not execution.instrumented:
+            continue
+        given_up = entry["state"] == "stopped" or entry.get("error_type", "") in _CUT_SHORT | {"Unknown"}
+        if not given_up and execution.id not in measured and not book.hit(execution, entry, redis_only=False):
+            wrong.append(f"{execution.id} of {execution.job}: counted as {entry['state']}, and nothing was measured")
+    return wrong + [f"{id_}: measured, and never started" for id_ in measured.keys() - book.executions.keys()]
+
+
 def _judge_state(book: _Book, execution: Execution, entry: Mapping[str, str], verdict: Verdict) -> None:
     state, error_type = entry["state"], entry.get("error_type", "")
     detail = error_type or entry.get("reason", "")

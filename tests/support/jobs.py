@@ -90,6 +90,20 @@ def fail_until(attempt: int, error: str = "ValueError", message: Any = "not yet"
     return now
 
 
+@jobtelemetry.job(max_attempts=3)
+def fail_three_times() -> None:
+    """Raise always; somebody outside puts it back."""
+    note()
+    raise ValueError("not yet")
+
+
+@jobtelemetry.job(max_attempts=2)
+def die_twice() -> None:
+    """Kill the work-horse always; somebody outside puts it back."""
+    note()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def cancel_and_let_run() -> None:
     """Cancelled on purpose; what depends on it does not mind."""
     note()

@@ -81,6 +81,17 @@ def test_every_attempt_of_a_job(execute_job_to_the_end) -> None:
     assert states[2] == Outcome(State.DISCARD, error_type="MaxRetriesExceeded")
 
 
+def test_attempts_that_are_started_outside_of_rq_can_be_told(execute_job_to_the_end) -> None:
+    """What the decorator says of attempts holds here too."""
+
+    @jobtelemetry.job(max_attempts=3)
+    def job() -> None:
+        raise OSError("disk")
+
+    states = [event.outcome.state for event in execute_job_to_the_end(job)]
+    assert states == [State.FAILURE, State.FAILURE, State.DISCARD]
+
+
 def test_an_assertion_says_how_it_ended_and_why() -> None:
     """The message has state, class and text of the error, and the job's traceback is its cause."""
     event = execute(json.loads, "free")

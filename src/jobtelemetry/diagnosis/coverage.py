@@ -27,6 +27,8 @@ def check_coverage(snapshot: Snapshot) -> Iterator[Finding]:
     if snapshot.rejected:
         yield values(snapshot)
     yield own_errors(snapshot)
+    if snapshot.own or snapshot.own_unwritten or snapshot.own_left_out:
+        yield own_metrics(snapshot)
     if overdue := sum(queue.overdue_scheduled for queue in snapshot.queues):
         advice = "Start a worker with --with-scheduler: nothing else moves them to their queue."
         yield Finding("scheduler", Level.WARNING, f"{many(overdue, 'scheduled job')} overdue", advice)
@@ -207,6 +209,35 @@ def own_errors(snapshot: Snapshot) -> Finding:
     hooks = ", ".join(f"{hook} ({number:,})" for hook, number in sorted(snapshot.handler_errors.items()) if number)
     summary = f"{many(errors, 'error')} in jobtelemetry's own hooks since the beginning: {hooks}{after}"
     return Finding("hooks", Level.WARNING, summary, "No job was affected; the RQ workers' logs say what happened.")
+
+
+def own_metrics(snapshot: Snapshot) -> Finding:
+    """Whether the application's own metrics are complete, and defined in one way."""
+    series = sum(len(family.series) for family in snapshot.own)
+    summary = f"{many(len(snapshot.own), 'metric')} of your own with {series:,} series"
+    strange, advice = [], []
+    if differing := [f"{one.name} ({one.definitions} ways)" for one in snapshot.own if one.definitions > 1]:
+        strange.append(f"defined differently by different deploys: {_some(differing)}")
+        advice.append("The newest definition is shown; see docs/own-metrics.md on changing one.")
+    if unserved := [
+        f"{one.name} ({one.unserved:,} series, shown as {one.kind.value})" for one in snapshot.own if one.unserved
+    ]:
+        strange.append(f"of two types: {_some(unserved)}")
+        advice.append("Give one of them another name, or remove the metric: jobtelemetry reset --metric NAME.")
+    names = {one.name for one in snapshot.own} | {"__other__"}
+    if full := {name: number for name, number in snapshot.dropped.items() if number and name in names}:
+        strange.append(f"had no room for: {_some([f'{name} ({number:,})' for name, number in sorted(full.items())])}")
+        advice.append(
+            "Labels are for what is bounded; JOBTELEMETRY_MAX_LABEL_SETS and _MAX_OWN_METRICS are the bounds."
+        )
+    if snapshot.own_left_out:
+        strange.append(f"{many(snapshot.own_left_out, 'observation')} left out")
+        advice.append("A process had no room, or the number was not finite; its log says which.")
+    if snapshot.own_unwritten:
+        summary += f"; what {many(snapshot.own_unwritten, 'execution')} measured died with its work-horse"
+    if strange:
+        return Finding("own metrics", Level.WARNING, f"{summary}; {'; '.join(strange)}", " ".join(advice))
+    return Finding("own metrics", Level.OK, summary)
 
 
 def check_clocks(server: float, before: float, after: float, clocks: Iterable[WrongClock]) -> Finding:

@@ -158,6 +158,8 @@ def log(connection: Any, keys: Keys, config: Config) -> Finding:
     fixed = [keys.log, keys.meta, keys.accounts, keys.sets, keys.closed, keys.running]
     for labels in connection.zrange(keys.sets, 0, -1):
         fixed += [keys.label_set(text(labels)), keys.traces(text(labels))]
+    fixed += [keys.families, keys.series_index, keys.batches]
+    fixed += [keys.series(text(series)) for series in connection.zrange(keys.series_index, 0, -1)]
     try:
         memory = {key: int(connection.memory_usage(key, samples=100) or 0) for key in fixed}
     except ResponseError:

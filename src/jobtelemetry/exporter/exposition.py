@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from prometheus_client import Metric
-from prometheus_client.exposition import generate_latest as generate_text
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from jobtelemetry.contract import Family
+from jobtelemetry.exporter import own_families
 from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.exporter.families import OF_LABEL_SET, READ, Row, rows
 from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.exporter.lines import Lines, write
 from jobtelemetry.exporter.packing import Piece, pack
-from jobtelemetry.store.snapshot import LabelSet, Snapshot
-
-_EOF = b"# EOF\n"
+from jobtelemetry.exporter.reference import EOF, written_by_prometheus_client
+from jobtelemetry.store.snapshot import LabelSet, OwnFamily, OwnSeries, Snapshot
 
 
 class Exposition:
@@ -65,6 +64,14 @@ class _Kept(NamedTuple):
     lines: tuple[Lines, ...]
 
 
+class _KeptOwn(NamedTuple):
+    """A user's own metric, the samples and the moments of each series by its identity, and all of them as written."""
+
+    family: OwnFamily
+    lines: dict[int, tuple[OwnSeries, tuple[bytes, bytes]]]
+    pieces: tuple[Piece, ...]
+
+
 class _Format:
     """One of the two formats."""
 
@@ -74,6 +81,7 @@ class _Format:
         self._lock = threading.Lock()
         self._extra_labels: tuple[str, ...] = ()
         self._kept: dict[int, _Kept] = {}
+        self._kept_own: dict[str, _KeptOwn] = {}
 
     def pieces(self, snapshot: Snapshot | None, about_scrape: Iterable[Metric]) -> list[Piece]:
         """The answer to one scrape, in pieces."""
@@ -81,9 +89,10 @@ class _Format:
         if snapshot is not None:
             with self._lock:
                 found.extend(self._families(self._cardinality.of_snapshot(snapshot)))
-        found.append(Piece(_written_by_prometheus_client(about_scrape, self._openmetrics)))
+                found.extend(self._own(snapshot))
+        found.append(Piece(written_by_prometheus_client(about_scrape, self._openmetrics)))
         if self._openmetrics:
-            found.append(Piece(_EOF))
+            found.append(Piece(EOF))
         return found
 
     def _families(self, snapshot: Snapshot) -> Iterator[Piece]:
@@ -101,6 +110,30 @@ class _Format:
             if not self._openmetrics and any(lines.created.content for lines in found):
                 yield Piece(head_of_created)
                 yield from (lines.created for lines in found)
+
+    def _own(self, snapshot: Snapshot) -> Iterator[Piece]:
+        """Users' own metrics. A family in which nothing changed is not written anew, nor a series in one that did."""
+        before = self._kept_own
+        self._kept_own = {}
+        for family in snapshot.own:
+            kept = before.get(family.name)
+            if kept is None or kept.family is not family:
+                kept = self._write_own(family, kept)
+            self._kept_own[family.name] = kept
+            yield from kept.pieces
+
+    def _write_own(self, family: OwnFamily, before: _KeptOwn | None) -> _KeptOwn:
+        of_same_kind = before is not None and replace(before.family, series=()) == replace(family, series=())
+        known = before.lines if before is not None and of_same_kind else {}
+        lines = {
+            id(one): known.get(id(one)) or (one, own_families.write(family, one, openmetrics=self._openmetrics))
+            for one in family.series
+        }
+        head, head_of_created = own_families.heads(family, openmetrics=self._openmetrics)
+        pieces = [Piece(head), Piece(b"".join(samples for _, (samples, _) in lines.values()))]
+        if created := b"".join(created for _, (_, created) in lines.values()):
+            pieces.append(Piece(head_of_created + created))
+        return _KeptOwn(family, lines, tuple(pieces))
 
     def _of_sets(self, snapshot: Snapshot) -> dict[Family, tuple[Lines, ...]]:
         """The lines of the families that are nothing but label sets."""
@@ -127,21 +160,6 @@ def _heads(family: Family, openmetrics: bool) -> tuple[bytes, bytes]:
     """What stands above a family, and above the moments at which its series were first seen."""
     name = family.name.removesuffix("_total")
     return (
-        _written_by_prometheus_client([Metric(name, family.help, family.kind.value)], openmetrics),
-        _written_by_prometheus_client([Metric(f"{name}_created", family.help, "gauge")], openmetrics),
+        written_by_prometheus_client([Metric(name, family.help, family.kind.value)], openmetrics),
+        written_by_prometheus_client([Metric(f"{name}_created", family.help, "gauge")], openmetrics),
     )
-
-
-def _written_by_prometheus_client(metrics: Iterable[Metric], openmetrics: bool) -> bytes:
-    generate: Callable[[Any], bytes] = generate_openmetrics if openmetrics else generate_text
-    return generate(_Given(metrics)).removesuffix(_EOF)
-
-
-class _Given:
-    """A collector of given metrics."""
-
-    def __init__(self, metrics: Iterable[Metric]) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterable[Metric]:
-        return self._metrics

@@ -12,6 +12,7 @@ from prometheus_client.samples import Exemplar as PrometheusExemplar
 from jobtelemetry import contract
 from jobtelemetry._version import __version__
 from jobtelemetry.contract import Family, Kind
+from jobtelemetry.exporter import own_families
 from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.figures import fold
 from jobtelemetry.outcomes import State
@@ -41,6 +42,8 @@ def build(snapshot: Snapshot, cardinality: Cardinality = _EVERYTHING) -> Iterato
     snapshot = cardinality.of_snapshot(snapshot)
     for family in READ:
         yield _metric(cardinality.of_family(family), rows(family, snapshot), snapshot.extra_labels)
+    for own in snapshot.own:
+        yield own_families.metric(own)
 
 
 def rows(family: Family, snapshot: Snapshot) -> Iterable[Row]:
@@ -293,6 +296,8 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.EXECUTIONS_RECONCILED: lambda snapshot: [((), Counter(snapshot.reconciled, snapshot.created))],
     contract.EXECUTIONS_LATE: lambda snapshot: [((), Counter(snapshot.late, snapshot.created))],
     contract.SERIES_DROPPED: lambda snapshot: _counts(snapshot.dropped, snapshot),
+    contract.OWN_UNWRITTEN: lambda snapshot: [((), Counter(snapshot.own_unwritten, snapshot.created))],
+    contract.OWN_LEFT_OUT: lambda snapshot: [((), Counter(snapshot.own_left_out, snapshot.created))],
 }
 
 #: The families that come from Redis, in the contract's order.

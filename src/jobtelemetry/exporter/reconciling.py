@@ -38,7 +38,7 @@ class Reconciler:
 
     def __init__(self, connection: Any, config: Config) -> None:
         self._connection, self._keys = with_time_limits(connection), Keys(config.key_prefix)
-        self._limits = Limits(config.max_label_sets, config.log_size)
+        self._limits = Limits(config.max_label_sets, config.log_size, config.max_own_metrics)
         self._interval = config.reconcile_interval
         self._reader = Reader(self._connection, self._keys)
         self._logged: set[str] = set()

@@ -72,10 +72,12 @@ class MixinConfig:
     ignored_workers: str = ""
 
     # --- Where people look ----------------------------------------------------------------------------------------
-    #: Where Grafana is, without a slash at the end; ``dashboard_url`` of an alert starts with it.
-    grafana_url: str = "http://localhost:3000"
-    #: Where the runbooks are; ``runbook_url`` of an alert is this, its name and ``.md``.
-    runbook_url: str = "https://github.com/jobtelemetry/jobtelemetry/blob/main/docs/runbooks"
+    #: Where your Grafana is (``https://grafana.example.org``): alerts get a ``dashboard_url`` that starts with it.
+    #: Without it they only have ``dashboard``, the path below it.
+    grafana_url: str = ""
+    #: Where you publish the runbooks (``docs/runbooks``): alerts get a ``runbook_url``, which is this, the alert's name
+    #: and ``.md``, and dashboards link to it. Without it they only have ``runbook``, the command that prints theirs.
+    runbook_url: str = ""
     #: First words of every dashboard's title.
     title_prefix: str = "Jobs"
     #: What a dashboard shows when it is opened, and how often it looks again.
@@ -319,12 +321,20 @@ def _check(config: MixinConfig) -> None:
         raise ConfigError(
             f"latency_target must be one of the buckets of waits ({bounds} seconds), got {config.latency_target}"
         )
+    for name in ("grafana_url", "runbook_url"):
+        object.__setattr__(config, name, _address(name, getattr(config, name)))
     object.__setattr__(config, "selector", _selector(config.selector))
     _check_pattern("ignored_workers", config.ignored_workers)
     if not config.installation_labels or not all(map(_LABEL.fullmatch, config.installation_labels)):
         raise ConfigError("installation_labels must be one or more label names, separated by commas")
     if not all(map(_LABEL.fullmatch, config.extra_labels)):
         raise ConfigError("extra_labels must be label names, separated by commas")
+
+
+def _address(name: str, url: str) -> str:
+    if url and not re.match(r"https?://[^/\s]", url):
+        raise ConfigError(f"{name} must be an address that begins with http:// or https://, or empty, got {url!r}")
+    return url.rstrip("/")
 
 
 def _check_offsets_and_rates(config: MixinConfig) -> None:

@@ -51,7 +51,7 @@ class Alert:
     def document(self, config: MixinConfig) -> dict[str, Any]:
         """The rule as YAML's plain values."""
         query = "&".join(f"var-{label}={{{{ $labels.{label} }}}}" for label in self.variables)
-        url = f"{config.grafana_url}/d/{self.board.uid}" + (f"?{query}" if query else "")
+        path = f"/d/{self.board.uid}" + (f"?{query}" if query else "")
         return {
             "alert": self.name,
             "expr": self.expr,
@@ -60,8 +60,11 @@ class Alert:
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": f"{config.runbook_url}/{self.name}.md",
-                "dashboard_url": url,
+                # Where these are is only known to who runs them; what needs no address is always there.
+                "runbook": f"jobtelemetry runbook {self.name}",
+                **({"runbook_url": f"{config.runbook_url}/{self.name}.md"} if config.runbook_url else {}),
+                "dashboard": path,
+                **({"dashboard_url": f"{config.grafana_url}{path}"} if config.grafana_url else {}),
             },
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -84,9 +85,33 @@ class Hook:
         found = self.found()
         if found is None:
             return f"{self.name} is not there"
-        names = _parameters(_function(found[1]))
+        function = _function(found[1])
+        names = self.parameters(function)
         lacking = [name for name in self.needs if name != REST and name not in names]
-        return f"{self.name} has no parameter {', '.join(lacking)}" if lacking else ""
+        if not lacking:
+            return ""
+        whose = (
+            ""
+            if _is_rqs(function)
+            else (
+                f" as {function.__module__}.{function.__qualname__} has replaced it: "
+                "call instrument() before that, or let it take RQ's parameters (functools.wraps)"
+            )
+        )
+        return f"{self.name} has no parameter {', '.join(lacking)}{whose}"
+
+    def parameters(self, function: Any) -> list[str]:
+        """The names of a call's parameters in their order.
+
+        A wrapper of somebody else's that takes anything (``*args, **kwargs``, without ``functools.wraps``) hands it on
+        to RQ's method: then these are the names in RQ's source.
+        """
+        own = inspect.signature(function).parameters
+        names, kinds = list(own), {one.kind for one in own.values()}
+        if _is_rqs(function) or not {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} <= kinds:
+            return names
+        module, _, owner = self.owner.partition(":")
+        return _in_source(module, owner, self.method) or names
 
 
 class Attachments:
@@ -146,13 +171,27 @@ class Attachments:
 
 def _plan(hook: Hook, original: Any) -> tuple[tuple[str, int | None], ...]:
     """Where a call has each value, found once: by name, or at this place among the positional arguments."""
-    names = _parameters(original)[1:]
+    names = hook.parameters(original)[1:]
     wanted = (*hook.needs, *hook.wants)
     return tuple((name, names.index(name) if name in names else None) for name in wanted)
 
 
-def _parameters(function: Any) -> list[str]:
-    return list(inspect.signature(function).parameters)
+def _in_source(module: str, owner: str, method: str) -> list[str]:
+    """The parameters of a method, or of a function, as the source of its module declares them; none if it does not."""
+    try:
+        body = ast.parse(inspect.getsource(import_module(module))).body
+    except (OSError, SyntaxError):  # without its source
+        return []
+    if owner:
+        body = next((one.body for one in body if isinstance(one, ast.ClassDef) and one.name == owner), [])
+    for one in body:
+        if isinstance(one, ast.FunctionDef) and one.name == method:
+            return [name.arg for name in (*one.args.posonlyargs, *one.args.args, *one.args.kwonlyargs)]
+    return []
+
+
+def _is_rqs(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).partition(".")[0] == "rq"
 
 
 def _function(value: Any) -> Any:

@@ -68,7 +68,7 @@ class ConsumerSpans:
         Returns:
             What :meth:`leave` needs.
         """
-        receiving = attributes.receive(_Attributes(run), process=in_horse)
+        receiving = attributes.receive(Attributes(run), process=in_horse)
         if run.trace is None:
             return receiving, None
         span = run.trace.span
@@ -121,20 +121,25 @@ class ConsumerSpans:
             TracingSink()(replace(event, lost_span=run.start.trace))
 
 
-class _Attributes:
-    """Receives what a job adds with ``set_attribute``, and tells the parent at once: the horse may be killed."""
+class Attributes:
+    """Receives what a job adds with ``set_attribute``, and tells the parent at once: the horse may be killed.
+
+    Args:
+        run: The execution that is meant.
+    """
 
     def __init__(self, run: Run) -> None:
-        self._run = run
+        self.run = run
         self._told = 0
 
     def __call__(self, key: str, value: attributes.Value) -> None:
-        kept = self._run.attributes
+        """One attribute."""
+        kept = self.run.attributes
         if key not in kept and len(kept) >= attributes.MOST_ATTRIBUTES:
             return
         kept[key] = value
-        horse = self._run.horse
-        if horse is not None and horse.pipe is not None and self._run.in_horse and self._told < _MOST_TOLD:
+        horse = self.run.horse
+        if horse is not None and horse.pipe is not None and self.run.in_horse and self._told < _MOST_TOLD:
             self._told += horse.pipe.tell(attributes={key: value})
 
 

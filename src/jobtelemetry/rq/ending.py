@@ -128,7 +128,8 @@ class EndingHooks:
             kind = Ending.HORSE_EXITED if run.horse is not None and run.horse.exited else Ending.HORSE_KILLED
         else:
             kind = Ending.RAISED
-        run.begin(kind, will_retry=bool(job.should_retry) or done.put_back, error=done.error)
+        again = bool(job.should_retry) or done.put_back or 0 < run.attempt < labels.max_attempts(job)
+        run.begin(kind, will_retry=again, error=done.error)
 
     def _look_for_unseen(self, job: Job, run: Run) -> None:
         """A verdict that a Job class's own ``perform`` returned, where nobody can act on it any more."""

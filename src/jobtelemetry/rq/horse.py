@@ -34,6 +34,7 @@ def enter_horse(runtime: Runtime, rq_worker: BaseWorker, job: Job) -> None:
     if run is None:
         return
     runs_of(rq_worker)[job.id] = run
+    run.horse_pid = runtime.horse_of
     meet(job, run)
     if run.horse is not None and run.horse.pipe is not None:
         run.horse.pipe.in_horse()

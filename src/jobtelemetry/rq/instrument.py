@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from rq.version import VERSION
 from rq.worker import worker_classes
 
+from jobtelemetry import executing
 from jobtelemetry.config import Config
 from jobtelemetry.outcomes import strict_reasons
 from jobtelemetry.rq.attach import Attachments, Duty, Hook, missing, numbers
@@ -16,6 +17,7 @@ from jobtelemetry.rq.ending import EndingHooks
 from jobtelemetry.rq.hooks import HOOKS, NEWEST, OLDEST
 from jobtelemetry.rq.job import JobHooks
 from jobtelemetry.rq.lifecycle import LifecycleHooks
+from jobtelemetry.rq.measuring import connection_here, execution_here
 from jobtelemetry.rq.parent import ParentHooks
 from jobtelemetry.rq.producer import ProducerHooks
 from jobtelemetry.rq.queue import EnqueueHooks, SynchronousHooks
@@ -68,6 +70,7 @@ def instrument(config: Config | None = None) -> None:
     if not runtime.off:
         attachments.replace(worker_classes, "os", InstrumentingOs(os))
         sentry.decide(True)
+        executing.find_with(execution_here, connection_here, settings)
     _attached = attachments, runtime
 
 
@@ -79,6 +82,7 @@ def uninstrument() -> None:
     global _attached
     if _attached is not None:
         _attached[0].detach()
+        executing.find_with(executing.nobody, executing.nobody, None)
         sentry.decide(False)
         _attached = None
 

@@ -17,7 +17,6 @@ from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.piggyback import piggyback
 from jobtelemetry.rq.run import Run, forget_verdict, note_verdict
 from jobtelemetry.rq.runtime import Runtime
-from jobtelemetry.store.keys import JOB_REPORT_FIELD
 from jobtelemetry.store.record import append_cancelled_unstarted
 
 _UNSTARTED = {"created", "queued", "scheduled", "deferred", "ready_to_enqueue", "rate_limited"}
@@ -43,6 +42,12 @@ def running_here(job: Job, run: Run | None) -> Iterator[None]:
         yield
     finally:
         _performing.pop(job.id, None)
+
+
+def performed_now() -> Run | None:
+    """The run that this process performs; ``None`` if there is none, or more than one."""
+    runs = list(_performing.values())
+    return runs[0] if len(runs) == 1 else None
 
 
 def meet(job: Job, run: Run) -> None:
@@ -125,9 +130,7 @@ class JobHooks:
         if job.__dict__.get(_PERFORMING):
             with self._runtime.fence("label"):
                 news = labels.note_loaded(job)
-                if labels.note_report(job, function):
-                    news[JOB_REPORT_FIELD] = labels.report(job)
-                note_in_hash(job, news)
+                note_in_hash(job, news | labels.note_options(job, function))
         return function
 
     def cancel(self, call: Call, job: Job) -> Any:

@@ -19,7 +19,13 @@ from typing import Any
 from rq.job import UNEVALUATED, Job
 
 from jobtelemetry.options import options_of
-from jobtelemetry.store.keys import JOB_ATTEMPT_FIELD, JOB_DUE_FIELD, JOB_REPORT_FIELD, JOB_WORKER_FIELD
+from jobtelemetry.store.keys import (
+    JOB_ATTEMPT_FIELD,
+    JOB_DUE_FIELD,
+    JOB_MAX_ATTEMPTS_FIELD,
+    JOB_REPORT_FIELD,
+    JOB_WORKER_FIELD,
+)
 from jobtelemetry.text import attribute, label_text, text_of
 
 #: The label as long as nobody knows better.
@@ -32,6 +38,7 @@ _NOTED = "_jobtelemetry_worker"
 _DUE = "_jobtelemetry_due"
 _NEW = "_jobtelemetry_new"
 _REPORT = "_jobtelemetry_report"
+_MOST = "_jobtelemetry_max_attempts"
 _CACHED = type(functools.lru_cache(lambda: None))
 _CALL = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_<>]\w*)+)\(")
 
@@ -88,7 +95,7 @@ def note(job: Job, function: Any) -> None:
     """Remember a job's label until the job is saved."""
     job.__dict__[_NEW] = True
     job.__dict__[_NOTED] = of_callable(function)
-    note_report(job, function)
+    note_options(job, function)
 
 
 def note_loaded(job: Job) -> dict[str, str]:
@@ -100,12 +107,23 @@ def note_loaded(job: Job) -> dict[str, str]:
     return {JOB_WORKER_FIELD: label}
 
 
-def note_report(job: Job, function: Any) -> bool:
-    """Remember what a job's function, or its class, says about reporting. Returns whether that is news."""
-    said = options_of(function).report or options_of(attribute(function, "__self__")).report
-    before = report(job)
-    job.__dict__[_REPORT] = said
-    return said != before
+def note_options(job: Job, function: Any) -> dict[str, str]:
+    """Remember what a job's function, or its class, says of reporting and attempts.
+
+    Returns:
+        What that changes in the job's hash.
+    """
+    own, of_class = options_of(function), options_of(attribute(function, "__self__"))
+    most = own.max_attempts or of_class.max_attempts
+    said = {JOB_REPORT_FIELD: own.report or of_class.report, JOB_MAX_ATTEMPTS_FIELD: str(most or "")}
+    before = {JOB_REPORT_FIELD: report(job), JOB_MAX_ATTEMPTS_FIELD: str(max_attempts(job) or "")}
+    job.__dict__[_REPORT], job.__dict__[_MOST] = said[JOB_REPORT_FIELD], most
+    return {field: value for field, value in said.items() if value != before[field]}
+
+
+def max_attempts(job: Job) -> int:
+    """How many attempts the job's decorator says that it has, whoever starts them; 0 where it says nothing."""
+    return int(job.__dict__.get(_MOST) or 0)
 
 
 def report(job: Job) -> str:
@@ -140,6 +158,8 @@ def fields(job: Job) -> dict[str, str]:
         saved[JOB_DUE_FIELD] = "" if moment is None else f"{moment:.6f}"
     if said := report(job):
         saved[JOB_REPORT_FIELD] = said
+    if most := max_attempts(job):
+        saved[JOB_MAX_ATTEMPTS_FIELD] = str(most)
     if job.__dict__.pop(_NEW, False):
         saved[JOB_ATTEMPT_FIELD] = "0"  # another job may have had its id
     return saved
@@ -147,7 +167,7 @@ def fields(job: Job) -> dict[str, str]:
 
 def learn(job: Job) -> None:
     """Take what the work-horse noted in the job's hash before it died."""
-    names = (JOB_WORKER_FIELD, JOB_REPORT_FIELD)
+    names = (JOB_WORKER_FIELD, JOB_REPORT_FIELD, JOB_MAX_ATTEMPTS_FIELD)
     found = job.connection.hmget(job.key, names)
     restore(job, {name.encode(): value for name, value in zip(names, found, strict=True)})
 
@@ -160,6 +180,8 @@ def restore(job: Job, raw: dict[Any, Any]) -> None:
         job.__dict__[_DUE] = float(moment)
     if said := raw.get(JOB_REPORT_FIELD.encode()):
         job.__dict__[_REPORT] = said.decode()
+    if (most := raw.get(JOB_MAX_ATTEMPTS_FIELD.encode())) and most.isdigit():
+        job.__dict__[_MOST] = int(most)
 
 
 def _unwrapped(function: Any) -> Any:

@@ -209,6 +209,7 @@ class SynchronousHooks:
                 limits=self._runtime.limits,
                 booking=Booking(),
                 known=self._runtime.known,
+                measured=run.measured.taken() if run.measured is not None else None,
             ),
             on_reply,
         )

@@ -80,6 +80,7 @@ class RecordingHooks:
                 booking=booking,
                 stuck=ending.ending is Ending.STUCK,
                 known=self._runtime.known,
+                measured=run.measured.taken() if run.measured is not None else None,
             )
 
         def on_reply(reply: Any) -> None:

@@ -17,11 +17,13 @@ from rq.job import Job
 
 from jobtelemetry.clock import monotonic, wall
 from jobtelemetry.events import ExecutionEvent
+from jobtelemetry.executing import Measured
 from jobtelemetry.forking.horse_span import RunTrace, exception_facts
 from jobtelemetry.forking.pipe import HorsePipe
 from jobtelemetry.outcomes import Cancel, Discard, Ending, Found, Outcome, State, classify, reason_of
 from jobtelemetry.ratelimit import RateLimit, detect
 from jobtelemetry.rq import labels
+from jobtelemetry.store.own import Measurements
 from jobtelemetry.store.record import AGAIN, COUNTED, LATE, Start, Started
 from jobtelemetry.text import class_name, text_of
 
@@ -166,6 +168,8 @@ class Run:
         transaction: How RQ ends it; ``None`` before.
         horse: What waits for its work-horse; ``None`` where there is none.
         told: Whether the sinks were told.
+        measured: What the job measured in metrics of its own; ``None`` if nothing.
+        horse_pid: In the horse: its process.
     """
 
     start: Start
@@ -181,6 +185,19 @@ class Run:
     transaction: Transaction | None = None
     horse: Horse | None = None
     told: bool = False
+    measured: Measured | None = None
+    horse_pid: int = 0
+
+    @property
+    def performed_here(self) -> bool:
+        """Whether its job runs in this process, and not in one that the job has forked."""
+        return os.getpid() == (self.horse_pid or self.home)
+
+    def measure(self, measured: Measured) -> None:
+        """The job measures something; if its horse is killed, the parent knows that it is lost."""
+        self.measured = measured
+        if self.horse_pid and self.horse is not None and self.horse.pipe is not None:
+            self.horse.pipe.tell(measured=True)
 
     @property
     def in_horse(self) -> bool:
@@ -208,6 +225,8 @@ class Run:
             return {}
         said = self.horse.hear()
         self.attributes.update(said.get("attributes", {}))
+        if "measured" in said and self.measured is None:
+            self.measured = Measurements(unwritten=True)
         return said
 
     def waited(self, seconds: float) -> Start:
@@ -247,7 +266,7 @@ class Run:
             rq_worker=self.start.rq_worker,
             outcome=outcome,
             attempt=self.attempt,
-            max_attempts=self.max_attempts,
+            max_attempts=max(self.max_attempts, labels.max_attempts(job)),
             started_at=self.start.started_at,
             ended_at=self.start.started_at + max(0.0, ended - self.began),
             duration=max(0.0, done - self.began),

@@ -83,7 +83,7 @@ class Runtime:
     def __init__(self, config: Config, sinks: Iterable[Sink] = ()) -> None:
         self.config = config
         self.keys = Keys(config.key_prefix)
-        self.limits = Limits(config.max_label_sets, config.log_size)
+        self.limits = Limits(config.max_label_sets, config.log_size, config.max_own_metrics)
         self.sinks = Sinks(sinks, self._sink_failed)
         self.spans = ConsumerSpans(config)
         #: What this process knows of the numbers, so that Redis notices if something of them is lost.

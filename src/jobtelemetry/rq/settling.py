@@ -47,6 +47,7 @@ def _settle(runtime: Runtime, rq_worker: BaseWorker, job: Job, run: Run, asked: 
         account=run.start.account,
         asked=asked,
         told=run.found(asked, died=died, stopped=rq_worker._stopped_job_id == job.id),
+        measured=run.measured.taken() if run.measured is not None else None,
     )
     if event is not None:
         message = (run.horse.said or {}).get("message", "") if run.horse is not None else ""

@@ -11,6 +11,7 @@ from typing import Any
 from rq.job import Job
 from rq.worker.base import BaseWorker, WorkerStatus
 
+from jobtelemetry import executing
 from jobtelemetry.rq import settling
 from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.horse import enter_horse
@@ -127,3 +128,5 @@ class StartHooks:
                 with self._runtime.fence("flush"):
                     if run is not None and run.in_horse and not rq_worker.__dict__.get(OFF):
                         write_own_errors(rq_worker.connection, self._runtime)  # what the parent could not be told
+                        if executing.leftover is not None:
+                            executing.leftover()

@@ -12,6 +12,10 @@ key                        type    content
 ``…:closed``               zset    executions settled without their own word, jobs to be given up again; trimmed
 ``…:log``                  stream  the execution log, bounded
 ``…:cancelled:<queue>``    zset    cancelled jobs of a queue by expiry, so that RQ's registry can forget them
+``…:families``             hash    users' own metrics: what each is, and how many series it has (:data:`FAMILY_FIELDS`)
+``…:series``               zset    every series of those, by the number of its last change
+``…:series:<series>``      hash    the value, or the buckets and the sum, of one of them (:data:`SERIES_FIELDS`)
+``…:batches``              zset    the last batch of each process that measured outside of jobs; trimmed
 =========================  ======  ====================================================================================
 
 All live under RQ's own prefix (``rq:telemetry:``), so that a prefix with a hash tag keeps them in RQ's slot.
@@ -79,6 +83,34 @@ META_FIELDS: dict[str, tuple[str, ...]] = {
     "dropped": ("family",),
     "distinct": ("family",),  # distinct reasons and error types
     "handler_errors": ("hook",),
+    # Of users' own metrics: the number of the last change of any series, the total of their observations, what of it
+    # was forgotten on purpose and what was lost, and how often series were taken away.
+    "own_change": (),
+    "own_counted": (),
+    "own_forgotten": (),
+    "own_written_off": (),
+    "own_removed": (),
+    "own_unwritten": (),  # executions that measured and were killed before they could write it
+    "own_left_out": (),  # observations that a process had no room for, or that were no finite number
+    "own_dropped": ("family",),  # observations that a full family had no room for
+}
+
+#: What the hash of families holds, in the same way; ``family`` is the full name, a counter's with ``_total``.
+FAMILY_FIELDS: dict[str, tuple[str, ...]] = {
+    "families": (),  # how many there are
+    "definition": ("family",),  # the newest definition, as JSON
+    "defined": ("family", "digest"),  # when each definition was first seen, Unix time
+    "series": ("family",),  # how many series it has
+}
+
+#: What the hash of one series holds. A histogram has ``bucket`` and ``sum``, the others ``value``.
+SERIES_FIELDS: dict[str, tuple[str, ...]] = {
+    "seen": (),  # when it was first written, Unix time
+    "observations": (),  # how many calls it is made of: the second entry of ``own_counted``
+    "value": (),
+    "sum": (),
+    "bucket": ("le",),  # not cumulative
+    "exemplar": ("field", "le"),  # of ``value`` (le is empty) or ``bucket``: value, labels, time
 }
 
 #: Columns of an account: executions that RQ counted as successful or failed, those that RQ does not count, and what
@@ -99,6 +131,7 @@ JOB_DUE_FIELD = "jobtelemetry_due"
 MISSING, LACKING, UNTESTED = "missing", "lacking", "untested"
 JOB_ATTEMPT_FIELD = "jobtelemetry_attempt"
 JOB_REPORT_FIELD = "jobtelemetry_report"
+JOB_MAX_ATTEMPTS_FIELD = "jobtelemetry_max_attempts"
 JOB_CANCEL_REASON_FIELD = "jobtelemetry_cancel_reason"
 JOB_CANCEL_DETAIL_FIELD = "jobtelemetry_cancel_detail"
 
@@ -153,6 +186,22 @@ class Keys:
     @property
     def log(self) -> str:
         return f"{self.prefix}:telemetry:log"
+
+    @property
+    def families(self) -> str:
+        return f"{self.prefix}:telemetry:families"
+
+    @property
+    def series_index(self) -> str:
+        return f"{self.prefix}:telemetry:series"
+
+    def series(self, series: str) -> str:
+        """The hash of one encoded series of a user's own metric."""
+        return f"{self.prefix}:telemetry:series:{series}"
+
+    @property
+    def batches(self) -> str:
+        return f"{self.prefix}:telemetry:batches"
 
     def cancelled(self, queue: str) -> str:
         return f"{self.prefix}:telemetry:cancelled:{queue}"

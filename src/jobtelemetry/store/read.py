@@ -23,6 +23,7 @@ from jobtelemetry.store.decode import Rejected, count_of, moment_of, running_ent
 from jobtelemetry.store.idle import Idleness
 from jobtelemetry.store.keys import FAILED, LAYOUT, SUCCEEDED, UNBOOKED, Keys
 from jobtelemetry.store.keys import decode as parts_of
+from jobtelemetry.store.own_read import OwnReader
 from jobtelemetry.store.record import Known, text
 from jobtelemetry.store.rq_state import Discovery, read_queues, read_rq_workers
 from jobtelemetry.store.snapshot import Counter, Histogram, LabelSet, Merged, Series, Snapshot
@@ -82,6 +83,7 @@ class Reader:
         self._lock = threading.Lock()
         self._discovery = Discovery()
         self._idleness = Idleness()
+        self._own = OwnReader(connection, keys)
         self._known = Known()
         self._begin_anew()
         #: What this reader has noticed itself, as long as Redis does not say it: when, how many, what.
@@ -117,6 +119,7 @@ class Reader:
             queues, rate_limits = read_queues(self._connection, self._keys, look.taken_at)
             workers = read_rq_workers(self._connection, self._keys, self._discovery)
             self._rq_workers = tuple(worker.name for worker in workers)
+            own = self._own.read(look.meta, rejected)
             shared = decode.meta(look.meta, rejected)
             clocks = wrong_clocks(shared, workers, look.taken_at)
             workers = self._idleness.note(workers, clocks, look.taken_at)
@@ -131,6 +134,8 @@ class Reader:
                 rate_limits=rate_limits,
                 rq_workers=workers,
                 clocks=clocks,
+                own=own,
+                own_missing=self._own.missing,
                 rejected=rejected.number,
                 rejected_names=tuple(rejected.names),
             )
@@ -164,6 +169,7 @@ class Reader:
         with self._lock:
             noticed, repairable, known = self._noticed, self._repairable, self._known
             unindexed, workers = self._unindexed, self._rq_workers
+            own = self._own.tend()
         if unindexed and books.reindex(self._connection, self._keys):
             return True
         if noticed is not None:
@@ -175,7 +181,7 @@ class Reader:
                 worker.name for worker in read_rq_workers(self._connection, self._keys, self._discovery)
             )
             books.repair(self._connection, self._keys, change=change, executions=executions, rq_workers=workers)
-        return noticed is not None or repairable is not None
+        return own or noticed is not None or repairable is not None
 
     # the label sets
 
@@ -342,7 +348,7 @@ class Reader:
     def _snapshot(self, look: _Look, meta: Mapping[str, str], **observed: Any) -> Snapshot:
         sets = tuple(self._sets.values())
         numbers = {parts_of(field)[0]: count_of(value) or 0 for field, value in meta.items() if "|" not in field}
-        by_label: dict[str, dict[str, int]] = {"dropped": {}, "handler_errors": {}}
+        by_label: dict[str, dict[str, int]] = {"dropped": {}, "handler_errors": {}, "own_dropped": {}}
         for field, value in meta.items():
             family, *parts = parts_of(field)
             if family in by_label and parts:
@@ -356,6 +362,9 @@ class Reader:
         if self._difference:
             lost_at = lost_at or look.taken_at
             why = why or ("label sets are gone" if self._missing > 0 else "accounts or totals are gone")
+        if self._own.missing:
+            lost_at = lost_at or look.taken_at
+            why = why or "series of own metrics are gone"
         return Snapshot(
             taken_at=look.taken_at,
             sets=sets,
@@ -374,7 +383,10 @@ class Reader:
             handler_errors=dict.fromkeys(HOOKS, 0) | by_label["handler_errors"],
             reconciled=numbers.get("reconciled", 0),
             late=numbers.get("late", 0),
-            dropped={name: by_label["dropped"].get(short, 0) for short, name in _DROPPED.items()},
+            dropped={name: by_label["dropped"].get(short, 0) for short, name in _DROPPED.items()}
+            | by_label["own_dropped"],
+            own_unwritten=numbers.get("own_unwritten", 0),
+            own_left_out=numbers.get("own_left_out", 0),
             created=min((one.created for one in sets), default=0.0),
             generation_started=self._since(look) or moment_of(meta.get("since", "")) or 0.0,
             counts_lost_at=lost_at,

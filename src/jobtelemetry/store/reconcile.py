@@ -13,7 +13,7 @@ from typing import Any
 
 from jobtelemetry.errors import StoreError
 from jobtelemetry.events import ExecutionEvent
-from jobtelemetry.outcomes import ERROR_TYPES, Concluded, Ending, Found, Outcome, State, conclude
+from jobtelemetry.outcomes import ERROR_TYPES, Ending, Found, Outcome, State, conclude
 from jobtelemetry.store.books import account_names, fold_departed
 from jobtelemetry.store.decode import running_entries
 from jobtelemetry.store.keys import (
@@ -23,11 +23,11 @@ from jobtelemetry.store.keys import (
     JOB_WORKER_FIELD,
     Keys,
 )
+from jobtelemetry.store.own import Measurements
 from jobtelemetry.store.record import (
     CHANGED,
     COUNTED,
     Booking,
-    Finished,
     Limits,
     Settling,
     append_cancelled,
@@ -95,6 +95,7 @@ def settle(
     account: str = "",
     asked: str = "abandoned",
     told: Found | None = None,
+    measured: Measurements | None = None,
 ) -> ExecutionEvent | None:
     """Find out what became of an execution whose end nobody has reported, and count it, once, if it has ended.
 
@@ -105,6 +106,7 @@ def settle(
         account: What its RQ worker is called in the accounts, if not by its name.
         asked: Who asks; see :class:`~jobtelemetry.outcomes.Found`.
         told: What its own process told, or what was seen of its end; only the fields about that are read.
+        measured: What its job measured in metrics of its own, as far as this process knows.
 
     Returns:
         What was counted, or ``None``.
@@ -119,34 +121,23 @@ def settle(
         if concluded is None:
             return None
         settled = replace(event, outcome=concluded.outcome, worker=noted or event.worker, report=report or event.report)
-        answer = _write(connection, keys, settled, limits, found, concluded, account or event.rq_worker)
+        booking = Booking.of(settled.outcome.state) if concluded.counted_by_rq else Booking()
+        command = finish_command(
+            keys,
+            settled,
+            job_key=keys.job(event.job_id),
+            rq_worker_key=keys.rq_worker(account or event.rq_worker),
+            limits=limits,
+            booking=booking,
+            settling=Settling(found.status, found.exists, abandoned=found.asked == "abandoned"),
+            measured=measured,
+        )
+        answer = finished(run(connection, command))
         if answer.fault:
             raise StoreError(answer.fault)
         if answer.answer != CHANGED:
             return settled if answer.answer == COUNTED else None
     return None
-
-
-def _write(
-    connection: Any,
-    keys: Keys,
-    event: ExecutionEvent,
-    limits: Limits,
-    found: Found,
-    concluded: Concluded,
-    account: str,
-) -> Finished:
-    booking = Booking.of(event.outcome.state) if concluded.counted_by_rq else Booking()
-    command = finish_command(
-        keys,
-        event,
-        job_key=keys.job(event.job_id),
-        rq_worker_key=keys.rq_worker(account),
-        limits=limits,
-        booking=booking,
-        settling=Settling(found.status, found.exists, abandoned=found.asked == "abandoned"),
-    )
-    return finished(run(connection, command))
 
 
 def _found(

@@ -15,6 +15,7 @@ from jobtelemetry.contract import DURATION_BUCKETS, WAIT_BUCKETS, le
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import State
 from jobtelemetry.store.keys import FAILED, FAILED_AGAIN, SUCCEEDED, SUCCEEDED_AGAIN, UNBOOKED, Keys, encode
+from jobtelemetry.store.own import Measurements, packed
 from jobtelemetry.store.scripts import Script, by_text
 from jobtelemetry.text import label_text
 
@@ -26,14 +27,17 @@ ENDED, CHANGED = "ended", "changed"
 _SET = ("META", "ACCOUNTS", "SETS", "SET", "OTHER_SET")
 _START = Script("common", "generation", "sets", "clock", "start", keys=(*_SET, "RUNNING", "JOB"))
 _FINISH = Script(
-    *("common", "generation", "sets", "count", "finish"),
+    *("common", "generation", "sets", "count", "own", "finish"),
     keys=(*_SET, "TRACES", "RUNNING", "CLOSED", "LOG", "RQ_WORKER", "JOB", "EXECUTION", "INTERMEDIATE"),
 )
 _BOOK = Script("common", "generation", "count", "book", keys=("META", "ACCOUNTS", "SETS"))
 _TALLY = Script("common", "generation", "sets", "clock", "tally", keys=_SET)
 _OWN_ERRORS = Script("common", "generation", "own_errors", keys=("META", "ACCOUNTS", "SETS"))
 _CANCELLED = Script("common", "cancelled", keys=("CANCELLED", "REGISTRY"))
-_PROBE = Script("common", "probe", keys=("META", "ACCOUNTS", "SETS", "RUNNING", "CLOSED", "LOG", "PROBE"))
+_PROBE = Script(
+    *("common", "probe"),
+    keys=("META", "ACCOUNTS", "SETS", "RUNNING", "CLOSED", "LOG", "PROBE", "FAMILIES", "INDEX", "BATCHES"),
+)
 
 #: The label set that a full store counts in.
 OTHER_LABELS = encode(["__other__", "__other__"])
@@ -41,10 +45,17 @@ OTHER_LABELS = encode(["__other__", "__other__"])
 
 @dataclass(frozen=True)
 class Limits:
-    """The bounds that the scripts keep: label sets (and reasons, and error types), entries in the log (0: no log)."""
+    """The bounds that the scripts keep.
+
+    Args:
+        label_sets: Label sets, reasons and error types, and the series of one of users' own metrics.
+        log_size: Entries in the log; 0 for no log.
+        own_metrics: Users' own metrics.
+    """
 
     label_sets: int = 1000
     log_size: int = 10_000
+    own_metrics: int = 100
 
 
 @dataclass(frozen=True)
@@ -153,6 +164,10 @@ class Settling:
     status: str
     exists: bool
     abandoned: bool
+
+    def packed(self) -> dict[str, object]:
+        """For a script."""
+        return {"status": self.status, "exists": self.exists, "abandoned": self.abandoned}
 
 
 def text(value: Any) -> str:
@@ -276,12 +291,14 @@ def append_finish(
     booking: Booking,
     stuck: bool = False,
     known: Known = Known(),
+    measured: Measurements | None = None,
 ) -> Any:
     """Append the command that counts an ended execution, once however often it is executed.
 
     Args:
         booking: How RQ counts it.
         stuck: RQ gave up on a job in its intermediate queue, and names no execution.
+        measured: What its job measured in metrics of its own.
     """
     return pipeline.execute_command(
         *finish_command(
@@ -293,6 +310,7 @@ def append_finish(
             booking=booking,
             stuck=stuck,
             known=known,
+            measured=measured,
         )
     )
 
@@ -308,6 +326,7 @@ def finish_command(
     settling: Settling | None = None,
     stuck: bool = False,
     known: Known = Known(),
+    measured: Measurements | None = None,
 ) -> tuple[Any, ...]:
     """The command of :func:`append_finish`.
 
@@ -330,7 +349,7 @@ def finish_command(
         **known.packed(),
     }
     if settling:
-        facts.update(status=settling.status, exists=settling.exists, abandoned=settling.abandoned)
+        facts.update(settling.packed())
     if event.duration is not None:
         facts.update(duration=_micros(event.duration), duration_bucket=le(max(0.0, event.duration), DURATION_BUCKETS))
     if event.wait is not None:
@@ -345,11 +364,31 @@ def finish_command(
         facts["trace"] = f"{event.trace_id}|{event.span_id}|"
     if limits.log_size:
         facts.update(log=log_fields(event), log_size=limits.log_size)
-    where = (
+    where: tuple[str, ...] = (
         *(*_set_keys(keys, labels), keys.traces(labels), keys.running, keys.closed, keys.log),
         *(rq_worker_key, job_key, keys.execution(event.job_id, event.execution_id), keys.intermediate(event.queue)),
     )
+    if measured is not None:
+        where = _with_measured(where, facts, measured, keys, event, limits)
     return _FINISH.command(where, facts)
+
+
+def _with_measured(
+    where: tuple[str, ...],
+    facts: dict[str, object],
+    measured: Measurements,
+    keys: Keys,
+    event: ExecutionEvent,
+    limits: Limits,
+) -> tuple[str, ...]:
+    """The keys with those that what was measured needs besides; it is put into the facts."""
+    if measured.unwritten:
+        facts["unwritten"] = True
+        return where
+    trace = {"trace_id": event.trace_id, "span_id": event.span_id} if event.trace_id else {}
+    bounds = {"families": limits.own_metrics, "series": limits.label_sets}
+    further, facts["own"] = packed(measured, keys, at=len(where) + 1, trace=trace, **bounds)
+    return *where, *further
 
 
 def finished(reply: Any) -> Finished:
@@ -427,7 +466,10 @@ def append_own_errors(pipeline: Any, keys: Keys, errors: Mapping[str, int]) -> A
 
 def append_probe(pipeline: Any, keys: Keys, *, log: bool = True) -> None:
     """Append the commands that try what the others do, by text and by digest: each answers ``""`` or what is wrong."""
-    where = (keys.meta, keys.accounts, keys.sets, keys.running, keys.closed, keys.log, keys.probe)
+    where = (
+        *(keys.meta, keys.accounts, keys.sets, keys.running, keys.closed, keys.log, keys.probe),
+        *(keys.families, keys.series_index, keys.batches),
+    )
     command = _PROBE.command(where, {"log": log})
     pipeline.execute_command(*by_text(command))
     pipeline.execute_command(*command)

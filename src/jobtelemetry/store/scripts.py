@@ -32,8 +32,10 @@ _NAMED: dict[str, Mapping[str, object]] = {
     "FIELD": names.FIELDS,
     "SHARED": names.META_FIELDS,
     "COLUMN": _COLUMNS,
+    "FAMILY": names.FAMILY_FIELDS,
+    "SERIES": names.SERIES_FIELDS,
 }
-_NAME = re.compile(r"\b(FIELD|SHARED|COLUMN)\.(\w+)")
+_NAME = re.compile(rf"\b({'|'.join(_NAMED)})\.(\w+)")
 
 
 #: The text of every script by its digest, as the ``EVALSHA`` of a command names it.

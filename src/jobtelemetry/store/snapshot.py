@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
+from jobtelemetry.contract import Kind
 from jobtelemetry.outcomes import State
 
 K = TypeVar("K")
@@ -237,6 +238,67 @@ class LabelSet:
         return sum(counter.value for counter in self.executions.values())
 
 
+class OwnExemplar(NamedTuple):
+    """A recent exemplar of a user's own metric: its labels, the value, and when, Unix time in seconds."""
+
+    labels: tuple[tuple[str, str], ...]
+    value: float
+    timestamp: float
+
+
+@dataclass(frozen=True)
+class OwnSeries:
+    """One series of a user's own metric.
+
+    Args:
+        labels: Names and values.
+        value: What a counter or a gauge has.
+        counts: A histogram's observations per bucket, *not* cumulative, by the text of the upper bound.
+        sum: The sum of a histogram's observations.
+        observations: How many calls it is made of.
+        created: When it was first written, Unix time.
+        exemplars: The newest ones: a counter's under ``""``, a histogram's by bucket.
+    """
+
+    labels: tuple[tuple[str, str], ...]
+    value: float = 0.0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    sum: float = 0.0
+    observations: int = 0
+    created: float = 0.0
+    exemplars: Mapping[str, OwnExemplar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OwnFamily:
+    """One of users' own metrics.
+
+    Args:
+        name: The full name; a counter's with ``_total``.
+        kind: Its type.
+        help: What it says of itself.
+        unit: Its unit, or nothing.
+        buckets: The texts of a histogram's upper bounds, as the newest definition has them, with ``+Inf``.
+        series: Its series, sorted; one that did not change since the reader's last look is the same object.
+        unserved: Series that are kept and not shown, because they are of another type or would clash with others.
+        definitions: In how many ways it has been defined.
+    """
+
+    name: str
+    kind: Kind
+    help: str = ""
+    unit: str = ""
+    buckets: tuple[str, ...] = ()
+    series: tuple[OwnSeries, ...] = ()
+    unserved: int = 0
+    definitions: int = 1
+
+    @property
+    def family(self) -> str:
+        """The name without ``_total``."""
+        return self.name.removesuffix("_total") if self.kind is Kind.COUNTER else self.name
+
+
 class Merged(Mapping[K, V]):
     """A mapping that is put together when it is first asked: most readers want a few of them, or none."""
 
@@ -332,6 +394,10 @@ class Snapshot:
     rejected: int = 0
     rejected_names: tuple[str, ...] = ()
     clocks: tuple[WrongClock, ...] = ()
+    own: tuple[OwnFamily, ...] = ()
+    own_missing: int = 0
+    own_unwritten: int = 0
+    own_left_out: int = 0
 
     @property
     def rate_limited(self) -> int:

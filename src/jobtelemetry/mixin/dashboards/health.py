@@ -208,6 +208,8 @@ def errors(q: PromQL) -> list[panels.PanelBuilder]:
     late = f"60 * sum({q.rate(contract.EXECUTIONS_LATE, queries.RATE)})"
     hooks = f"{queries.per_minute(q, contract.HANDLER_ERRORS, 'hook')}"
     dropped = f"{queries.per_minute(q, contract.SERIES_DROPPED, 'family')}"
+    unwritten = f"60 * sum({q.rate(contract.OWN_UNWRITTEN, queries.RATE)})"
+    left_out = f"60 * sum({q.rate(contract.OWN_LEFT_OUT, queries.RATE)})"
     series = f'count({{__name__=~"jobtelemetry_.+", {q.config.selector}}})'
     return [
         panels.lines(
@@ -233,8 +235,15 @@ def errors(q: PromQL) -> list[panels.PanelBuilder]:
         ),
         panels.lines(
             "Errors in hooks, and dropped series",
-            "A minute, by hook and by family. In a healthy run there is neither, so there is only the line at 0.",
-            [range_query(hooks, "{{hook}}"), range_query(dropped, "{{family}}"), range_query("vector(0)", "none")],
+            "A minute, by hook and by family; executions whose own metrics died with their work-horse, and "
+            "observations in own metrics that were left out. In a healthy run there is only the line at 0.",
+            [
+                range_query(hooks, "{{hook}}"),
+                range_query(dropped, "{{family}}"),
+                range_query(f"{unwritten} > 0", "own metrics of killed work-horses"),
+                range_query(f"{left_out} > 0", "own metrics left out"),
+                range_query("vector(0)", "none"),
+            ],
             unit=theme.PER_MINUTE,
             width=8,
             height=7,

@@ -2,7 +2,8 @@
 -- job's state, or, where nobody reported the end ('settle'), by itself.
 -- Of e, besides what count.lua takes: mode ('ended', 'settle', 'stuck'), id, job, account, booked (a column, how RQ
 -- counts it), again (the column if it was counted before), bookings (how often RQ counts it), log; for 'settle' what
--- the decision was made from (status, exists) and whether a reconciler asked (abandoned).
+-- the decision was made from (status, exists) and whether a reconciler asked (abandoned); own, what the job measured, or
+-- unwritten, where that died with it.
 -- Returns {'counted', 'late' (settled before), 'again' (reported before), 'ended', 'changed' or '' (it could not be
 -- counted), a fault or '', generation, total}.
 local function remember(member)
@@ -96,5 +97,11 @@ else
   if e.bookings > 0 then enter(e.again, e.bookings) end
   if verdict == 'late' then call('HINCRBY', META, SHARED.late, 1) end
 end
+-- With the verdict, once: what comes again has been written, and what comes late was measured all the same.
+if e.own and (verdict == 'counted' or verdict == 'late') then
+  local ok, problem = pcall(own) -- whatever it is, the execution is counted
+  if not ok then fault = fault or tostring(problem) end
+end
+if e.unwritten and verdict == 'counted' then call('HINCRBY', META, SHARED.own_unwritten, 1) end
 if e.mode ~= 'settle' and verdict ~= 'again' then remember_recent(recent()) end
 return answer(verdict)

@@ -15,7 +15,7 @@ local function try(command, ...)
   return reply
 end
 try('TIME')
-local expected = {hash = {META, ACCOUNTS, RUNNING}, zset = {SETS, CLOSED}, stream = {LOG}}
+local expected = {hash = {META, ACCOUNTS, RUNNING, FAMILIES}, zset = {SETS, CLOSED, INDEX, BATCHES}, stream = {LOG}}
 for kind, keys in pairs(expected) do
   for _, key in ipairs(keys) do
     local found = try('TYPE', key)
@@ -32,10 +32,11 @@ end
 -- Redis looks at its memory only until a script has written; this writes nothing, and must come first.
 try('ZADD', CLOSED, 'XX', 0, 'probe')
 -- Nothing is written that could not be taken away again.
-for _, key in ipairs({META, ACCOUNTS, RUNNING, PROBE}) do
+for _, key in ipairs({META, ACCOUNTS, RUNNING, FAMILIES, PROBE}) do
   if try('HDEL', key, 'probe') then
     try('HSETNX', key, 'probe', 0)
     try('HINCRBY', key, 'probe', 0)
+    try('HINCRBYFLOAT', key, 'probe', 0)
     try('HSET', key, 'probe', 0)
     try('HDEL', key, 'probe')
   end
@@ -43,7 +44,7 @@ for _, key in ipairs({META, ACCOUNTS, RUNNING, PROBE}) do
   try('HMGET', key, 'probe')
   try('HEXISTS', key, 'probe')
 end
-for _, key in ipairs({SETS, CLOSED}) do
+for _, key in ipairs({SETS, CLOSED, INDEX, BATCHES}) do
   if try('ZREM', key, 'probe') then
     try('ZADD', key, 'NX', 0, 'probe')
     try('ZREM', key, 'probe')
