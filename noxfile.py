@@ -37,7 +37,7 @@ def rq_suite(session: nox.Session, rq: str) -> None:
 @nox.session
 @every_rq
 def soak(session: nox.Session, rq: str) -> None:
-    """Thousands of jobs while processes die: lost, double, misclassified."""
+    """Thousands of jobs while processes die and numbers get lost: lost, double, misclassified, unannounced."""
     run(session, rq, "tests.soak")
 
 

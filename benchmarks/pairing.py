@@ -138,7 +138,8 @@ _OTHERS = ("JOBTELEMETRY_", "OTEL_", "SENTRY_", "RQ_", "PYTHONPROFILE")
 def bench(interpreters: Mapping[str, Path] | None = None) -> Iterator[Bench]:
     """Server and receivers, for as long as the context lasts."""
     with EmbeddedServer() as server, receivers() as addresses:
-        yield Bench(str(server.socket), addresses, interpreters or {}, server.connection())
+        # Without a limit: what watches the commands waits until a trial has started, late on a busy machine.
+        yield Bench(str(server.socket), addresses, interpreters or {}, server.connection(socket_timeout=None))
 
 
 @contextlib.contextmanager

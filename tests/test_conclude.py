@@ -14,7 +14,8 @@ import pytest
 from jobtelemetry.outcomes import Found, State, conclude
 
 ASKED = ("abandoned", "exited", "performed")
-STATUSES = ("", "queued", "started", "scheduled", "deferred", "finished", "failed", "stopped", "canceled", "unheard of")
+WAITING = ("queued", "scheduled", "deferred", "rate_limited")
+STATUSES = ("", *WAITING, "started", "finished", "failed", "stopped", "canceled", "unheard of")
 TOLD = (None, *State)
 BOOLS = (False, True)
 
@@ -28,6 +29,11 @@ FINAL = {
 
 Verdict = tuple[State, str, str, bool] | None
 Rule = tuple[str, Callable[[Found], bool], Callable[[Found], Verdict]]
+
+
+def error_type(f: Found) -> str:
+    """Of what it failed, as far as anybody knows; a ``Cancel`` that was not acted on is one, too."""
+    return f.error_type or ("Cancel" if f.told is State.CANCELLED else "Unknown")
 
 
 def is_final(f: Found) -> bool:
@@ -44,7 +50,22 @@ def as_status(f: Found, counted: bool) -> Verdict:
     state = FINAL.get(f.status, State.FAILURE)
     failed = state in (State.FAILURE, State.DISCARD)
     reason = (f.reason or "unspecified") if state is State.CANCELLED else ""
-    return state, reason, (f.error_type or "Unknown") if failed else "", counted
+    return state, reason, error_type(f) if failed else "", counted
+
+
+def put_back(f: Found) -> bool:
+    """A process saw the function come to an end; since then the job waits, or somebody has run it again."""
+    seen = f.asked != "abandoned" and f.returned is not None and bool(f.status)
+    return seen and (not f.newest or (f.exists and f.status in WAITING))
+
+
+def to_run_again(f: Found) -> Verdict:
+    """As told, if RQ ended it; else it failed if it raised. RQ has counted nothing, or it shows."""
+    if not f.exists and f.told is not None:
+        return *as_told(f)[:3], False  # type: ignore[index]
+    if f.returned:
+        return State.SNOOZED if f.exists else State.COMPLETED, "", "", False
+    return State.FAILURE, "", error_type(f), False
 
 
 def as_told(f: Found) -> Verdict:
@@ -56,6 +77,7 @@ def as_told(f: Found) -> Verdict:
 
 
 RULES: tuple[Rule, ...] = (
+    ("a worker class has put the job back whose function came to an end", put_back, to_run_again),
     # RQ still has the execution.
     ("a reconciler leaves alone what RQ has", lambda f: f.exists and f.asked == "abandoned", lambda f: None),
     (

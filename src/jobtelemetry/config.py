@@ -167,6 +167,19 @@ class Config:
         "JOBTELEMETRY_SENTRY_REPORTS",
         help="When Sentry hears of the failures of these workers (labels) instead.",
     )
+    resources: bool = setting(
+        True,
+        Flag(),
+        "JOBTELEMETRY_RESOURCES",
+        help="Whether RQ workers measure the processor time and the peak of memory of each execution.",
+    )
+    memory_limit: int = setting(
+        0,
+        Whole(least=0),
+        "JOBTELEMETRY_MEMORY_LIMIT",
+        help="Bytes that an RQ worker and its job may take together, where no control group (version 2) says it; 0 "
+        "where none does.",
+    )
     trace_relation: str = setting(
         "parent",
         OneOf(("parent", "link")),

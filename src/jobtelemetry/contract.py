@@ -162,6 +162,27 @@ JOB_LAST_COMPLETED = Family(
     "When an execution last completed, in Unix time.",
     _JOB,
 )
+JOB_CPU = Family(
+    "jobtelemetry_job_cpu_seconds_total",
+    Kind.COUNTER,
+    "Processor time that executions took, of their work-horses and of the programs that these started; absent where "
+    "it is not measured.",
+    _JOB,
+)
+JOB_PEAK_MEMORY = Family(
+    "jobtelemetry_job_peak_memory_bytes",
+    Kind.GAUGE,
+    "By how much an execution's work-horse grew at most, the largest of the last two hours in which any ran, also of "
+    "one that was killed; absent where it is not measured.",
+    _JOB,
+)
+JOB_MEMORY_LIMIT = Family(
+    "jobtelemetry_job_memory_limit_bytes",
+    Kind.GAUGE,
+    "What a job can take before the control group of an RQ worker of this queue is full: its memory.max, less what "
+    "the RQ worker held when it started; absent where there is no limit.",
+    ("queue",),
+)
 EXECUTIONS_RUNNING = Family(
     "jobtelemetry_executions_running",
     Kind.GAUGE,
@@ -346,6 +367,9 @@ FAMILIES: tuple[Family, ...] = (
     JOBS_ENQUEUED,
     JOBS_CANCELLED_UNSTARTED,
     JOB_LAST_COMPLETED,
+    JOB_CPU,
+    JOB_PEAK_MEMORY,
+    JOB_MEMORY_LIMIT,
     EXECUTIONS_RUNNING,
     EXECUTION_OLDEST_START,
     QUEUE_JOBS,

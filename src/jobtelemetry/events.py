@@ -36,6 +36,8 @@ class ExecutionEvent:
         timeout: Seconds that RQ lets the job run; ``None`` if unknown.
         exception: ``type``, ``message`` and ``stacktrace`` of the exception, for the span.
         attributes: What the job added with ``set_attribute``.
+        cpu: Seconds of processor time that it took; ``None`` if nobody knows.
+        memory: Bytes by which its work-horse grew at most; ``None`` if nobody knows.
         signal: The signal that killed the work-horse; 0 if none did.
         rate_limited: Whether a rate limit is what it failed of.
         retry_after: Seconds that the other side asked to wait; ``None`` if it did not say.
@@ -63,6 +65,8 @@ class ExecutionEvent:
     timeout: float | None = None
     exception: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     attributes: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    cpu: float | None = None
+    memory: int | None = None
     signal: int = 0
     rate_limited: bool = False
     retry_after: float | None = None

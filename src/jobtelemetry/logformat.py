@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import copy
 import logging
-import logging.config
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-from pythonjsonlogger.json import JsonFormatter
-
-from jobtelemetry.redis_url import scrub
 from jobtelemetry.text import LONGEST_TRACEBACK, json_text, log_lines, log_text
 
 FORMATS = ("text", "json")
@@ -95,11 +92,6 @@ class TextFormatter(logging.Formatter):
         return _without_passwords(record, log_lines(super().format(record)))
 
 
-class _OneLine(JsonFormatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return _without_passwords(record, super().format(_bare(record)))
-
-
 def formatter(kind: str, fmt: str | None = None, datefmt: str | None = None) -> logging.Formatter:
     """The formatter of one of :data:`FORMATS`.
 
@@ -112,7 +104,13 @@ def formatter(kind: str, fmt: str | None = None, datefmt: str | None = None) -> 
     """
     if kind == "text":
         return TextFormatter(fmt, datefmt)
-    return _OneLine(
+    from pythonjsonlogger.json import JsonFormatter  # not on the way of who writes no JSON
+
+    class OneLine(JsonFormatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return _without_passwords(record, super().format(_bare(record)))
+
+    return OneLine(
         "%(levelname)s %(name)s %(message)s",
         rename_fields={"levelname": "level", "name": "logger"},
         timestamp=True,
@@ -138,7 +136,9 @@ def log_to_stderr(
     global _chosen
     if kind.startswith(_SETTINGS) and fmt:
         keep_settings(fmt, as_json=kind.endswith("json"))
-        logging.config.dictConfig(import_module(fmt).DICT_CONFIG)
+        from logging.config import dictConfig  # which is not small
+
+        dictConfig(import_module(fmt).DICT_CONFIG)
         return
     _chosen = (kind, level, fmt, datefmt)
     own = logging.getLogger("jobtelemetry")
@@ -223,7 +223,11 @@ def _plain(handler: logging.Handler) -> bool:
 
 def _without_passwords(record: logging.LogRecord, line: str) -> str:
     """The line of a record with a traceback: what redis-py says of a URL may have a password in it."""
-    return scrub(line) if record.exc_info or record.exc_text else line
+    if not record.exc_info and not record.exc_text:
+        return line
+    from jobtelemetry.redis_url import scrub
+
+    return scrub(line)
 
 
 def _bare(record: logging.LogRecord) -> logging.LogRecord:
@@ -236,12 +240,19 @@ def _bare(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def _facts(record: logging.LogRecord) -> dict[str, Any]:
-    extra = ((key, value) for key, value in vars(record).items() if key not in _STANDARD)
-    return {key: value for key, value in extra if value is not None and value is not False and value != ""}
+    return {
+        key: value
+        for key, value in vars(record).items()
+        if key not in _STANDARD and value is not None and value is not False and value != ""
+    }
 
 
 def _pairs(record: logging.LogRecord) -> list[str]:
-    return [f"{log_text(key)}={_text(value)}" for key, value in _facts(record).items()]
+    return [f"{_key(key)}={_text(value)}" for key, value in _facts(record).items()]
+
+
+#: The same few in every record.
+_key = lru_cache(maxsize=200)(log_text)
 
 
 def _text(value: object) -> str:

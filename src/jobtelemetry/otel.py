@@ -129,16 +129,13 @@ def sdk_provider(*exporters: Any, exit_timeout: float = 2.0) -> Any:
         ConfigError: It names what does not exist.
     """
     try:
-        from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
         asked_by = next((name for name in ("OTEL_TRACES_EXPORTER", *_ENDPOINTS) if os.environ.get(name)), "")
         because = f"{asked_by} asks for traces, which need" if asked_by else "traces need"
         raise MissingExtraError(f"{because} OpenTelemetry's SDK: pip install 'jobtelemetry[otlp]'") from error
-    named = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    resource = Resource.create({} if named else {"service.name": SERVICE_NAME})
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider = TracerProvider(resource=resource(), shutdown_on_exit=False)
     batch = _batch_options()
     for exporter in exporters or _exporters():
         provider.add_span_processor(BatchSpanProcessor(exporter, **batch))
@@ -153,6 +150,64 @@ def configure_when_needed() -> None:
     from jobtelemetry.lazy_provider import LazyProvider
 
     trace.set_tracer_provider(LazyProvider(provider_or_none))
+
+
+def _resource() -> dict[str, Any]:
+    named = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    return {} if named else {"service.name": SERVICE_NAME}
+
+
+def resource() -> Any:
+    """The resource that the environment describes.
+
+    Raises:
+        ImportError: The SDK is not installed.
+    """
+    from opentelemetry.sdk.resources import Resource
+
+    return Resource.create(_resource())
+
+
+def metrics_wanted(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the environment asks for metrics by OTLP; nobody is sent any without being asked for."""
+    env = os.environ if environ is None else environ
+    if env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    return "otlp" in {name.strip().lower() for name in env.get("OTEL_METRICS_EXPORTER", "").split(",")}
+
+
+def metric_exporter() -> Any:
+    """The metric exporter of OTLP, by the protocol that the environment names.
+
+    Raises:
+        MissingExtraError: It is not installed; the message names variable and package.
+        ConfigError: There is no such protocol.
+    """
+    variables = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    variable = next((variable for variable in variables if os.environ.get(variable)), "")
+    protocol = os.environ.get(variable, "http/protobuf").strip().lower()
+    if protocol not in _OTLP:
+        raise ConfigError(f"{variable} must be {' or '.join(_OTLP)}, got {protocol!r}")
+    name, extra = _OTLP[protocol]
+    found = next(iter(metadata.entry_points(group="opentelemetry_metrics_exporter", name=name)), None)
+    try:
+        made = found.load() if found is not None else None
+    except ImportError:
+        made = None
+    if made is None:
+        what = f"{variable}={protocol} needs" if variable else "metrics by OTLP need"
+        raise MissingExtraError(f"{what} an exporter that is not installed: pip install 'jobtelemetry[{extra}]'")
+    return made()
+
+
+def positive(variable: str, default: int) -> int:
+    """A whole number above 0 from a variable of OpenTelemetry's; nonsense gives the default and a line in the log."""
+    text = os.environ.get(variable, "").strip()
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if text and not number:
+        extra = {"problem": f"{variable} must be a whole number above 0, got {text!r}", "default": default}
+        log.warning("a setting of OpenTelemetry is not used", extra=extra)
+    return number or default
 
 
 def _shut_down(provider: Any, seconds: float) -> None:
@@ -198,11 +253,6 @@ def _batch_options() -> dict[str, Any]:
     """How spans are batched; nonsense in a variable gives its default and a line in the log."""
     options: dict[str, Any] = {}
     for variable, (parameter, default) in _BATCH.items():
-        text = os.environ.get(variable, "").strip()
-        number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-        if text and not number:
-            extra = {"problem": f"{variable} must be a whole number above 0, got {text!r}", "default": default}
-            log.warning("a setting of OpenTelemetry is not used", extra=extra)
-        options[parameter] = number or default
+        options[parameter] = positive(variable, default)
     options["max_export_batch_size"] = min(options["max_export_batch_size"], options["max_queue_size"])
     return options

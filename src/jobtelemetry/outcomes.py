@@ -463,6 +463,9 @@ class Concluded:
 #: RQ's status of a job -> how its last execution ended. Every other status means that it will run again.
 _BY_STATUS: dict[str, State] = {state.row.rq_status: state for state in State if state.row.rq_status is not None}
 
+#: RQ's statuses of a job that is yet to run.
+_WAITING = ("created", "queued", "scheduled", "deferred", "rate_limited", "ready_to_enqueue")
+
 #: What RQ's own clean-up of abandoned jobs leaves: nothing in these tells that the execution ended by itself.
 _LEFT_BY_CLEANUP = ("failed", "queued", "scheduled")
 
@@ -472,21 +475,39 @@ def conclude(found: Found) -> Concluded | None:
 
     RQ removes an execution in the transaction in which it ends. So an execution that RQ still has is running, or its
     process died; one that RQ no longer has ended by RQ's hand, and the job's status tells how, unless a later
-    execution has changed that since.
+    execution has changed that since. A worker class that deals with endings itself may leave the execution behind: if
+    the function came to an end and the job waits again, or has been run again, that class has put it back.
     """
     terminal = found.newest and found.status in _BY_STATUS
+    if _put_back(found):
+        return Concluded(_ended_to_run_again(found), counted_by_rq=False)
+    if found.exists and (found.asked == "abandoned" or (found.asked == "performed" and not terminal)):
+        return None
     if found.exists:
-        if found.asked == "abandoned" or (found.asked == "performed" and not terminal):
-            return None
         if terminal and found.returned is not None:  # a worker class that ends jobs without RQ's help
             return Concluded(_by_status(found), counted_by_rq=False)
         return Concluded(_died(found), counted_by_rq=False)
     if not found.status:
         return _forgotten(found)
     later = not found.newest or found.status == "started"
-    if later or (found.asked == "abandoned" and not _ended_by_itself(found)):
-        return Concluded(_died(found), counted_by_rq=False)
-    return Concluded(_by_status(found), counted_by_rq=found.status != "canceled")
+    died = later or (found.asked == "abandoned" and not _ended_by_itself(found))
+    outcome = _died(found) if died else _by_status(found)
+    return Concluded(outcome, counted_by_rq=not died and found.status != "canceled")
+
+
+def _put_back(found: Found) -> bool:
+    """Whether a function was seen to end whose job is to run again, or has been run again since."""
+    if found.asked == "abandoned" or found.returned is None:
+        return False
+    return bool(found.status) and (not found.newest or (found.exists and found.status in _WAITING))
+
+
+def _ended_to_run_again(found: Found) -> Outcome:
+    if not found.exists and found.told is not None:
+        return _as_told(found, found.told)
+    if found.returned:
+        return Outcome(State.SNOOZED if found.exists else State.COMPLETED)
+    return Outcome(State.FAILURE, error_type=_error_type(found))
 
 
 def _ended_by_itself(found: Found) -> bool:
@@ -498,10 +519,7 @@ def _ended_by_itself(found: Found) -> bool:
 def _forgotten(found: Found) -> Concluded:
     """RQ has forgotten the job: it was deleted, or its result did not have to be kept."""
     if found.told is not None:
-        known = found.error_type or "Unknown"
-        error = known if found.told.failed else ""
-        reason = found.reason if found.told is State.CANCELLED else ""
-        return Concluded(Outcome(found.told, reason, error), counted_by_rq=found.told is not State.CANCELLED)
+        return Concluded(_as_told(found, found.told), counted_by_rq=found.told is not State.CANCELLED)
     if found.asked != "abandoned" and found.returned is not None:
         if found.returned:
             return Concluded(Outcome(State.COMPLETED), counted_by_rq=False)
@@ -512,11 +530,24 @@ def _forgotten(found: Found) -> Concluded:
     return Concluded(Outcome(state, error_type=found.died), counted_by_rq=False)
 
 
+def _as_told(found: Found, told: State) -> Outcome:
+    return Outcome(
+        told,
+        reason=found.reason if told is State.CANCELLED else "",
+        error_type=_error_type(found) if told.failed else "",
+    )
+
+
+def _error_type(found: Found) -> str:
+    """Of what RQ or a worker class has failed: a ``Cancel`` too, where it did not act on that."""
+    return found.error_type or (Cancel.__name__ if found.told is State.CANCELLED else "Unknown")
+
+
 def _by_status(found: Found) -> Outcome:
     state = _BY_STATUS.get(found.status, State.FAILURE)
     if state is State.CANCELLED:
         return Outcome(state, reason=found.reason or _Verdict.reason)
-    return Outcome(state, error_type=(found.error_type or "Unknown") if state.failed else "")
+    return Outcome(state, error_type=_error_type(found) if state.failed else "")
 
 
 def _died(found: Found) -> Outcome:

@@ -136,9 +136,13 @@ def check(config: Any) -> Iterator[tuple[str, Any]]:
     Raises:
         ConfigError: One was given something that it cannot be; the message names it.
     """
-    for name, _, row in rows(config):
+    for name, default, row in rows(config):
+        value = getattr(config, name)
+        if value is default:
+            yield name, value
+            continue
         try:
-            yield name, row.kind.take(getattr(config, name))
+            yield name, row.kind.take(value)
         except RefusedError as error:
             raise ConfigError(f"{type(config).__name__}({name}=...) must be {row.kind.expected}, got {error}") from None
 

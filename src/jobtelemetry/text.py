@@ -39,6 +39,7 @@ _DEEPEST = 20
 _MOST_BITS = 1024
 #: What needs no quotes in a line of ``key=value`` pairs.
 _PLAIN = re.compile(r"[^\s=\"']+")
+_SIMPLE = re.compile(r"[!#-&(-<>-~]{1,200}")
 
 
 def text_of(value: object) -> str:
@@ -107,7 +108,9 @@ def json_text(value: object, *, ascii_only: bool = False, default: Callable[[Any
 
 def log_text(value: object) -> str:
     """A value in a line of ``key=value`` pairs: quoted where it is empty, has spaces or what cannot be printed."""
-    text = value if type(value) is str and value.isascii() else text_of(value)
+    if type(value) is str and _SIMPLE.fullmatch(value):
+        return value  # nearly every fact, and this is on the path of every job
+    text = text_of(value)
     if len(text) > LONGEST_LOGGED:
         text = f"{text[:LONGEST_LOGGED]}..."
     return text if text.isprintable() and _PLAIN.fullmatch(text) else repr(text)

@@ -101,6 +101,29 @@ def test_top_groups_by_any_attribute(cli: Cli) -> None:
     assert [row["error_type"] for row in cli("top", "--by", "error_type").rows] == ["KeyError"]
 
 
+def test_the_largest_executions_come_first(cli: Cli, record: Callable[..., str]) -> None:
+    """``jobs --sort memory`` and ``top --sum cpu`` tell what takes most; what is unknown comes last."""
+    record(worker="cinema.jobs.Resize", job_id="small", cpu=2.5, memory=80_000_000)
+    record(worker="cinema.jobs.Resize", job_id="large", cpu=1.0, memory=314_572_800)
+    record(worker="cinema.jobs.Resize", job_id="unknown")
+    record(worker="cinema.jobs.Mail", number=5, job_id="mail", cpu=0.01, memory=1_000_000)
+    rows = cli("jobs", "--sort", "memory", "--limit", "2").rows
+    assert [(row["job"], row["memory"], row["cpu"]) for row in rows] == [
+        ("large", "314572800", "1.000000"),
+        ("small", "80000000", "2.500000"),
+    ]
+    assert cli("jobs", "--sort", "cpu", "--limit", "0").rows[-1]["job"] == "unknown"
+    said = cli("top", "--by", "worker", "--sum", "cpu")
+    assert [(row["worker"], row["count"], row["cpu sum"], row["cpu most"], row["share"]) for row in said.rows] == [
+        ("cinema.jobs.Resize", "3", "3.500000", "2.500000", "0.9859"),
+        ("cinema.jobs.Mail", "5", "0.050000", "0.010000", "0.0141"),
+    ]
+    assert "Of 1 the cpu is not known." in said.err
+    assert json.loads(cli("top", "--by", "worker", "--sum", "cpu", "--json").lines[0])["sum"] == 3.5
+    story = cli("show", "large").out
+    assert "took     1.0 s of processor time, 315 MB of memory at most" in story
+
+
 @pytest.mark.usefixtures("cinema")
 def test_wrong_words_are_errors_with_a_way_out(cli: Cli) -> None:
     """An unknown worker, queue, attribute, state or duration is exit code 2 and names what was meant."""

@@ -59,6 +59,11 @@ def grow(number: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def hold(number: int) -> int:
+    """Takes a little memory, or far more."""
+    return len(bytearray(b"x") * (100_000_000 if _mode("hold") == "much" else 1_000_000))
+
+
 def poison(number: int) -> None:
     """Fails however often it is tried."""
     raise ValueError(number)

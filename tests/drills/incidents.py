@@ -124,6 +124,22 @@ def killed_horses(site: Site) -> None:
     site.enqueue("grow", 1, 2, retry=Retry(2))
 
 
+def little_memory(site: Site) -> None:
+    """RQ workers that have little memory, and jobs that know it."""
+    for _ in range(2):
+        site.start_worker(JOBTELEMETRY_MEMORY_LIMIT="150000000")
+    known = "min(jobtelemetry_job_memory_limit_bytes)"
+    eventually(lambda: site.query(known) > 0, "the limit that they know", _PATIENCE)
+    site.run("show", 25, lambda: site.ended("show") >= 25)
+    site.run("hold", 5, lambda: site.ended("hold") >= 5)
+
+
+def nearly_all_memory(site: Site) -> None:
+    """A job takes nearly all of it."""
+    site.set("hold", "much")
+    site.enqueue("hold", 1)
+
+
 def fast_feeds(site: Site) -> None:
     """A worker whose executions are known to be short."""
     two_workers(site)
@@ -605,6 +621,7 @@ DRILLS = (
     drill("dead pool", "QueueStalled", cause=kill_workers, mend=new_worker),
     drill("pool scaled to nothing", "QueueWithoutWorkers", cause=stop_workers, mend=new_worker),
     drill("killed horses", "JobWorkHorseKilled", cause=killed_horses),
+    drill("nearly all memory", "JobNearMemoryLimit", prepare=little_memory, cause=nearly_all_memory),
     drill("hung job", "JobRunningTooLong", prepare=fast_feeds, cause=hang, mend=stop_hung),
     drill("scheduler gone", "QueueSchedulerDown", prepare=with_scheduler, cause=scheduler_gone, mend=scheduler_back),
     drill(

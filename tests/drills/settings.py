@@ -10,6 +10,7 @@ SETTINGS = (
     "burn_min_jobs=10",
     "low_traffic_window=25s",
     "deaths_window=25s",
+    "memory_window=25s",
     "rate_limit_window=25s",
     "match_window=15s",
     "match_baselines=30s",

@@ -145,6 +145,8 @@ def test_the_reference_says_what_a_label_set_costs(detail: str) -> None:
         durations={state: Histogram({"1.0": 1}, 1.0, 1.0) for state in State},
         wait=Histogram({"1.0": 1}, 1.0, 1.0),
         last_completed=1.0,
+        cpu=1.0,
+        peak_memory=1,
     )
     snapshot = snapshot_of(one, running=(RunningExecution("e", "j", series, "w", 1.0, 1),))
     shown = registry(snapshot, histogram_detail=detail).collect()

@@ -25,7 +25,7 @@ _PACKAGE = str(Path(jobtelemetry.__file__).parent)
 #: The fence itself, and what it does with an error: if these raise, nothing is left to catch it.
 _FENCE = {
     code
-    for function in (Runtime.fence, Runtime.note_error, Fence.__init__, Fence.__enter__, Fence.__exit__)
+    for function in (Runtime.note_error, Fence.__init__, Fence.__enter__, Fence.__exit__)
     if (code := function.__code__).co_filename == runtime.__file__
 }
 #: What Python runs in each forked child of a process that an exporter lives in, and fences itself: no hook calls it.

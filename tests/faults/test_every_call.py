@@ -40,7 +40,8 @@ OUTSIDE = {
     "rq/cancel.py:_let_expire",
     "rq/ending.py:EndingHooks._written",  # RQ's own part, between two context variables
     "rq/ending.py:EndingHooks._then_tell",  # one fence
-    "rq/job.py:running_here",  # one entry in a dict
+    "rq/job.py:begin_here",  # one entry in a dict
+    "rq/job.py:end_here",
     "rq/piggyback.py:Piggyback.execute",  # in RQ's place: what it raises is RQ's to hear
     "rq/piggyback.py:Piggyback._theirs",
     "rq/producer.py:ProducerHooks._in_span",  # RQ's own part, with or without a span
@@ -51,6 +52,7 @@ OUTSIDE = {
     "rq/runtime.py:_renew_locks",  # in a forked child, before anything else
     "rq/spawn.py:InstrumentingOs.__getattr__",  # the real os
     "rq/spawn.py:spawning",
+    "sinks/sentry.py:_UntilImported.find_spec",  # one comparison, in every import
 }
 
 

@@ -28,6 +28,7 @@ _WORKERS = {
     "JobMatchRatioDropped": "drill_jobs.filter_out",
     "JobNewCancelReason": "drill_jobs.filter_out",
     "JobWorkHorseKilled": "drill_jobs.grow",
+    "JobNearMemoryLimit": "drill_jobs.grow",
 }
 _ABOUT_RUNNING_JOBS = {"JobRunningTooLong", "QueueStalled"}
 

@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -24,7 +23,6 @@ from rq.scheduler import RQScheduler
 
 import jobtelemetry
 from jobtelemetry.config import Config
-from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import read_snapshot
 from jobtelemetry.store.snapshot import Snapshot
@@ -32,7 +30,9 @@ from jobtelemetry.store.snapshot import Snapshot
 from .chaos import Chaos
 from .ledger import LEDGER, read
 from .pool import QUEUES, Pool
+from .primary import Primary
 from .producer import Producer
+from .proof import Proof
 from .verdict import Verdict, judge, judge_measured
 
 _LOG_SIZE = 100_000_000
@@ -45,7 +45,6 @@ def main() -> int:
     options = _parser().parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
     folder = Path(tempfile.mkdtemp(prefix="jt-soak-"))
-    (folder / "data").mkdir()
     os.environ[LEDGER] = str(folder / "ledger.jsonl")
     os.environ["JOBTELEMETRY_LOG_SIZE"] = str(_LOG_SIZE)
     os.environ["JOBTELEMETRY_MAX_LABEL_SETS"] = str(_LOG_SIZE)
@@ -54,23 +53,18 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # nothing is left running
     logging.getLogger("rq").setLevel(logging.CRITICAL)
     logging.getLogger("jobtelemetry").setLevel(logging.CRITICAL)
-    port = _free_port()  # RQ 2's SpawnWorker cannot reconnect to a unix socket
-    data = str(folder / "data")
-    with EmbeddedServer(port=str(port), bind="127.0.0.1", appendonly="yes", appendfsync="always", dir=data) as server:
-        soak = Soak(server, f"redis://127.0.0.1:{port}", folder, random.Random(seed), options)
+    server = Primary(folder)
+    try:
+        soak = Soak(server, folder, random.Random(seed), options)
         try:
             good = soak.run()
         finally:
             soak.end()
+    finally:
+        server.stop()
     if good and not options.keep:
         shutil.rmtree(folder)
     return 0 if good else 1
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,17 +80,17 @@ def _parser() -> argparse.ArgumentParser:
 class Soak:
     """Everything that runs, and the questions asked while it does."""
 
-    def __init__(
-        self, server: EmbeddedServer, url: str, folder: Path, dice: random.Random, options: argparse.Namespace
-    ) -> None:
+    def __init__(self, server: Primary, folder: Path, dice: random.Random, options: argparse.Namespace) -> None:
         self._options, self._folder = options, folder
-        self._connection: Redis = server.connection()
-        self._pool = Pool(url, folder)
-        self._chaos = Chaos(server, self._pool, random.Random(dice.random()), options.pause)
-        self._dice = random.Random(dice.random())
+        self._connection: Redis = server.client()
         self._keys = Keys(Config.from_env().key_prefix)
+        self._pool = Pool(server.url, folder)
+        self._proof = Proof(server.client(), self._keys)
+        self._chaos = Chaos(server, self._pool, self._proof, random.Random(dice.random()), options.pause)
+        self._dice = random.Random(dice.random())
         self._producing, self._keeping = threading.Event(), threading.Event()
         self._misaudited: Counter[str] = Counter()
+        self._doubtful: dict[str, tuple[int, int, bool]] = {}
         self._seen_plain: set[str] = set()
         self._began = time.monotonic()
 
@@ -115,6 +109,7 @@ class Soak:
         if not self._pool.of("exporter"):
             self._pool.start_exporter()
         left = self._wait_for_rest()
+        self._wait_for_proof()
         self._keeping.clear()
         return self._report(left)
 
@@ -138,6 +133,8 @@ class Soak:
         while self._keeping.is_set():
             with suppress(RedisError):
                 self._pool.keep_up()
+                if not self._pool.of("exporter"):
+                    self._pool.start_exporter()
                 scheduler = RQScheduler(QUEUES, connection=self._connection)
                 scheduler._acquired_locks = set(QUEUES)
                 scheduler.enqueue_scheduled_jobs()
@@ -153,12 +150,25 @@ class Soak:
                 self._connection.delete(key)
 
     def _ask_audit(self) -> None:
-        for worker in read_snapshot(self._connection, self._keys).rq_workers:
+        undisturbed = self._proof.undisturbed
+        workers = self._proof.look().rq_workers
+        for worker in workers:
             plain = worker.name.startswith("plain-")
             if plain and not worker.instrumented:
                 self._seen_plain.add(worker.name)
-            if worker.instrumented == plain or worker.recorded != (0 if plain else worker.counted_by_rq):
-                self._misaudited[worker.name] += 1
+            wrong = worker.instrumented == plain or worker.recorded != (0 if plain else worker.counted_by_rq)
+            figures = (worker.recorded, worker.counted_by_rq, worker.instrumented)
+            before = self._doubtful.pop(worker.name, None)
+            if wrong and undisturbed and self._proof.undisturbed:
+                self._doubtful[worker.name] = figures
+                if before == figures:  # and not a worker that was caught between two of its writes
+                    self._misaudited[f"{worker.name}: {figures[0]} of {figures[1]}"] += 1
+
+    def _wait_for_proof(self) -> None:
+        """Wait until what was done last has been acknowledged."""
+        deadline = time.monotonic() + _SETTLE
+        while not self._proof.undisturbed and time.monotonic() < deadline:
+            time.sleep(0.5)
 
     def _wait_for_rest(self) -> str:
         """Wait until nothing is left to do. Returns what is, if it is never done."""
@@ -182,33 +192,22 @@ class Soak:
 
     def _report(self, left: str) -> bool:
         ledger = list(read(Path(os.environ[LEDGER])))
-        log = [{k.decode(): v.decode() for k, v in fields.items()} for _, fields in self._log()]
-        verdict = judge(ledger, log)
-        snapshot = read_snapshot(self._connection, self._keys)
-        counted: Counter[str] = Counter()
-        for (_, state), counter in snapshot.executions.items():
-            counted[state.value] += counter.value
-        problems = self._problems(left, verdict, snapshot, +counted, ledger)
+        snapshot = self._proof.look()
+        verdict = judge(ledger, self._proof.entries)
+        problems = self._problems(left, snapshot, ledger)
         measured = {one.labels[0][1]: one.value for family in snapshot.own for one in family.series}
         print(f"measured by {len(measured)} executions; {snapshot.own_unwritten} died with what they had measured")
-        problems += judge_measured(ledger, log, measured)
-        if snapshot.own_missing or snapshot.own_left_out:
-            problems.append(f"of what was measured, {snapshot.own_missing} missing, {snapshot.own_left_out} left out")
+        if not self._proof.ever_tampered:  # then some of it is lost, and the proof says so
+            problems += judge_measured(ledger, self._proof.entries, measured)
+            if snapshot.own_missing or snapshot.own_left_out:
+                left_out = f"{snapshot.own_missing} missing, {snapshot.own_left_out} left out"
+                problems.append(f"of what was measured, {left_out}")
         self._print(verdict, snapshot, problems)
         return verdict.good and not problems
 
-    def _log(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        return self._connection.xrange(self._keys.log)  # type: ignore[return-value]
-
-    def _problems(
-        self, left: str, verdict: Verdict, snapshot: Snapshot, counted: Counter[str], ledger: list[dict[str, object]]
-    ) -> list[str]:
+    def _problems(self, left: str, snapshot: Snapshot, ledger: list[dict[str, object]]) -> list[str]:
         problems = [f"never done: {left}"] if left else []
-        announced = bool(snapshot.counts_lost_at is not None or snapshot.unrecorded or snapshot.accounts_difference)
-        if counted != verdict.states and not announced:
-            problems.append(f"unannounced: counters {dict(counted)} and log {dict(verdict.states)} differ")
-        if announced and not self._chaos.deeds.get("label_set_lost"):
-            problems.append(f"an alarm for nothing: {snapshot.counts_lost_why}, {snapshot.accounts_difference}")
+        problems += self._proof.problems
         if snapshot.unrecorded or snapshot.uninstrumented:
             problems.append(f"audit: {snapshot.unrecorded} unrecorded, {snapshot.uninstrumented} uninstrumented")
         problems += [f"audit was wrong {n} times about {name}" for name, n in self._misaudited.items()]
@@ -227,15 +226,17 @@ class Soak:
             f"of these cut short: {verdict.cut_short}, given up although their job ended: {verdict.late}, "
             f"stuck without an execution: {verdict.stuck}, reconciled: {snapshot.reconciled}, late: {snapshot.late}"
         )
-        if snapshot.counts_lost_at is not None:
-            print(f"counts lost on purpose, and said: {snapshot.counts_lost} ({snapshot.counts_lost_why})")
+        print(f"not judged, since RQ lost the same: {verdict.lost_with_rq}")
+        said = ", ".join(f"{why} {number}" for why, number in self._proof.said.most_common())
+        print(f"looks at the proof: {self._proof.looks}, of which said: {said or 'nothing'}")
         errors = {hook: number for hook, number in snapshot.handler_errors.items() if number}
         print(f"errors in hooks: {errors}")
         for title, found in (
             ("lost", verdict.lost),
             ("double", verdict.double),
             ("misclassified", verdict.misclassified),
-            ("other problems", problems),
+            ("unannounced", [problem for problem in problems if problem.startswith("unannounced")]),
+            ("other problems", [problem for problem in problems if not problem.startswith("unannounced")]),
         ):
             print(f"{title}: {len(found)}")
             for line in found[:20]:

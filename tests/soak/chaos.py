@@ -18,11 +18,14 @@ from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job
 
-from jobtelemetry.demo.server import EmbeddedServer
-
 from .ledger import note
 from .pool import QUEUES, Member, Pool
+from .primary import Primary
+from .proof import Proof
 from .worker import SIMPLE_TTL
+
+#: Seconds between two deeds after which RQ itself has lost something: what is excused must stay the exception.
+_BETWEEN_LOSSES = 30.0
 
 
 class Chaos:
@@ -31,13 +34,15 @@ class Chaos:
     Args:
         server: Redis.
         pool: The processes.
+        proof: What must notice it, where something of the numbers is lost.
         dice: Where chance comes from.
         pause: Mean seconds between two deeds.
     """
 
-    def __init__(self, server: EmbeddedServer, pool: Pool, dice: random.Random, pause: float) -> None:
-        self._server, self._pool, self._dice, self._pause = server, pool, dice, pause
-        self._connection = server.connection()
+    def __init__(self, server: Primary, pool: Pool, proof: Proof, dice: random.Random, pause: float) -> None:
+        self._server, self._pool, self._proof, self._dice, self._pause = server, pool, proof, dice, pause
+        self._connection = server.client()
+        self._lost_at = time.monotonic()
         self._frozen: list[tuple[float, Member, list[psutil.Process]]] = []
         self.deeds: dict[str, int] = {}
         self._deeds: list[tuple[int, Callable[[], object]]] = [
@@ -56,7 +61,13 @@ class Chaos:
             (1, self.redis_restarts),
             (1, self.redis_dies),
             (1, self.scripts_flushed),
-            (1, self.label_set_lost),
+            (2, self.key_lost),
+            (1, self.keys_lost),
+            (1, self.backup),
+            (1, self.older_state_restored),
+            (1, self.everything_flushed),
+            (1, self.failed_over),
+            (1, self.failed_over_to_a_lagging_replica),
         ]
 
     def rage(self, seconds: float) -> None:
@@ -226,15 +237,83 @@ class Chaos:
         self._connection.script_flush()
         return True
 
-    def label_set_lost(self) -> bool:
-        """One hash of counters, or the index of all, is deleted or evicted: that must be said."""
-        found = sorted(self._connection.scan_iter("rq:telemetry:set*"))
+    # the numbers
+
+    def key_lost(self) -> bool:
+        """One of our keys is deleted or evicted."""
+        return self._lose(lambda found: [self._dice.choice(found)])
+
+    def keys_lost(self) -> bool:
+        """All of them are."""
+        return self._lose(lambda found: found)
+
+    def _lose(self, choose: Callable[[list[bytes]], list[bytes]]) -> bool:
+        found = sorted(self._connection.scan_iter("rq:telemetry:*"))
         if not found:
             return False
-        key = self._dice.choice(found)
-        note("chaos", deed="label_set_lost", hit=[], key=key.decode())
-        self._connection.delete(key)
+        keys = [key.decode() for key in choose(found)]
+        # Who ends without a word afterwards may be lost, and one that was settled counted again: both must be said.
+        blind = any(key.endswith((":running", ":closed")) for key in keys)
+        note("chaos", deed="keys_lost", hit=[], keys=keys)
+        if blind:
+            now = time.time()
+            note("lost", since=now, till=now)
+        self._proof.tampered()
+        self._proof.copy_and("DEL", *keys)
         return True
+
+    # what RQ loses as well
+
+    def backup(self) -> bool:
+        """Somebody copies the files of Redis."""
+        self._server.back_up()
+        return True
+
+    def older_state_restored(self) -> bool:
+        """And later Redis starts with them."""
+        since = self._server.backed_up_at
+        if since is None or time.time() - since > 4 * _BETWEEN_LOSSES:
+            return False
+        return self._lost_with("older_state_restored", since, self._server.restore)
+
+    def everything_flushed(self) -> bool:
+        """``FLUSHALL``."""
+        return self._lost_with("everything_flushed", time.time(), lambda: self._proof.copy_and("FLUSHALL"))
+
+    def failed_over(self) -> bool:
+        """A replica that has everything takes over."""
+        return self._outage("failed_over", self._server.fail_over)
+
+    def failed_over_to_a_lagging_replica(self) -> bool:
+        """One that has not."""
+        since: list[float] = []
+
+        def fall_behind() -> None:
+            since.append(time.time())
+            time.sleep(self._dice.uniform(0.1, 4.0))
+
+        def fail_over() -> None:
+            self._server.fail_over(fall_behind)
+            self._proof.forget_since(since[0])
+            note("lost", since=since[0], till=time.time())
+
+        return self._lost_with("failed_over_to_a_lagging_replica", None, fail_over)
+
+    def _lost_with(self, name: str, since: float | None, deed: Callable[[], None]) -> bool:
+        if time.monotonic() - self._lost_at < _BETWEEN_LOSSES:
+            return False
+        self._proof.tampered()
+
+        def lose() -> None:
+            deed()
+            if since is not None:
+                self._proof.forget_since(since)
+                note("lost", since=since, till=time.time())
+
+        done = self._outage(name, lose)
+        self._proof.tampered()
+        self._lost_at = time.monotonic()
+        return done
 
     def _outage(self, name: str, deed: Callable[[], None]) -> bool:
         note("chaos", deed=name, hit="all", seconds=10.0)

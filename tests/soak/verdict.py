@@ -22,6 +22,8 @@ _REDIS_AWAY = {"ConnectionError", "TimeoutError", "BusyLoadingError", "ReadOnlyE
 
 #: Seconds around a deed in which what it did may show.
 _BEFORE, _AFTER = 1.0, 25.0
+#: Seconds after which an execution whose process died was given up, on a busy machine: heartbeats, then a reconciler.
+_GIVEN_UP = 45.0
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Verdict:
         lost: Executions that nobody counted.
         double: Counted more than once, or although there was no such execution on an instrumented worker.
         misclassified: Counted in a state that the ledger contradicts.
+        lost_with_rq: Not judged, since RQ lost the same.
         states: Counted executions by state.
     """
 
@@ -62,6 +65,7 @@ class Verdict:
     cut_short: int = 0
     late: int = 0
     stuck: int = 0
+    lost_with_rq: int = 0
     lost: list[str] = field(default_factory=list)
     double: list[str] = field(default_factory=list)
     misclassified: list[str] = field(default_factory=list)
@@ -102,6 +106,9 @@ def judge(ledger: Iterable[Mapping[str, Any]], log: Iterable[Mapping[str, str]])
             verdict.plain += 1
             if counted:
                 verdict.double.append(f"{id_}: ran without jobtelemetry, counted as {_said(counted)}")
+            continue
+        if book.rq_lost(execution, counted) and (len(counted) != 1 or not execution.created):
+            verdict.lost_with_rq += 1
             continue
         if not counted:
             if uncovered.get(execution.job):
@@ -156,6 +163,9 @@ def _judge_state(book: _Book, execution: Execution, entry: Mapping[str, str], ve
     detail = error_type or entry.get("reason", "")
     if (state, detail) in book.expected(execution):
         return
+    if book.rq_lost(execution, [entry]):
+        verdict.lost_with_rq += 1
+        return
     how = "" if execution.end is None else f" after its job had {execution.end['how']} {execution.end['what']}"
     if state in book.failed(execution) and error_type in _CUT_SHORT | _REDIS_AWAY:
         if book.hit(execution, entry, redis_only=error_type in _REDIS_AWAY):
@@ -178,6 +188,7 @@ class _Book:
         self._stopped: set[str] = set()
         self._hits: dict[int, list[float]] = defaultdict(list)
         self._outages: list[tuple[float, float]] = []
+        self._losses: list[tuple[float, float]] = []
         for line in ledger:
             reader = getattr(self, f"_read_{line['event'].replace('-', '_')}", None)
             if reader is not None:
@@ -217,6 +228,18 @@ class _Book:
         else:
             for pid in line["hit"]:
                 self._hits[pid].append(line["t"])
+
+    def _read_lost(self, line: Mapping[str, Any]) -> None:
+        self._losses.append((line["since"] - _BEFORE, line["till"] + _BEFORE))
+        self._outages.append((line["since"] - _BEFORE, line["till"] + _AFTER))
+
+    def rq_lost(self, execution: Execution, entries: list[Mapping[str, str]]) -> bool:
+        """Whether Redis lost what it had of an execution, while it ran: RQ's part of it as well."""
+        ends = [float(entry["ended"]) for entry in entries]
+        begin = execution.created or min(ends, default=0.0)
+        # One that was not counted went on for as long as nobody gave it up.
+        end = max(ends) if ends else max(begin, execution.end["t"] if execution.end else 0.0) + _GIVEN_UP
+        return any(start <= end and begin <= over for start, over in self._losses)
 
     def hit(self, execution: Execution, entry: Mapping[str, str], *, redis_only: bool) -> bool:
         """Whether something was done to an execution's processes, or to Redis, while it was not yet counted."""

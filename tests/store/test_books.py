@@ -207,11 +207,12 @@ class Books(RuleBasedStateMachine):
         elif not ends_later:
             self.open.append(one)
 
-    @precondition(lambda self: self.open)
+    @precondition(lambda self: any(one.id not in self.settled for one in self.open))
     @rule(dice=CHANCE, state=st.sampled_from([None, "finished"]))
     def abandon(self, dice: Any, state: str | None) -> None:
         """An execution is lost sight of; RQ may have ended it without us. A reconciler counts it."""
-        one = self.open.pop(dice.randrange(len(self.open)))
+        one = dice.choice([one for one in self.open if one.id not in self.settled])
+        self.open.remove(one)
         pipe = self.redis.pipeline()
         pipe.delete(KEYS.execution(one.job, one.id))
         if state is not None:
@@ -253,15 +254,13 @@ class Books(RuleBasedStateMachine):
         self.reconcile()
         self._tend()
         acknowledge_losses(self.redis, KEYS)
-        if self.warm.read().unrecorded:  # that stays until those workers end
-            for name in sorted(self.registered):
-                self.register(name)
-        acknowledge_losses(self.redis, KEYS)
+        assert not says_so(self.warm.read())
         for one in self.executions:
             one.sent = None
         self.open = [one for one in self.open if one.id not in self.first]
         self.first.clear()
         self.redis.delete(KEYS.running)
+        self.redis.hdel(KEYS.meta, "running")
         for one in self.open:
             self.redis.delete(KEYS.execution(one.job, one.id))
         self.open.clear()

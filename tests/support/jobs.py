@@ -10,6 +10,8 @@ import ctypes
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -301,3 +303,26 @@ def noted_exception(job: Any, kind: Any, error: Any, trace: Any) -> bool:
     """An exception handler."""
     _append("handlers", f"{job.id} {kind.__name__}")
     return True
+
+
+def grow(megabytes: int, then: str = "return") -> int:
+    """Hold so much memory for a moment, and end as told: ``return``, ``fail``, ``child`` (one grows) or a signal."""
+    note()
+    if then == "child":
+        subprocess.run([sys.executable, "-c", f"bytearray(b'x') * {megabytes * 1_000_000}"], check=True)
+        return 0
+    held = bytearray(b"x") * (megabytes * 1_000_000)
+    if then == "fail":
+        raise ValueError("as told")
+    if then.startswith("SIG"):
+        os.kill(os.getpid(), getattr(signal, then))
+    return len(held)
+
+
+def compute(seconds: float) -> float:
+    """Keep a processor busy for so many seconds of its time."""
+    note()
+    begun = time.process_time()
+    while time.process_time() - begun < seconds:
+        pass
+    return seconds

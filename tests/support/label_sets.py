@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jobtelemetry.outcomes import State
-from jobtelemetry.store.snapshot import Counter, Histogram, LabelSet, Snapshot
+from jobtelemetry.store.snapshot import Amount, Counter, Histogram, LabelSet, Snapshot
 
 
 def snapshot_of(*sets: LabelSet, **observed: Any) -> Snapshot:
@@ -24,6 +24,8 @@ def snapshot_of(*sets: LabelSet, **observed: Any) -> Snapshot:
         enqueued={one.series: Counter(one.enqueued, one.created) for one in sets},
         cancelled_unstarted={one.series: Counter(one.unstarted, one.created) for one in sets},
         rate_limited_executions={one.series: Counter(one.limited, one.created) for one in sets},
+        cpu={one.series: Amount(one.cpu, one.created) for one in sets if one.cpu is not None},
+        peak_memory={one.series: float(one.peak_memory) for one in sets if one.peak_memory is not None},
         last_completed={one.series: one.last_completed for one in sets if one.last_completed is not None},
         **observed,
     )

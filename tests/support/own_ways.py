@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import metadata
 from typing import Any
 
@@ -26,6 +27,13 @@ RQ_3 = int(metadata.version("rq").split(".")[0]) >= 3
 
 class PerformsOnly(Worker):
     """Calls ``perform_job`` and nothing else, as RQ 2 allows."""
+
+    def execute_job(self, job: Any, queue: Any) -> Any:
+        return self.perform_job(job, queue)
+
+
+class PerformsOnlySimply(SimpleWorker):
+    """So does this one, of a kind without work-horses."""
 
     def execute_job(self, job: Any, queue: Any) -> Any:
         return self.perform_job(job, queue)
@@ -52,6 +60,26 @@ class ByMultiprocessing(Worker):
         process = multiprocessing.get_context("fork").Process(target=self.main_work_horse, args=(job, queue))
         process.start()
         self._horse_pid = process.pid
+
+
+class ByMultiprocessingInGroup(Worker):
+    """So does this one, as RQ does: in a process group of its own; and ``multiprocessing`` may have waited for it."""
+
+    def fork_work_horse(self, job: Any, queue: Any) -> None:
+        os.environ["RQ_JOB_ID"] = job.id
+        process = multiprocessing.get_context("fork").Process(target=self._be_horse, args=(job, queue))
+        process.start()
+        self._horse_pid = process.pid or 0
+
+    def _be_horse(self, job: Any, queue: Any) -> None:
+        os.setpgrp()
+        self.main_work_horse(job, queue)
+
+    def wait_for_horse(self) -> Any:
+        try:
+            return super().wait_for_horse()
+        except ChildProcessError:
+            return None, None, None
 
 
 class OwnFork(Worker):
@@ -141,6 +169,140 @@ class SaysOnlySimply(_HandlesFailures, SimpleWorker):
     cleans_up = counts = False
 
 
+class _FailsByItself:
+    """Fails jobs by itself, with RQ's own parts in a transaction of its own, and counts as RQ does."""
+
+    def handle_job_failure(self: Any, job: Any, queue: Any, *args: Any, **options: Any) -> None:
+        with self.connection.pipeline() as pipeline:
+            job.set_status(JobStatus.FAILED, pipeline=pipeline)
+            self.cleanup_execution(job, pipeline=pipeline)
+            job.failed_job_registry.add(job, ttl=3600, pipeline=pipeline)
+            self.increment_failed_job_count(pipeline)
+            pipeline.execute()
+
+
+class FailsByItself(_FailsByItself, Worker):
+    """With a work-horse."""
+
+
+class FailsByItselfSimply(_FailsByItself, SimpleWorker):
+    """Without one."""
+
+
+class _FailsUncounted:
+    """Fails jobs by itself; RQ's execution and RQ's count it leaves alone."""
+
+    def handle_job_failure(self: Any, job: Any, queue: Any, *args: Any, **options: Any) -> None:
+        job.set_status(JobStatus.FAILED)
+
+
+class FailsUncounted(_FailsUncounted, Worker):
+    """With a work-horse."""
+
+
+class FailsUncountedSimply(_FailsUncounted, SimpleWorker):
+    """Without one."""
+
+
+class _RepeatsByItself:
+    """Puts every job back once that has succeeded, without RQ's ``handle_job_success``; the execution stays behind."""
+
+    def handle_job_success(self: Any, job: Any, queue: Any, *args: Any, **options: Any) -> None:
+        again = not job.meta.get("repeated")
+        job.meta["repeated"] = 1
+        with self.connection.pipeline() as pipe:
+            job.set_status(JobStatus.QUEUED if again else JobStatus.FINISHED, pipeline=pipe)
+            job.save(pipeline=pipe, include_meta=True)
+            if again:
+                queue.push_job_id(job.id, pipeline=pipe)
+            pipe.execute()
+
+
+class RepeatsByItself(_RepeatsByItself, Worker):
+    """With a work-horse."""
+
+
+class RepeatsByItselfSimply(_RepeatsByItself, SimpleWorker):
+    """Without one."""
+
+
+class _FailsAndDeletes:
+    """Fails a job and deletes it at once."""
+
+    def handle_job_failure(self: Any, job: Any, queue: Any, *args: Any, **options: Any) -> None:
+        self.increment_failed_job_count(self.connection)
+        job.delete()
+
+
+class FailsAndDeletes(_FailsAndDeletes, Worker):
+    """With a work-horse."""
+
+
+class FailsAndDeletesSimply(_FailsAndDeletes, SimpleWorker):
+    """Without one."""
+
+
+class _FailsAtFailing:
+    """Its way of failing a job has an error of its own, in which RQ's way is taken."""
+
+    def handle_job_failure(self: Any, job: Any, queue: Any, *args: Any, **options: Any) -> None:
+        try:
+            int("the ticket system is away")
+        except ValueError:
+            super().handle_job_failure(job, queue, *args, **options)  # type: ignore[misc]
+
+
+class FailsAtFailing(_FailsAtFailing, Worker):
+    """With a work-horse."""
+
+
+class FailsAtFailingSimply(_FailsAtFailing, SimpleWorker):
+    """Without one."""
+
+
+class _FinishesByItself:
+    """Performs a job and gives it its status, and calls nothing more of RQ's."""
+
+    def perform_job(self: Any, job: Any, queue: Any, *args: Any) -> bool:
+        self.prepare_job_execution(job, True)
+        try:
+            job.perform()
+        except Exception:
+            job.set_status(JobStatus.FAILED)
+            return False
+        job.set_status(JobStatus.FINISHED)
+        return True
+
+
+class FinishesByItself(_FinishesByItself, Worker):
+    """With a work-horse."""
+
+
+class FinishesByItselfSimply(_FinishesByItself, SimpleWorker):
+    """Without one."""
+
+
+class _DeletesRashly:
+    """Runs a job and nothing else of RQ's, and deletes it; it stays in RQ's intermediate queue."""
+
+    def perform_job(self: Any, job: Any, queue: Any, *args: Any) -> bool:
+        try:
+            job.perform()
+        except Exception:
+            return False
+        finally:
+            job.delete()
+        return True
+
+
+class DeletesRashly(_DeletesRashly, Worker):
+    """With a work-horse."""
+
+
+class DeletesRashlySimply(_DeletesRashly, SimpleWorker):
+    """Without one."""
+
+
 class _DeletesJobs:
     """Runs a job, and deletes it, whatever became of it."""
 
@@ -225,6 +387,33 @@ class WrappingJob(Job):
         return self._result
 
 
+class QuietlyWrappingJob(Job):
+    """So does this one; RQ then knows no current job."""
+
+    def perform(self) -> Any:
+        self.connection.persist(self.key)
+        self._result = self._execute()
+        return self._result
+
+
+class HasQuietJobs(Worker):
+    """Of that job class."""
+
+    job_class = QuietlyWrappingJob
+
+
+class HasQuietJobsSimply(SimpleWorker):
+    """Of that job class."""
+
+    job_class = QuietlyWrappingJob
+
+
+class HasCallingJobs(Worker):
+    """Of the first one."""
+
+    job_class = CallingJob
+
+
 class DirectJob(Job):
     """Its ``perform`` calls the function, past everything of RQ's."""
 
@@ -259,14 +448,31 @@ def return_twice() -> None:
             os.waitpid(child, 0)
 
 
-def leave_clock(value: str, then: str = "return") -> None:
+def _raising() -> float:
+    raise RuntimeError("no clock")
+
+
+#: What jobs leave ``time.time`` as: nothing, no number, milliseconds, the year 2096, before 1970, an error.
+CLOCKS: dict[str, Callable[[], float]] = {
+    **{value: partial(float, value) for value in ("0", "nan", "1e12", "4e9", "-1")},
+    "raising": _raising,
+}
+
+
+def leave_clock(clock: str, then: str = "return") -> None:
     """Leave ``time.time`` as a test's mock or a library's patch does, and end as told."""
     note()
-    time.time = lambda: float(value)
+    time.time = CLOCKS[clock]
     if then == "cancel":
         raise Cancel("movie_not_matched")
     if then == "fail":
         raise ValueError("as told")
+
+
+def become(program: str) -> None:
+    """Become another program, which ends as it does."""
+    note()
+    os.execlp(program, program)
 
 
 def deletes_itself(then: str = "return") -> None:
@@ -292,6 +498,29 @@ def fail_with_meta(attempt: int) -> int:
         job.meta["again"] = 1
         raise ValueError("not yet")
     return now
+
+
+# jobs of classes under which RQ does not know the current job
+
+
+def quietly_complete() -> str:
+    """Complete."""
+    return "done"
+
+
+def quietly_cancel() -> None:
+    """Raise ``Cancel``."""
+    raise Cancel("movie_not_matched")
+
+
+def quietly_return_cancel() -> Cancel:
+    """Return it."""
+    return Cancel("movie_not_matched")
+
+
+def quietly_discard() -> None:
+    """Raise ``Discard``."""
+    raise Discard("bad_payload")
 
 
 # handlers
@@ -333,8 +562,12 @@ def work_without_monitor(**options: Any) -> None:
 
 
 KINDS = (
-    *(PerformsOnly, InPlace, ByMultiprocessing, OwnFork),
+    *(PerformsOnly, PerformsOnlySimply, InPlace, ByMultiprocessing, ByMultiprocessingInGroup, OwnFork),
     *(CleansAndCounts, CleansOnly, CountsOnly, SaysOnly),
     *(CleansAndCountsSimply, CleansOnlySimply, CountsOnlySimply, SaysOnlySimply),
-    *(DeletesJobs, DeletesJobsSimply, TheatreWorker, TheatreSimpleWorker),
+    *(FailsByItself, FailsByItselfSimply, FailsUncounted, FailsUncountedSimply),
+    *(RepeatsByItself, RepeatsByItselfSimply, FailsAndDeletes, FailsAndDeletesSimply),
+    *(FailsAtFailing, FailsAtFailingSimply, FinishesByItself, FinishesByItselfSimply),
+    *(DeletesJobs, DeletesJobsSimply, DeletesRashly, DeletesRashlySimply),
+    *(HasQuietJobs, HasQuietJobsSimply, HasCallingJobs, TheatreWorker, TheatreSimpleWorker),
 )

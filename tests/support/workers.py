@@ -20,7 +20,6 @@ from rq.worker.base import WorkerStatus
 from rq.worker_pool import WorkerPool
 
 from support import jobs, own_ways
-from support.own_workers import OWN, put_back
 
 RQ_3 = int(metadata.version("rq").split(".")[0]) >= 3
 
@@ -122,6 +121,22 @@ class CrowdedSpawnWorker(SpawnWorker):
         sys.path.extend(f"/gone/{'deep/' * 12}{number}" for number in range(1_000 if RQ_3 else 1_900))
 
 
+class _Large:
+    """Has loaded much before it forks."""
+
+    def work(self, *args: Any, **kwargs: Any) -> Any:
+        loaded = bytearray(b"x") * 200_000_000
+        return super().work(*args, **kwargs) and bool(loaded)  # type: ignore[misc]
+
+
+class LargeWorker(_Large, Worker):
+    """As a ``Worker``."""
+
+
+class LargeSpawnWorker(_Large, SpawnWorker):
+    """As a ``SpawnWorker``."""
+
+
 class _DiesBeforeTheExecution:
     """Dies when it has taken a job off the queue, as a machine may."""
 
@@ -157,11 +172,13 @@ CLASSES: dict[str, type[Any]] = {
         OnItsOwnWorker,
         ThreadedWorker,
         CrowdedSpawnWorker,
+        LargeWorker,
+        LargeSpawnWorker,
         DiesBeforeTheExecution,
         DiesAfterTheExecution,
         *own_ways.KINDS,
     )
-} | OWN
+}
 
 #: The classes that the truth table is about, and those of them that have a work-horse.
 WORKERS = ("Worker", "SimpleWorker", "SpawnWorker", "CinemaWorker")
@@ -180,7 +197,6 @@ def work(
     logging_level: str = "INFO",
     exception_handler: bool | str = False,
     retries: int | None = None,
-    putting_back: bool = False,
     missing_hook: str = "",
     **options: Any,
 ) -> None:
@@ -191,7 +207,6 @@ def work(
         environ: Further environment variables, for the worker and its horses.
         exception_handler: The name of one in :mod:`support.own_ways`, or whether it has one that notes.
         retries: How often the connection tries again after an error, at once; redis-py's own way by default.
-        putting_back: Its exception handler puts jobs back on their queue.
         missing_hook: A method that this RQ is said not to have, ``Class.method``.
         options: Options of the worker class.
     """
@@ -202,8 +217,6 @@ def work(
         import jobtelemetry
 
         jobtelemetry.instrument()
-    if putting_back:
-        options["exception_handlers"] = [put_back]
     if exception_handler:
         named = getattr(own_ways, exception_handler) if isinstance(exception_handler, str) else jobs.noted_exception
         options["exception_handlers"] = [named]

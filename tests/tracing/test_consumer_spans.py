@@ -55,6 +55,8 @@ def test_attributes_follow_the_conventions(traced: Traced, collector: Collector,
     (span,) = collector.wait_for(1)
     wait = span.attributes.pop("rq.job.wait_time")
     assert 0 <= wait < 60
+    assert span.attributes.pop("rq.job.cpu_time") > 0
+    assert (span.attributes.pop("rq.job.peak_memory", None) is None) == (kind == "SimpleWorker")
     assert span.attributes.pop("rq.execution.id")
     assert span.attributes == {
         "messaging.system": "rq",

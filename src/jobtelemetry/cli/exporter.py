@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 
@@ -16,6 +17,7 @@ from jobtelemetry.config import Config, parse_listen
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.exporter.connection import SOCKET_TIMEOUT
 from jobtelemetry.exporter.doorkeeper import Doorkeeper
+from jobtelemetry.exporter.otlp import pushing
 from jobtelemetry.exporter.reconciling import reconciler
 from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.logformat import log_to_stderr
@@ -50,6 +52,12 @@ from jobtelemetry.sinks import sentry
     metavar="SECONDS",
     help="How often to count executions whose RQ worker died; 0 never does. " + otherwise(Config, "reconcile_interval"),
 )
+@click.option(
+    "--otlp",
+    is_flag=True,
+    help="Push the same numbers to an OpenTelemetry collector, too, as the OTEL_* variables say; also with "
+    "OTEL_METRICS_EXPORTER=otlp.",
+)
 @click.option("--log-json", is_flag=True, help="Write the log as one line of JSON per record.")
 @click.option("--check", is_flag=True, help="Say whether the settings and the web configuration can be used, and end.")
 def exporter(
@@ -58,12 +66,14 @@ def exporter(
     web_config_file: str | None,
     route_prefix: str | None,
     reconcile_interval: float | None,
+    otlp: bool,
     log_json: bool,
     check: bool,
 ) -> None:
     """Serve /metrics for Prometheus, pages for people at / and the same as JSON at /api/v1.
 
-    It needs nothing but Redis, may be restarted at any time, and may run more than once: the numbers live in Redis.
+    With --otlp the same numbers are pushed to an OpenTelemetry collector, too. It needs nothing but Redis, may be
+    restarted at any time, and may run more than once: the numbers live in Redis.
     Also served: /healthz (this process) and /readyz (Redis answers).
 
     \b
@@ -91,7 +101,8 @@ def exporter(
     server = ExporterServer(connection, config, reconciler=reconciler(connection, config))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopping(server))
-    server.serve_forever()
+    with pushing(server.collector) if otlp or otel.metrics_wanted() else nullcontext():
+        server.serve_forever()
 
 
 def _connection(config: Config, redis_url: str | None) -> redis.Redis:

@@ -23,6 +23,11 @@ def plain_seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
 
 
+def size(value: float | None) -> str:
+    """``312 MB``."""
+    return NOTHING if value is None else formats.size(value)
+
+
 def percent(ratio: float | None) -> str:
     """``57.9 %``."""
     return NOTHING if ratio is None else formats.percent(ratio)

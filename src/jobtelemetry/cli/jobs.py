@@ -15,11 +15,20 @@ from jobtelemetry.cli.parameters import filters, json_option, since_option
 @click.command(cls=Operator)
 @filters()
 @since_option("Recorded no longer ago than this: 90s, 30m, 2h, 1d12h, 1w.")
+@click.option(
+    "--sort",
+    type=click.Choice(["newest", "cpu", "memory", "run", "wait"]),
+    default="newest",
+    show_default=True,
+    help="What comes first: the newest, or what took most.",
+)
 @click.option("--limit", "-n", type=click.IntRange(min=0), default=20, show_default=True, help="At most; 0 for all.")
 @json_option
 @redis_option
-def jobs(redis_url: str | None, since: float | None, limit: int, as_json: bool, **words: Any) -> None:
+def jobs(redis_url: str | None, since: float | None, sort: str, limit: int, as_json: bool, **words: Any) -> None:
     """List executions from the execution log, newest first: how each ended, why, how long it waited and ran.
+
+    With --sort those that took most processor time, memory, run time or wait come first, of all that are in the log.
 
     A job that was retried has an execution per attempt. On a terminal this is a table, in a pipe it is tab-separated
     lines with a head and nothing cut.
@@ -28,6 +37,7 @@ def jobs(redis_url: str | None, since: float | None, limit: int, as_json: bool, 
     Examples:
       jobtelemetry jobs --worker ShowtimeProcessJob --limit 20
       jobtelemetry jobs --state failure,discard --since 2h
+      jobtelemetry jobs --sort memory --since 1d
       jobtelemetry jobs --attribute film_id=4124 --json | jq .reason
     """  # noqa: D301 - click wants the character, not the backslash
     from jobtelemetry.cli import entry_lines, terminal
@@ -36,13 +46,18 @@ def jobs(redis_url: str | None, since: float | None, limit: int, as_json: bool, 
     from jobtelemetry.cli.progress import with_progress
     from jobtelemetry.cli.scope import nothing_found
     from jobtelemetry.questions.log import extent, newest_first
+    from jobtelemetry.questions.top import largest_first
 
     where = target(redis_url)
     wanted = selection(where, **words)
     reach = extent(where.connection, where.keys, where.config.log_size)
     begin = None if since is None else reach.now - since
     entries = with_progress(newest_first(where.connection, where.keys, begin), reach.length, "Reading the log")
-    found = list(islice(wanted.of(entries), limit or None))
+    asked_for = wanted.of(entries)
+    if sort == "newest":
+        found = list(islice(asked_for, limit or None))
+    else:
+        found = largest_first(asked_for, sort, limit or None)
     out = terminal.console()
     if as_json:
         terminal.show_json(entry.as_dict() for entry in found)

@@ -41,7 +41,6 @@ def reset(
     Examples:
       jobtelemetry reset --worker OldShowtimeJob
       jobtelemetry reset --worker cinema.jobs.OldShowtimeJob --yes
-      jobtelemetry reset --metric cinema_tickets_total
       jobtelemetry reset --losses
     """  # noqa: D301 - click wants the character, not the backslash
     from jobtelemetry.cli import terminal

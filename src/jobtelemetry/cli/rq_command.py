@@ -1,11 +1,12 @@
-"""RQ's own commands with all of RQ's own options, instrumented, with ``--log-json`` and ``--metrics``."""
+"""RQ's own commands with all of RQ's own options, instrumented, and with some of ours."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import click
@@ -31,7 +32,7 @@ def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = Tru
         rq_command: The command's name in RQ's CLI.
         name: The name here.
         help: The text of ``--help``.
-        runs_jobs: Whether it has ``--metrics``.
+        runs_jobs: Whether it has ``--metrics`` and ``--preload``.
     """
     import rq.cli.workers  # noqa: F401 - registers the commands
     from rq.cli.cli import main as rq_main
@@ -50,7 +51,14 @@ def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = Tru
             metavar="[HOST:]PORT|unix:/PATH",
             help="Serve /metrics from here as well; port 0 takes a free one. Without it, run 'jobtelemetry exporter'.",
         )
-        ours.insert(0, metrics)
+        preload = click.Option(
+            ["--preload"],
+            multiple=True,
+            metavar="MODULE",
+            help="Import this module before work-horses are forked, so that not each of them imports it anew. Give the "
+            "dotted name, app.jobs; more than once for several.",
+        )
+        ours[:0] = [metrics, preload]
     return click.Command(
         name,
         params=[*original.params, *ours],
@@ -61,7 +69,7 @@ def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = Tru
 
 
 def _instrumenting(original: click.Command) -> Callable[..., Any]:
-    def run(log_json: bool, metrics: str | None = None, **options: Any) -> Any:
+    def run(log_json: bool, metrics: str | None = None, preload: Sequence[str] = (), **options: Any) -> Any:
         from jobtelemetry.rq.entry import instrument
 
         context = click.get_current_context()
@@ -77,6 +85,7 @@ def _instrumenting(original: click.Command) -> Callable[..., Any]:
             instrument(config)
             if url := _url(options):
                 redis_url.check(url)  # redis-py's own error would have a piece of the password in it
+            _import_before_the_fork(preload, options.get("path"))
         except ConfigError as error:
             raise click.UsageError(str(error)) from error
         if address is None:
@@ -135,6 +144,23 @@ def _level(options: dict[str, Any]) -> int | None:
         known = "DEBUG, INFO, WARNING, ERROR or CRITICAL"
         raise ConfigError(f"the logging level must be {known}, got {said!r}")
     return level
+
+
+def _import_before_the_fork(modules: Sequence[str], path: Any) -> None:
+    """Import what jobs need, once; after everything is set up, as a work-horse would."""
+    from rq.cli.helpers import CliConfig
+
+    if modules:
+        CliConfig(path=path)  # makes what --path names importable
+    for name in modules:
+        try:
+            import_module(name)
+        except (Exception, SystemExit) as error:  # a module may do anything when it is imported
+            problem = f"{type(error).__name__}: {error}"
+            raise ConfigError(
+                f"--preload must be the dotted name of a module that can be imported, app.jobs; {name!r} cannot: "
+                f"{problem}. Modules are looked for in Python's path and in --path, the working directory by default"
+            ) from error
 
 
 def _choose_redis(context: click.Context, options: dict[str, Any]) -> None:

@@ -76,11 +76,18 @@ def _attempt(entry: LogEntry, number: int) -> Iterator[Text]:
         ("reason", entry.reason),
         ("error", entry.error_type),
         ("message", entry.message),
+        ("took", _took(entry)),
         ("with", formats.attributes(entry.attributes)),
         ("trace", entry.trace),
     ):
         if said:
             yield Text(f"{_INDENT}{what:<8} {printable(said)}")
+
+
+def _took(entry: LogEntry) -> str:
+    cpu = "" if entry.cpu is None else f"{formats.seconds(entry.cpu)} of processor time"
+    memory = "" if entry.memory is None else f"{formats.size(entry.memory)} of memory at most"
+    return ", ".join(filter(None, (cpu, memory)))
 
 
 def _now(job: RQJob | None) -> Iterator[Text]:

@@ -13,6 +13,6 @@ worker = instrumented(
 
     \b
     Example:
-      jobtelemetry worker --url redis://localhost:6379/0 high default --metrics 10427
+      jobtelemetry worker --url redis://localhost:6379/0 high default --metrics 10427 --preload app.jobs
     """,
 )

@@ -13,6 +13,6 @@ worker_pool = instrumented(
 
     \b
     Example:
-      jobtelemetry worker-pool --url redis://localhost:6379/0 -n 4 high default --metrics 10427
+      jobtelemetry worker-pool --url redis://localhost:6379/0 -n 4 high default --metrics 10427 --preload app.jobs
     """,
 )

@@ -84,7 +84,7 @@ def _these(commands: str) -> frozenset[str]:
 
 #: What the Lua scripts that record are made of, and how they are sent.
 _RECORDING = _these(
-    "del eval evalsha exec exists hdel hexists hget hgetall hincrby hincrbyfloat hmget hset hsetnx lrange multi "
+    "del eval evalsha exec exists hdel hexists hget hgetall hincrby hincrbyfloat hlen hmget hset hsetnx lrange multi "
     "script|load time type xadd zadd zcard zrangebyscore zrem zremrangebyrank zremrangebyscore zrevrange zscore"
 )
 #: What the exporter and the commands read.

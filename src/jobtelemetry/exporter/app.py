@@ -73,6 +73,11 @@ class App:
             "/readyz": self._ready,
         }
 
+    @property
+    def collector(self) -> Collector:
+        """Where the numbers come from."""
+        return self._collector
+
     def respond(self, request: Request) -> Response:
         """The answer; takes as long as Redis takes, within the time limits, and never raises."""
         return complete(self._answer(request), request)

@@ -16,12 +16,12 @@ from jobtelemetry.exporter import own_families
 from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.figures import fold
 from jobtelemetry.outcomes import State
-from jobtelemetry.store.snapshot import Counter, Exemplar, Histogram, LabelSet, Series, Snapshot
+from jobtelemetry.store.snapshot import Amount, Counter, Exemplar, Histogram, LabelSet, Series, Snapshot
 
-Value = Counter | Histogram | float
+Value = Counter | Amount | Histogram | float
 #: Label values in the order of the family's labels, the value, and what a job family has of extra labels.
 Row = tuple[tuple[str, ...], Value] | tuple[tuple[str, ...], Value, tuple[tuple[str, str], ...]]
-V = TypeVar("V", Counter, Histogram, float)
+V = TypeVar("V", Counter, Amount, Histogram, float)
 D = TypeVar("D", bound=str)
 
 _EVERYTHING = Cardinality()
@@ -104,7 +104,7 @@ class _Sample(NamedTuple):
 
 
 def _samples(family: Family, labels: dict[str, str], value: Value) -> Iterator[_Sample]:
-    if family.kind is Kind.COUNTER and isinstance(value, Counter):
+    if family.kind is Kind.COUNTER and isinstance(value, (Counter, Amount)):
         yield _Sample("_total", labels, value.value, _exemplar(value.exemplar) if family.exemplars else None)
     elif family.kind is Kind.HISTOGRAM and isinstance(value, Histogram):
         yield from _buckets(family, labels, value)
@@ -242,6 +242,15 @@ def _rate_limit_oldest(snapshot: Snapshot) -> Iterator[Row]:
         yield (key,), since
 
 
+def _memory_limit(snapshot: Snapshot) -> Iterator[Row]:
+    least: dict[str, int] = {}
+    for worker in snapshot.rq_workers:
+        for queue in worker.queues if worker.memory_limit is not None else ():
+            least[queue] = min(worker.memory_limit or 0, least.get(queue, worker.memory_limit or 0))
+    for queue, limit in least.items():
+        yield (queue,), float(limit)
+
+
 def _queue_blocked(snapshot: Snapshot) -> Iterator[Row]:
     for queue in snapshot.queues:
         if queue.blocked is not None:
@@ -268,6 +277,9 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.JOBS_ENQUEUED: lambda snapshot: _by_series(snapshot.enqueued),
     contract.JOBS_CANCELLED_UNSTARTED: lambda snapshot: _by_series(snapshot.cancelled_unstarted),
     contract.JOB_LAST_COMPLETED: lambda snapshot: _by_series(snapshot.last_completed),
+    contract.JOB_CPU: lambda snapshot: _by_series(snapshot.cpu),
+    contract.JOB_PEAK_MEMORY: lambda snapshot: _by_series(snapshot.peak_memory),
+    contract.JOB_MEMORY_LIMIT: _memory_limit,
     contract.EXECUTIONS_RUNNING: _running,
     contract.EXECUTION_OLDEST_START: _oldest_start,
     contract.QUEUE_JOBS: _queue_jobs,
@@ -308,7 +320,7 @@ def _details(one: LabelSet, values: Mapping[D, V]) -> Iterator[Row]:
     return _by_detail({(one.series, detail): value for detail, value in values.items()})
 
 
-def _single(one: LabelSet, value: Counter | Histogram | float | None) -> Iterator[Row]:
+def _single(one: LabelSet, value: Counter | Amount | Histogram | float | None) -> Iterator[Row]:
     return iter(() if value is None else (((one.series.worker, one.series.queue), value, one.series.extra),))
 
 
@@ -325,4 +337,6 @@ OF_LABEL_SET: Mapping[Family, Callable[[LabelSet], Iterable[Row]]] = {
     contract.JOBS_ENQUEUED: lambda one: _single(one, Counter(one.enqueued, one.created)),
     contract.JOBS_CANCELLED_UNSTARTED: lambda one: _single(one, Counter(one.unstarted, one.created)),
     contract.JOB_LAST_COMPLETED: lambda one: _single(one, one.last_completed),
+    contract.JOB_CPU: lambda one: _single(one, None if one.cpu is None else Amount(one.cpu, one.created)),
+    contract.JOB_PEAK_MEMORY: lambda one: _single(one, None if one.peak_memory is None else float(one.peak_memory)),
 }

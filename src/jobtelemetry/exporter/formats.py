@@ -68,6 +68,16 @@ def duration(seconds: float | None) -> str:
     return f"{whole} s"
 
 
+def size(value: float | None) -> str:
+    """Bytes as people say them: ``980 B``, ``12 kB``, ``312 MB``, ``1.4 GB``."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= 0.9995 * unit:
+            return f"{value / unit:.{1 if value < 9.95 * unit else 0}f} {name}"
+    return f"{value:.0f} B"
+
+
 def ago(seconds: float) -> str:
     """Time since a moment: ``just now``, ``3 s ago``, ``2 h ago``; only the largest unit matters."""
     if not math.isfinite(seconds):

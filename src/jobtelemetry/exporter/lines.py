@@ -16,7 +16,7 @@ from jobtelemetry.contract import Family, Kind, le
 from jobtelemetry.exporter.families import Row, exemplars_of, labels_of
 from jobtelemetry.exporter.packing import Piece
 from jobtelemetry.figures import fold
-from jobtelemetry.store.snapshot import Counter, Exemplar, Histogram
+from jobtelemetry.store.snapshot import Amount, Counter, Exemplar, Histogram
 
 _go_number: Callable[[float], str] = floatToGoString
 _SHORT = 1_000_000  # from here on Go writes an exponent
@@ -57,7 +57,7 @@ def write(family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...], *,
             continue
         labels = labels_of(family.labels, values, extra, extra_labels)
         text = _braces(_pairs(labels))
-        if family.kind is Kind.COUNTER and isinstance(value, Counter):
+        if family.kind is Kind.COUNTER and isinstance(value, (Counter, Amount)):
             exemplar = _exemplar(value.exemplar) if openmetrics and family.exemplars else ""
             samples.append(f"{name}_total{text} {_number(value.value)}{exemplar}\n")
         elif family.kind is Kind.HISTOGRAM and isinstance(value, Histogram):

@@ -19,6 +19,7 @@ from jobtelemetry.config import Config
 from jobtelemetry.exporter import binding
 from jobtelemetry.exporter.app import Request, Response, complete, text
 from jobtelemetry.exporter.clients import Phase
+from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.exporter.connection import connection_of
 from jobtelemetry.exporter.doorkeeper import Doorkeeper
 from jobtelemetry.exporter.listener import Listener
@@ -98,6 +99,11 @@ class ExporterServer:
     def address(self) -> tuple[str, int]:
         """Host and port it is bound to; the real port where 0 was given; ``unix:/path`` and 0 for a unix socket."""
         return self._place
+
+    @property
+    def collector(self) -> Collector:
+        """Where the numbers come from that are served."""
+        return self._app.collector
 
     @property
     def url(self) -> str:

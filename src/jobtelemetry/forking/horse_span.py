@@ -139,6 +139,8 @@ def ending_told(event: ExecutionEvent, trace: RunTrace) -> dict[str, Any]:
         "ended_at": event.ended_at,
         "rate_limited": event.rate_limited,
         "retry_after": event.retry_after,
+        "cpu": event.cpu,
+        "memory": event.memory,
         "exception": dict(event.exception),
         "attributes": dict(event.attributes),
         "span": dict(trace.horse_span.told) if trace.horse_span is not None else {},

@@ -111,6 +111,10 @@ class MixinConfig:
     #: How far back killed horses and abandoned executions are counted, and how many are worth a ticket.
     deaths_window: str = "15m"
     deaths: int = 1
+    #: The part of what a job can take at most, before its control group is full, that is close to it, and for how long
+    #: after its last execution a worker is told of.
+    memory_ratio: float = 0.9
+    memory_window: str = "1h"
     #: Executions ended by a rate limit within the window, and their part of all, that make a storm.
     rate_limit_window: str = "15m"
     rate_limit_count: int = 20

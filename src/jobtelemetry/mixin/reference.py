@@ -80,6 +80,32 @@ of their own, the others are `rate_limit="__other__"`. Where the producer is not
 more than when the limit let a job go, and its wait begins there.
 """
 
+_RESOURCES = """## What an execution takes
+
+| | where it is measured | what it is |
+|---|---|---|
+| processor time | in the work-horse as it ends, by `getrusage`; of one that was killed, in its parent by `wait4` | \
+what the work-horse and the programs that it started and waited for used, from its start: a `SpawnWorker`'s has a \
+Python to start. A `SimpleWorker` takes the difference of its own before and after, all its threads together |
+| peak memory | the same | by how much the work-horse grew at most: its resident set at its highest, less what it \
+had when it began. What it shares with its RQ worker is not the job's, however large. A program that it starts \
+counts if it was larger, with all that it has; the largest counts, not their sum |
+
+No number is guessed. A `SimpleWorker` and a synchronous queue have no peak memory, because memory that a job gives
+back stays with the process; an abandoned execution has neither; a spawned work-horse that was killed has no peak
+where it never was larger than its RQ worker, whose size Linux counts as its own. Memory that the RQ worker had freed
+before it forked, and that the job takes again, is not seen.
+
+For each `worker` and `queue` that is a counter and a gauge, and no histogram (two would be some forty series): that of
+processor time says who keeps processors busy and, divided by executions, what one takes; for memory the mean does not
+matter to the OOM killer, so the largest of the last two hours in which any ran is shown, exactly, and stays until it
+runs again. Every single one is in the execution log: `jobtelemetry jobs --sort memory`, `jobtelemetry top --by worker
+--sum cpu`. `jobtelemetry_job_memory_limit_bytes` is `memory.max` of the RQ worker's control group (version 2) or the
+smallest around it, or `JOBTELEMETRY_MEMORY_LIMIT`, less what the RQ worker held when it started (twice that for a
+`SpawnWorker`); RQ workers that share a group are each shown all of it. `JOBTELEMETRY_RESOURCES=off`, set for the RQ
+workers, measures nothing.
+"""
+
 _STATES = """## States
 
 | state | what happened | the job runs again | RQ's status of the job | RQ counts it as |
@@ -93,7 +119,8 @@ def reference() -> str:
     labels = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in _LABELS.items())
     sections = "\n".join(map(_section, FAMILIES))
     table = f"| label | meaning |\n|---|---|\n{labels}"
-    return f"{_HEAD}\n## Labels\n\n{table}\n\n{_WORKERS}\n\n{states}\n\n{_WAITS}\n## Families\n\n{sections}\n{_cost()}"
+    words = f"{_HEAD}\n## Labels\n\n{table}\n\n{_WORKERS}\n\n{states}\n\n{_WAITS}\n{_RESOURCES}"
+    return f"{words}\n## Families\n\n{sections}\n{_cost()}"
 
 
 def _cost() -> str:

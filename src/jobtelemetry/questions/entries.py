@@ -22,6 +22,7 @@ _LONGEST = 2_000
 _LATEST = 253_402_300_799.0
 _LONGEST_TIME = 1e10
 _MOST_ATTEMPTS = 1_000_000_000
+_MOST_BYTES = 2**53
 #: Bits of an integer that every store takes as one.
 _BITS = 63
 
@@ -46,6 +47,8 @@ class LogEntry:
         attempt: 1-based; 0 if unknown.
         wait: Seconds from when it could run to its start; ``None`` if unknown.
         duration: Seconds that it ran; ``None`` if unknown.
+        cpu: Seconds of processor time that it took; ``None`` if unknown.
+        memory: Bytes by which its work-horse grew at most; ``None`` if unknown.
         ended_at: Unix time in seconds, by Redis's clock.
         trace: 32 hex digits, or empty.
         source: Where the job came from, or empty.
@@ -65,6 +68,8 @@ class LogEntry:
     attempt: int = 0
     wait: float | None = None
     duration: float | None = None
+    cpu: float | None = None
+    memory: int | None = None
     ended_at: float = 0.0
     trace: str = ""
     source: str = ""
@@ -104,6 +109,8 @@ class LogEntry:
             "attempt": self.attempt or None,
             "wait": self.wait,
             "duration": self.duration,
+            "cpu": self.cpu,
+            "memory": self.memory,
             "ended": self.ended_at,
             "execution": self.execution,
             "rq_worker": self.rq_worker,
@@ -143,6 +150,8 @@ def decode(entry_id: str, fields: Mapping[str, str]) -> LogEntry | None:
         attempt=int(_number(fields.get("attempt"), _MOST_ATTEMPTS) or 0),
         wait=_seconds(fields.get("wait")),
         duration=_seconds(fields.get("duration")),
+        cpu=_seconds(fields.get("cpu")),
+        memory=_bytes(fields.get("memory")),
         ended_at=moment_of(entry_id) if ended is None else ended,
         trace=_text(fields.get("trace")),
         source=label_text(fields.get("source", "")),
@@ -171,6 +180,11 @@ def _number(text: str | None, most: float) -> float | None:
 def _seconds(micros: str | None) -> float | None:
     number = _number(micros, _LONGEST_TIME * 1_000_000)
     return None if number is None else number / 1_000_000
+
+
+def _bytes(text: str | None) -> int | None:
+    number = _number(text, _MOST_BYTES)
+    return None if number is None else int(number)
 
 
 def _attributes(text: str | None) -> Mapping[str, Attribute]:

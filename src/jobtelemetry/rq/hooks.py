@@ -75,7 +75,7 @@ HOOKS: tuple[Hook, ...] = (
     # A forking one starts a work-horse and waits for it.
     Hook(_FORKING, "fork_work_horse", "ParentHooks", "fork_work_horse", ("job",),
          without="how a work-horse ended is not known at once"),
-    Hook(_SPAWNING, "fork_work_horse", "ParentHooks", "fork_work_horse", ("job",),
+    Hook(_SPAWNING, "fork_work_horse", "ParentHooks", "spawn_work_horse", ("job",),
          without="spawned work-horses are not instrumented"),
     Hook(_ANY_WORKER, "main_work_horse", "ParentHooks", "main_work_horse", ("job",),
          without="a work-horse does not know its execution"),

@@ -15,8 +15,9 @@ from jobtelemetry.rq import labels
 from jobtelemetry.rq.job import meet, note_in_hash
 from jobtelemetry.rq.run import Run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
-from jobtelemetry.rq.spawn import inherited_known, inherited_off, inherited_run
+from jobtelemetry.rq.spawn import inherited
 from jobtelemetry.store.record import COUNTED, LATE
+from jobtelemetry.usage import Meter
 
 
 def enter_horse(runtime: Runtime, rq_worker: BaseWorker, job: Job) -> None:
@@ -26,22 +27,36 @@ def enter_horse(runtime: Runtime, rq_worker: BaseWorker, job: Job) -> None:
     runtime.horse_of = os.getpid()
     runtime.spans.sdk.in_horse()
     runtime.enter_horse()
-    if inherited_known().generation:
-        runtime.saw(inherited_known())
-    if off := inherited_off():
-        rq_worker.__dict__[OFF] = off
-    run = runs_of(rq_worker).get(job.id) or inherited_run()
+    run = runs_of(rq_worker).get(job.id) or _inherit(runtime, rq_worker, job)
     if run is None:
         return
-    runs_of(rq_worker)[job.id] = run
     run.horse_pid = runtime.horse_of
     meet(job, run)
     if run.horse is not None and run.horse.pipe is not None:
         run.horse.pipe.in_horse()
+    if runtime.config.resources:
+        with runtime.fence("fork"):
+            run.meter = Meter.of_horse(spawned=inherited() is not None)
+            if run.meter is not None and run.horse is not None and run.horse.pipe is not None:
+                run.horse.pipe.tell(memory=run.meter.told())  # at once: it may be killed
     if run.start.worker == labels.UNKNOWN:
         with runtime.fence("label"):
             _ = job.func_name  # RQ loads the job next anyway, and the horse may die of its function's import
             note_in_hash(job, labels.note_loaded(job))
+
+
+def _inherit(runtime: Runtime, rq_worker: BaseWorker, job: Job) -> Run | None:
+    """In a spawned horse: take over what its parent knew."""
+    facts = inherited()
+    if facts is None:
+        return None
+    run, known, off = facts
+    if known.generation:
+        runtime.saw(known)
+    if off:
+        rq_worker.__dict__[OFF] = off
+    runs_of(rq_worker)[job.id] = run
+    return run
 
 
 def tell_parent(run: Run, runtime: Runtime) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable
 
 from rq.version import VERSION
-from rq.worker import worker_classes
 
 from jobtelemetry import executing
 from jobtelemetry.config import Config
@@ -23,7 +21,6 @@ from jobtelemetry.rq.producer import ProducerHooks
 from jobtelemetry.rq.queue import EnqueueHooks, SynchronousHooks
 from jobtelemetry.rq.recording import RecordingHooks
 from jobtelemetry.rq.runtime import Runtime
-from jobtelemetry.rq.spawn import InstrumentingOs
 from jobtelemetry.rq.start import StartHooks
 from jobtelemetry.sinks import reporting_sinks, sentry
 from jobtelemetry.store.keys import LACKING, MISSING, UNTESTED
@@ -68,7 +65,6 @@ def instrument(config: Config | None = None) -> None:
         if hook.since <= version < hook.until and (not runtime.off or hook.duty is Duty.CARE or _opens(hook)):
             attachments.attach(hook, getattr(rooms[hook.room], hook.handler))
     if not runtime.off:
-        attachments.replace(worker_classes, "os", InstrumentingOs(os))
         sentry.decide(True)
         executing.find_with(execution_here, connection_here, settings)
     _attached = attachments, runtime

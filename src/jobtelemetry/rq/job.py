@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from itertools import chain
 from typing import Any
@@ -31,17 +30,15 @@ _cancelling: ContextVar[Job | None] = ContextVar("jobtelemetry_cancelling", defa
 _performing: dict[str | None, Run] = {}
 
 
-@contextmanager
-def running_here(job: Job, run: Run | None) -> Iterator[None]:
-    """While this lasts, the job is performed in this process."""
-    if run is None:
-        yield
-        return
-    _performing[job.id] = run
-    try:
-        yield
-    finally:
-        _performing.pop(job.id, None)
+def begin_here(job: Job, run: Run | None) -> None:
+    """From now on, until :func:`end_here`, the job is performed in this process."""
+    if run is not None:
+        _performing[job.id] = run
+
+
+def end_here(job: Job) -> None:
+    """It has been."""
+    _performing.pop(job.id, None)
 
 
 def performed_now() -> Run | None:
@@ -127,7 +124,7 @@ class JobHooks:
     def load(self, call: Call, job: Job) -> Any:
         """The job's function is imported; what it says of itself is noted for those who never load the job."""
         function = call()
-        if job.__dict__.get(_PERFORMING):
+        if job.__dict__.pop(_PERFORMING, False):  # once, although RQ asks twice
             with self._runtime.fence("label"):
                 news = labels.note_loaded(job)
                 note_in_hash(job, news | labels.note_options(job, function))

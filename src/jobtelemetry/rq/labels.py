@@ -49,6 +49,8 @@ def of_callable(function: Any) -> str:
 
 
 def _of_callable(function: Any) -> str:
+    if type(function) is str:
+        return _decorated_name(function) or _of_path(function)
     inner = _unwrapped(function)
     if name := options_of(function).name or options_of(inner).name:
         return name

@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 from rq.version import VERSION
+from rq.worker import SpawnWorker, Worker
 from rq.worker.base import BaseWorker
 
 from jobtelemetry import otel
@@ -20,8 +21,9 @@ from jobtelemetry.rq.runtime import OFF, Runtime, log
 from jobtelemetry.sinks import sentry
 from jobtelemetry.sinks.tracing import provider
 from jobtelemetry.store.books import append_fold, append_register, registered, retire_idle
-from jobtelemetry.store.reconcile import reconcile, tidy
+from jobtelemetry.store.keys import MEMORY_LIMIT
 from jobtelemetry.store.scripts import load
+from jobtelemetry.usage import job_memory_limit
 
 
 class LifecycleHooks:
@@ -39,7 +41,11 @@ class LifecycleHooks:
         return call()
 
     def _probe(self, rq_worker: BaseWorker) -> None:
-        problem = self._runtime.off or probe(rq_worker.connection, self._runtime.keys)
+        if self._runtime.off:  # said by instrument(), and no worker of this process can do anything about it
+            rq_worker.__dict__[OFF] = self._runtime.off
+            sentry.decide(False)
+            return
+        problem = probe(rq_worker.connection, self._runtime.keys)
         if problem and problem == rq_worker.__dict__.get(OFF):
             return  # said before
         if has_no_scripts(problem):
@@ -78,17 +84,23 @@ class LifecycleHooks:
         if pipeline is not None:
             with self._runtime.fence("register"):
                 if self._runtime.off:  # no account, and it says why
-                    pipeline.hset(rq_worker.key, "jobtelemetry", self._said())
+                    pipeline.hset(rq_worker.key, "jobtelemetry", self._said(rq_worker))
                 elif not rq_worker.__dict__.get(OFF):
                     self._mark(rq_worker, pipeline, newborn=True)
         return result
 
-    def _said(self) -> str:
-        return json.dumps(versions() | self._runtime.remarks)
+    def _said(self, rq_worker: BaseWorker) -> str:
+        said = versions() | self._runtime.remarks
+        if self._runtime.config.resources and isinstance(rq_worker, Worker):  # others measure no memory of a job
+            limit = job_memory_limit(self._runtime.config.memory_limit, spawns=isinstance(rq_worker, SpawnWorker))
+            if limit is not None:
+                said[MEMORY_LIMIT] = str(limit)
+        return json.dumps(said)
 
     def _mark(self, rq_worker: BaseWorker, pipeline: Any, *, newborn: bool = False) -> None:
         born = rq_worker.birth_date  # RQ has written it just now, by its own clock
         clock = born.timestamp() if born is not None and newborn else None
+        said = self._said(rq_worker)
 
         def on_reply(reply: Any) -> None:
             known, fault = registered(reply)
@@ -98,7 +110,7 @@ class LifecycleHooks:
 
         piggyback(pipeline, self._runtime).append(
             lambda pipe: append_register(
-                pipe, self._runtime.keys, rq_worker.key, self._said(), known=self._runtime.known, clock=clock
+                pipe, self._runtime.keys, rq_worker.key, said, known=self._runtime.known, clock=clock
             ),
             on_reply,
         )
@@ -119,6 +131,9 @@ class LifecycleHooks:
             if rq_worker.__dict__.get(OFF) and not self._runtime.off:
                 self._probe(rq_worker)
             if not rq_worker.__dict__.get(OFF):
+                # Loaded where it is needed: not by those who enqueue.
+                from jobtelemetry.store.reconcile import reconcile, tidy
+
                 connection, keys = rq_worker.connection, self._runtime.keys
                 for event in reconcile(connection, keys, self._runtime.limits):
                     self._runtime.sinks.tell(event)

@@ -55,14 +55,25 @@ class ParentHooks:
                 run.horse = Horse(HorsePipe())
         with self._runtime.fence("trace"):
             self._runtime.spans.sdk.before_fork(provider())
-        with spawning(run, self._runtime.config, rq_worker.__dict__.get(OFF, ""), self._runtime.known):
-            result = call()
+        result = call()
         with self._runtime.fence("trace"):
             self._runtime.spans.sdk.after_fork()
         with self._runtime.fence("fork"):
             if run is not None and run.horse is not None and run.horse.pipe is not None:
                 run.horse.pipe.in_parent()
         return result
+
+    def spawn_work_horse(self, call: Call, rq_worker: BaseWorker, job: Job) -> Any:
+        """RQ starts a new Python as the horse, which is given what this process knows."""
+
+        def spawn() -> Any:
+            run = None
+            with self._runtime.fence("fork"):
+                run = runs_of(rq_worker).get(job.id)
+            with spawning(run, self._runtime.config, rq_worker.__dict__.get(OFF, ""), self._runtime.known):
+                return call()
+
+        return self.fork_work_horse(spawn, rq_worker, job)
 
     def main_work_horse(self, call: Call, rq_worker: BaseWorker, job: Job) -> Any:
         """The horse begins."""
@@ -74,11 +85,12 @@ class ParentHooks:
         """RQ found the horse dead; note by which signal."""
         result = call()
         with self._runtime.fence("classify"):
-            _, status, *_ = result
+            _, status, *rest = result
             # A parent of horses has one at a time.
             for run in runs_of(rq_worker).values() if status is not None else ():
                 if run.horse is None:
                     run.horse = Horse()
+                run.horse.rusage = rest[0] if rest and self._runtime.config.resources else None
                 run.horse.exited = os.WIFEXITED(status)
                 run.horse.signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         return result
@@ -138,6 +150,7 @@ def _ended(run: Run, job: Job, told: dict[str, Any] | None) -> ExecutionEvent | 
         outcome = Outcome(State(told["state"]), told["reason"], told["error_type"])
         event = replace(run.event(job), outcome=outcome, ended_at=told["ended_at"], message=told["message"])
         event = replace(event, worker=told["worker"], exception=told["exception"], attributes=told["attributes"])
+        event = replace(event, cpu=told["cpu"], memory=told["memory"])
         return replace(event, rate_limited=told["rate_limited"], retry_after=told["retry_after"])
     done = run.transaction
     if done is not None and done.event is not None and (done.recorded or not run.in_table):

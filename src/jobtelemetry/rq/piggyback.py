@@ -8,8 +8,7 @@ queued, so nothing of the first try has been applied.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from redis import Redis
@@ -25,6 +24,8 @@ _COMMAND_NUMBER = re.compile(r"Command # (\d+) ")
 Labels = tuple[str, str, tuple[tuple[str, str], ...]]
 #: What makes a command when the transaction is complete, from the commands that it has.
 Late = Callable[[list[Any]], tuple[Any, ...]]
+#: A command in the pipeline's stack, what takes its reply, and what prepares RQ for building the transaction again.
+_Ours = tuple[Any, Callable[[Any], None] | None, Callable[[], None] | None]
 
 _ATTRIBUTE = "_jobtelemetry_piggyback"
 
@@ -46,10 +47,10 @@ class Piggyback:
         self._pipeline = pipeline
         self._runtime = runtime
         self._execute = pipeline.execute
-        self._ours: list[tuple[Any, Callable[[Any], None] | None, Callable[[], None] | None]] = []
+        self._ours: list[_Ours] = []
         self._late: list[tuple[Any, Late]] = []
         self._tally: list[tuple[Labels, Any]] = []
-        self._append_tally: Callable[[Piggyback, Counter[Labels]], None] | None = None
+        self._append_tally: Callable[[Piggyback, Mapping[Labels, int]], None] | None = None
 
     @property
     def buffers(self) -> bool:
@@ -136,7 +137,7 @@ class Piggyback:
             self._runtime.resume()
         return not problem
 
-    def tally(self, labels: Labels, append: Callable[[Piggyback, Counter[Labels]], None]) -> None:
+    def tally(self, labels: Labels, append: Callable[[Piggyback, Mapping[Labels, int]], None]) -> None:
         """Count one in a label set, together with the command that was appended last.
 
         All are written by one call of ``append(piggyback, counts)`` when the pipeline is executed, however many
@@ -159,14 +160,15 @@ class Piggyback:
         ours, self._ours = self._ours, []
         pipeline = self._pipeline
         stack = list(pipeline.command_stack)
-        mine = {id(command): on_reply for command, on_reply, _ in ours}
-        if not any(id(command) in mine for command in stack):
+        # Where ours are; a transaction that RQ gave up took its own with it.
+        places = {place: mine for place, command in enumerate(stack) for mine in ours if command is mine[0]}
+        if not places:
             return self._execute(raise_on_error)  # type: ignore[no-any-return]
         scripts, watching = set(pipeline.scripts), pipeline.watching
         try:
             replies = self._execute(raise_on_error=False)
         except ResponseError as error:
-            if not _refused(error, stack, mine):
+            if not _refused(error, places):
                 raise
             if has_no_scripts(str(error)):
                 self._runtime.without_scripts(str(error))
@@ -179,30 +181,27 @@ class Piggyback:
                         if on_rebuild is not None:
                             on_rebuild()
                 raise WatchError("jobtelemetry's commands were refused") from error
-            pipeline.command_stack = [command for command in stack if id(command) not in mine]
+            pipeline.command_stack = [command for place, command in enumerate(stack) if place not in places]
             pipeline.scripts = scripts
             return self._execute(raise_on_error)  # type: ignore[no-any-return]
-        return self._theirs(stack, mine, replies, raise_on_error)
+        return self._theirs(stack, places, replies, raise_on_error)
 
-    def _theirs(self, stack: list[Any], mine: dict[int, Any], replies: list[Any], raise_on_error: bool) -> list[Any]:
+    def _theirs(
+        self, stack: list[Any], places: dict[int, _Ours], replies: list[Any], raise_on_error: bool
+    ) -> list[Any]:
         """Deliver the replies to our commands; return the others, or raise the first error among them."""
-        for command, reply in zip(stack, replies, strict=True):
-            on_reply = mine.get(id(command))
-            if id(command) in mine:
-                with self._runtime.fence("record"):
-                    if isinstance(reply, NoScriptError):
-                        reply = self._again(command[0])  # noqa: PLW2901 - this is the reply
-                    if on_reply is not None:
-                        on_reply(reply)
-        theirs = []
-        for number, (command, reply) in enumerate(zip(stack, replies, strict=True), 1):
-            if id(command) in mine:
-                continue
-            if raise_on_error and isinstance(reply, ResponseError):
-                self._pipeline.annotate_exception(reply, number, command[0])
+        for place, (command, on_reply, _) in places.items():
+            with self._runtime.fence("record"):
+                reply = replies[place]
+                if isinstance(reply, NoScriptError):
+                    reply = self._again(command[0])
+                if on_reply is not None:
+                    on_reply(reply)
+        for place, reply in enumerate(replies):
+            if raise_on_error and isinstance(reply, ResponseError) and place not in places:
+                self._pipeline.annotate_exception(reply, place + 1, stack[place][0])
                 raise reply
-            theirs.append(reply)
-        return theirs
+        return [reply for place, reply in enumerate(replies) if place not in places]
 
     def _again(self, command: Any) -> Any:
         """Redis did not know one of our scripts; RQ's part of the transaction is done."""
@@ -213,8 +212,11 @@ class Piggyback:
 
     def _flush_tally(self) -> None:
         tally, self._tally = self._tally, []
-        present = {id(command) for command in self._pipeline.command_stack}
-        counts = Counter(labels for labels, command in tally if id(command) in present)
+        present = set(map(id, self._pipeline.command_stack))
+        counts: dict[Labels, int] = {}
+        for labels, command in tally:
+            if id(command) in present:
+                counts[labels] = counts.get(labels, 0) + 1
         if counts and self._append_tally and not self._runtime.suspended:
             self._append_tally(self, counts)
 
@@ -244,9 +246,7 @@ def write_own_errors(connection: Any, runtime: Runtime) -> None:
         runtime.written(errors)
 
 
-def _refused(error: ResponseError, stack: list[Any], mine: dict[int, Any]) -> bool:
+def _refused(error: ResponseError, places: Mapping[int, _Ours]) -> bool:
     """Whether Redis aborted the transaction because of one of our commands, before applying any of it."""
     found = _COMMAND_NUMBER.match(str(error))
-    if not found or not 0 < int(found[1]) <= len(stack):
-        return False
-    return id(stack[int(found[1]) - 1]) in mine
+    return found is not None and int(found[1]) - 1 in places

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections import Counter
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
@@ -58,7 +58,7 @@ class EnqueueHooks:
         if unique:  # RQ does that in a script of its own
             with self._runtime.fence("enqueue"):
                 pipe = queue.connection.pipeline(transaction=False)
-                self._append(piggyback(pipe, self._runtime), Counter([self._labels(job)]))
+                self._append(piggyback(pipe, self._runtime), {self._labels(job): 1})
                 pipe.execute()
         return result
 
@@ -71,7 +71,7 @@ class EnqueueHooks:
                 piggyback(pipeline, self._runtime).tally(self._labels(job), self._append)
         return result
 
-    def _append(self, attached: Piggyback, counts: Counter[Labels]) -> None:
+    def _append(self, attached: Piggyback, counts: Mapping[Labels, int]) -> None:
         clock, who = _rqs_time(), f"{_HOST} {os.getpid()}"
         for (worker, queue, extra), number in counts.items():
             attached.append(

@@ -9,10 +9,10 @@ from rq.job import Job, JobStatus
 from rq.version import VERSION
 from rq.worker.base import BaseWorker
 
-from jobtelemetry.outcomes import Ending
+from jobtelemetry.outcomes import Discard, Ending
 from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.piggyback import piggyback
-from jobtelemetry.rq.run import Run, Transaction, run_that_ends, runs_of
+from jobtelemetry.rq.run import Run, Transaction, run_that_ends, runs_of, verdict_of
 from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.store.keys import FAILED, SUCCEEDED
 from jobtelemetry.store.record import Booking, append_booked, finish_command, finished
@@ -104,7 +104,7 @@ def _booked(rq_worker_key: str, stack: Iterable[Any]) -> Booking:
     """How RQ counts the ending for its worker: the commands of the transaction say it, whoever put them there."""
     column, times = "", 0
     for command, *_ in stack:
-        if len(command) == 4 and command[0] == "HINCRBY" and command[1] == rq_worker_key and command[2] in _COLUMNS:
+        if command[0] == "HINCRBY" and command[1] == rq_worker_key and command[2] in _COLUMNS:
             column, times = _COLUMNS[command[2]], times + 1
     return Booking(column, times) if times else Booking()
 
@@ -117,4 +117,7 @@ def _inferred(job: Job, run: Run) -> Transaction:
     if ending is None:
         failed = done.error is not None or status == JobStatus.FAILED or done.returned is False
         ending = Ending.RAISED if failed else Ending.RETRY_RETURNED if again else Ending.RETURNED
-    return run.begin(ending, will_retry=again, error=done.error)
+    verdict = verdict_of(job)  # which is no error to handle_exception, if it is a Cancel
+    if ending is Ending.RAISED and not again and isinstance(verdict, Discard) and done.error in (None, verdict):
+        ending = Ending.DISCARDED
+    return run.begin(ending, will_retry=again, error=done.error if done.error is not None else verdict)

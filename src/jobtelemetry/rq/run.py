@@ -26,6 +26,7 @@ from jobtelemetry.rq import labels
 from jobtelemetry.store.own import Measurements
 from jobtelemetry.store.record import AGAIN, COUNTED, LATE, Start, Started
 from jobtelemetry.text import class_name, text_of
+from jobtelemetry.usage import UNKNOWN, Meter, Usage, of_ended
 
 _RUNS = "_jobtelemetry_runs"
 _VERDICT = "_jobtelemetry_verdict"
@@ -71,7 +72,9 @@ class Performance:
     @property
     def error_type(self) -> str:
         """The class of the exception; empty without."""
-        return class_name(self.error) if self.error is not None else self.raised
+        if self.error is None:
+            return self.raised
+        return reason_of(self.error) if isinstance(self.error, Discard) else class_name(self.error)
 
     @property
     def message(self) -> str:
@@ -125,6 +128,7 @@ class Horse:
         signal: What killed the horse.
         exited: Whether it ended by itself and was not killed.
         gone: Whether RQ has seen its end.
+        rusage: What the kernel said of it when it ended; ``None`` where nobody measures.
     """
 
     pipe: HorsePipe | None = None
@@ -133,6 +137,14 @@ class Horse:
     signal: int = 0
     exited: bool = False
     gone: bool = False
+    rusage: Any = None
+
+    def used(self) -> Usage:
+        """In the parent: what the horse took until its end."""
+        if self.rusage is None:
+            return UNKNOWN
+        told = (self.said or {}).get("memory")
+        return of_ended(self.rusage, None if told is None else (told[0], told[1]))
 
     def hear(self) -> dict[str, Any]:
         """In the parent: what the horse said before it ended."""
@@ -167,6 +179,7 @@ class Run:
         performance: What the job did.
         transaction: How RQ ends it; ``None`` before.
         horse: What waits for its work-horse; ``None`` where there is none.
+        meter: What measures it, in the process that performs it; ``None`` elsewhere, and where nobody measures.
         told: Whether the sinks were told.
         measured: What the job measured in metrics of its own; ``None`` if nothing.
         horse_pid: In the horse: its process.
@@ -184,6 +197,7 @@ class Run:
     performance: Performance = field(default_factory=Performance)
     transaction: Transaction | None = None
     horse: Horse | None = None
+    meter: Meter | None = None
     told: bool = False
     measured: Measured | None = None
     horse_pid: int = 0
@@ -229,6 +243,12 @@ class Run:
             self.measured = Measurements(unwritten=True)
         return said
 
+    def used(self) -> Usage:
+        """What it took until now, or until its work-horse ended."""
+        if self.meter is not None:
+            return self.meter.read()
+        return self.horse.used() if self.horse is not None else UNKNOWN
+
     def waited(self, seconds: float) -> Start:
         """The start with a wait that nobody but this process knows."""
         return replace(self.start, wait=max(0.0, seconds))
@@ -257,6 +277,7 @@ class Run:
         outcome = transaction.outcome() if transaction is not None else Outcome(State.COMPLETED)
         error = transaction.error if transaction is not None else None
         limit = transaction.rate_limit if transaction is not None else None
+        used = self.used()
         traced = self.trace if self.trace is not None and self.trace.sampled else None
         return ExecutionEvent(
             execution_id=self.start.execution_id,
@@ -278,6 +299,8 @@ class Run:
             timeout=_timeout(job),
             exception=exception_facts(error) if traced and error and outcome.state.failed else {},
             attributes=dict(self.attributes),
+            cpu=used.cpu,
+            memory=used.memory,
             signal=self.horse.signal if self.horse is not None else 0,
             rate_limited=limit is not None,
             retry_after=limit.retry_after if limit else None,

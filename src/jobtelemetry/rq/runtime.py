@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 
 from rq.exceptions import ShutDownImminentException, StopRequested
@@ -94,7 +95,8 @@ class Runtime:
         self.remarks: dict[str, str] = {}
         #: The process that has found out that it is a work-horse.
         self.horse_of = 0
-        self._fences: dict[str, Fence] = {}
+        #: ``fence(hook)`` is a fence around a part of a hook; each is made once.
+        self.fence: Callable[[str], Fence] = functools.cache(functools.partial(Fence, self))
         self._lock = threading.Lock()
         _live.add(self)
         self._own_errors: dict[str, int] = {}
@@ -102,13 +104,6 @@ class Runtime:
         self._logged_here: set[str] = set()
         self._refused, self._suspended_until = False, 0.0
         self._said_no_scripts = False
-
-    def fence(self, hook: str) -> Fence:
-        """A fence around a part of a hook."""
-        found = self._fences.get(hook)
-        if found is None:
-            found = self._fences[hook] = Fence(self, hook)
-        return found
 
     def saw(self, known: Known) -> None:
         """Redis has said how far the numbers are."""

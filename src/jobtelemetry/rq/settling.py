@@ -10,7 +10,6 @@ from rq.worker.base import BaseWorker
 from jobtelemetry.outcomes import ERROR_TYPES, Ending
 from jobtelemetry.rq.run import Run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
-from jobtelemetry.store.reconcile import settle
 from jobtelemetry.store.record import COUNTED
 
 
@@ -37,6 +36,8 @@ def forget(rq_worker: BaseWorker, job_id: str) -> None:
 def _settle(runtime: Runtime, rq_worker: BaseWorker, job: Job, run: Run, asked: str, *, died: str) -> None:
     if not run.in_table or rq_worker.__dict__.get(OFF) or runtime.suspended:
         return
+    from jobtelemetry.store.reconcile import settle  # loaded where it is needed: not by those who enqueue
+
     event = settle(
         rq_worker.connection,
         runtime.keys,

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rq.worker import worker_classes
+
 from jobtelemetry import logformat, otel
 from jobtelemetry.config import Config
 from jobtelemetry.sinks import sentry
@@ -38,9 +40,13 @@ def spawning(run: Run | None, config: Config, off: str, known: Known) -> Iterato
     """
     global _spawning
     _spawning = (run, config, off, known) if run is not None else None
+    scope = vars(worker_classes)
+    real = scope["os"]
+    scope["os"] = InstrumentingOs(real)  # only for as long: a worker that forks uses the real one
     try:
         yield
     finally:
+        scope["os"] = real
         _spawning = None
 
 
@@ -108,24 +114,18 @@ def inherit(facts: dict[str, Any]) -> None:
     _inherited.update(facts)
 
 
-def inherited_off() -> str:
-    """In the spawned horse: why nothing can be recorded for its worker; empty if it can."""
-    return str(_inherited.get("off", ""))
+def inherited() -> tuple[Run, Known, str] | None:
+    """In the spawned horse: what its parent knew; ``None`` in a forked one.
 
-
-def inherited_known() -> Known:
-    """In the spawned horse: what its parent knew of the numbers."""
-    return Known(*_inherited.get("known", ()))
-
-
-def inherited_run() -> Run | None:
-    """In the spawned horse: the run of the execution that it was spawned for."""
+    Returns:
+        The run that it was spawned for, how far the numbers are, and why nothing can be recorded (empty if it can).
+    """
+    if not _inherited:
+        return None
     from jobtelemetry.forking.horse_span import RunTrace
     from jobtelemetry.forking.pipe import HorsePipe
     from jobtelemetry.rq.run import Horse, Run
 
-    if not _inherited:
-        return None
     facts = dict(_inherited["start"])
     facts["extra"] = tuple((name, value) for name, value in facts["extra"])
     run = Run(Start(**facts), home=_inherited["home"], began=_inherited["began"])
@@ -135,4 +135,4 @@ def inherited_run() -> Run | None:
         run.horse = Horse(HorsePipe.of_spawned(_inherited["writer"]))
     if context := span_context(_inherited["span"], remote=False):
         run.trace = RunTrace(context)
-    return run
+    return run, Known(*_inherited["known"]), str(_inherited["off"])

@@ -15,11 +15,12 @@ from jobtelemetry import executing
 from jobtelemetry.rq import settling
 from jobtelemetry.rq.attach import Call
 from jobtelemetry.rq.horse import enter_horse
-from jobtelemetry.rq.job import meet, running_here
+from jobtelemetry.rq.job import begin_here, end_here, meet
 from jobtelemetry.rq.piggyback import piggyback, write_own_errors
 from jobtelemetry.rq.run import Run, current_execution, new_run, runs_of
 from jobtelemetry.rq.runtime import OFF, Runtime
 from jobtelemetry.store.record import append_start, started
+from jobtelemetry.usage import Meter
 
 _starting: ContextVar[Job | None] = ContextVar("jobtelemetry_starting", default=None)
 
@@ -112,21 +113,24 @@ class StartHooks:
             meet(job, run)
             if run.in_horse:
                 enter_horse(self._runtime, rq_worker, job)
+            elif self._runtime.config.resources:
+                run.meter = Meter.of_process()
         with self._runtime.fence("trace"):
             if run is not None:
                 entered = self._runtime.spans.enter(run, job, in_horse=run.in_horse)
-        with running_here(job, run):
-            try:
-                return call()
-            finally:
-                if entered is not None and run is not None:
-                    with self._runtime.fence("trace"):
-                        self._runtime.spans.leave(entered, in_horse=run.in_horse)
-                with self._runtime.fence("settle"):
-                    if run is not None and not run.recorded and not run.in_horse:
-                        settling.performed(self._runtime, rq_worker, job, run)
-                with self._runtime.fence("flush"):
-                    if run is not None and run.in_horse and not rq_worker.__dict__.get(OFF):
-                        write_own_errors(rq_worker.connection, self._runtime)  # what the parent could not be told
-                        if executing.leftover is not None:
-                            executing.leftover()
+        begin_here(job, run)
+        try:
+            return call()
+        finally:
+            end_here(job)
+            if entered is not None and run is not None:
+                with self._runtime.fence("trace"):
+                    self._runtime.spans.leave(entered, in_horse=run.in_horse)
+            with self._runtime.fence("settle"):
+                if run is not None and not run.recorded and not run.in_horse:
+                    settling.performed(self._runtime, rq_worker, job, run)
+            with self._runtime.fence("flush"):
+                if run is not None and run.in_horse and not rq_worker.__dict__.get(OFF):
+                    write_own_errors(rq_worker.connection, self._runtime)  # what the parent could not be told
+                    if executing.leftover is not None:
+                        executing.leftover()

@@ -24,9 +24,14 @@ class LogSink:
     def __call__(self, event: ExecutionEvent) -> None:
         """Log the event."""
         state = event.outcome.state
-        level, extra = logging.ERROR if state.failed else logging.INFO, facts(event)
-        if hint := HINTS.get(event.outcome.reason):
-            level, extra["hint"] = max(level, logging.WARNING), hint
+        level, hint = logging.ERROR if state.failed else logging.INFO, HINTS.get(event.outcome.reason)
+        if hint:
+            level = max(level, logging.WARNING)
+        if not log.isEnabledFor(level):
+            return
+        extra = facts(event)
+        if hint:
+            extra["hint"] = hint
         log.log(level, state.row.logged, extra=extra)
 
 
@@ -49,6 +54,8 @@ def facts(event: ExecutionEvent) -> dict[str, Any]:
         "max_attempts": event.max_attempts or None,
         "duration": event.duration,
         "wait": event.wait,
+        "cpu": event.cpu,
+        "memory": event.memory,
         "rate_limited": event.rate_limited,
         "retry_after": event.retry_after,
         "signal": event.signal or None,

@@ -16,19 +16,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import wrapt
-
 from jobtelemetry.events import ExecutionEvent
-from jobtelemetry.text import LONGEST_ON_SPAN, label_text, sentry_text
+from jobtelemetry.text import LONGEST_ON_SPAN, is_meant_for_rq, label_text, sentry_text
 
 log = logging.getLogger("jobtelemetry")
 
 #: Logger -> the messages in which RQ tells of an ending, which is reported, or not, as an event of its own. In the
 #: words of RQ 2 and 3; what else these log is no ending, and Sentry's to hear.
 _ENDINGS = {
-    "rq.job": re.compile("error while executing failure callback"),
-    "rq.registry": re.compile(r"cleanup: (?:%s %s|Moving job to)|Moving job to FailedJobRegistry"),
-    "rq.worker": re.compile(
+    "rq.job": "error while executing failure callback",
+    "rq.registry": r"cleanup: (?:%s %s|Moving job to)|Moving job to FailedJobRegistry",
+    "rq.worker": (
         r"exception raised while executing|Moving job to FailedJobRegistry|[Ww]ork-?[ -]?horse (?:killed|terminated)"
         r"|job \S+ failed \(|exceeded maximum retry attempts"
     ),
@@ -113,12 +111,40 @@ def _tell(yes: bool) -> None:
     _telling = yes
 
 
+class _UntilImported:
+    """Notices that somebody begins to import the SDK: what is put around its parts is not loaded before."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        """It finds nothing itself."""
+        if name != "sentry_sdk":
+            return
+        try:
+            _hook_parts()
+        except Exception as error:
+            if is_meant_for_rq(error):
+                raise
+            log.warning("a failed job may be reported to Sentry twice", extra={"problem": str(error)})
+
+
 def _watch_imports() -> None:
     global _hooked
-    if not _hooked:
-        _hooked = True
-        wrapt.register_post_import_hook(_replace_choice, "sentry_sdk.integrations.rq")
-        wrapt.register_post_import_hook(_drop_duplicates, "sentry_sdk.scope")
+    if _hooked:
+        return
+    _hooked = True
+    if "sentry_sdk" in sys.modules:
+        _hook_parts()
+    else:
+        sys.meta_path.insert(0, _UntilImported)
+
+
+def _hook_parts() -> None:
+    import wrapt
+
+    if _UntilImported in sys.meta_path:
+        sys.meta_path.remove(_UntilImported)
+    wrapt.register_post_import_hook(_replace_choice, "sentry_sdk.integrations.rq")
+    wrapt.register_post_import_hook(_drop_duplicates, "sentry_sdk.scope")
 
 
 def start_from_environment() -> bool:
@@ -188,6 +214,8 @@ def _replace_choice(module: Any) -> None:
 
         return processor
 
+    import wrapt
+
     try:
         wrapt.wrap_function_wrapper(module, "_capture_exception", capture)
         wrapt.wrap_function_wrapper(module, "_make_event_processor", make_processor)
@@ -222,7 +250,7 @@ def _tells_of_ending(record: logging.LogRecord) -> bool:
     if record.name == "jobtelemetry":
         return _telling and hasattr(record, "execution_id")  # what went wrong with ourselves has none
     words = _ENDINGS.get(record.name) if _deciding else None
-    if words is None or not words.search(str(record.msg)):
+    if words is None or not re.search(words, str(record.msg)):
         return False
     if record.name != "rq.job":
         return True
@@ -299,6 +327,8 @@ def _context(event: ExecutionEvent) -> dict[str, Any]:
         "started_at": event.started_at,
         "duration": event.duration,
         "wait": event.wait,
+        "cpu": event.cpu,
+        "memory": event.memory,
         "reason": event.outcome.reason,
         "retry_after": event.retry_after,
         "signal": event.signal,

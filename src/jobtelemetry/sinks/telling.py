@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from jobtelemetry.events import ExecutionEvent
 
@@ -17,7 +17,6 @@ class Sink(Protocol):
         """Make of an ending what this sink makes of it."""
 
 
-@runtime_checkable
 class NeedsParent(Protocol):
     """A sink that may have nowhere to send an event in a work-horse, where the parent process may have."""
 
@@ -25,7 +24,6 @@ class NeedsParent(Protocol):
         """Whether this is an event to send, and not from this process."""
 
 
-@runtime_checkable
 class EntersHorse(Protocol):
     """A sink that has to do something when it comes into a work-horse by a fork."""
 
@@ -33,7 +31,6 @@ class EntersHorse(Protocol):
         """In a work-horse, before its job: leave to the parent what is the parent's."""
 
 
-@runtime_checkable
 class Flushes(Protocol):
     """A sink that sends in the background."""
 
@@ -54,10 +51,10 @@ class Sinks:
         named = [(f"sink_{type(sink).__name__.lower()}", sink) for sink in sinks]
         # Sorted once: telling is on the path of every job.
         self._every: _Steps = tuple(named)
-        self._asked = tuple((hook, sink.needs_parent) for hook, sink in named if isinstance(sink, NeedsParent))
-        self._stranded: _Steps = tuple((h, sink) for h, sink in named if isinstance(sink, NeedsParent))
-        self._entering = tuple((hook, sink.enter_horse) for hook, sink in named if isinstance(sink, EntersHorse))
-        self._flushing = tuple((hook, sink.flush) for hook, sink in named if isinstance(sink, Flushes))
+        self._asked = _who_can(named, "needs_parent")
+        self._stranded: _Steps = tuple((hook, sink) for hook, sink in named if hasattr(sink, "needs_parent"))
+        self._entering = _who_can(named, "enter_horse")
+        self._flushing = _who_can(named, "flush")
         self._on_error = on_error
 
     @property
@@ -94,3 +91,7 @@ class Sinks:
             except Exception as error:  # noqa: BLE001 - whoever tells decides what to do about it
                 self._on_error(hook, error)
         return answers
+
+
+def _who_can(named: Iterable[tuple[str, Sink]], method: str) -> _Steps:
+    return tuple((hook, getattr(sink, method)) for hook, sink in named if hasattr(sink, method))

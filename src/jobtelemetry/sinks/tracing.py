@@ -38,13 +38,18 @@ Value = str | bool | int | float | Sequence[str] | Sequence[bool] | Sequence[int
 log = logging.getLogger("jobtelemetry")
 
 _BY_NAME = "OTEL_PYTHON_TRACER_PROVIDER"
+#: Whether the environment names one; it is what the process was started with.
+_named = _BY_NAME in os.environ
 _unusable = False
 _tracer: tuple[Any, trace.Tracer] | None = None
 
 
 def provider() -> trace.TracerProvider | None:
     """The application's provider; ``None`` as long as there is none, and then nothing is made."""
-    found = _named_provider() if _BY_NAME in os.environ else trace.get_tracer_provider()
+    # OpenTelemetry asks the environment at every call as long as nobody has set a provider, twice in a job's path.
+    if not _named and getattr(trace, "_TRACER_PROVIDER", trace) is None:
+        return None
+    found = _named_provider() if _named else trace.get_tracer_provider()
     return None if isinstance(found, (trace.ProxyTracerProvider, trace.NoOpTracerProvider)) else found
 
 
@@ -181,7 +186,8 @@ def ending_attributes(event: ExecutionEvent) -> dict[str, Any]:
         "error.type": outcome.error_type if outcome.state.failed else "",
     }
     known = {key: span_text(value) if isinstance(value, str) else value for key, value in found.items() if value}
-    return known if event.wait is None else {**known, "rq.job.wait_time": event.wait}
+    numbers = {"rq.job.wait_time": event.wait, "rq.job.cpu_time": event.cpu, "rq.job.peak_memory": event.memory}
+    return known | {key: value for key, value in numbers.items() if value is not None}
 
 
 def description_of(event: ExecutionEvent) -> str:

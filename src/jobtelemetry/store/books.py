@@ -12,20 +12,22 @@ from typing import Any
 
 from jobtelemetry.contract import RETIRED
 from jobtelemetry.errors import StoreError
-from jobtelemetry.store.keys import DEPARTED, META_FIELDS, Keys, decode, encode
+from jobtelemetry.store.keys import DEPARTED, Keys, decode, encode
 from jobtelemetry.store.record import Known, text
+from jobtelemetry.store.rq_state import Discovery, read_rq_workers
 from jobtelemetry.store.scripts import Script
 
 _BOOKS = ("META", "ACCOUNTS", "SETS")
 _REGISTER = Script("common", "generation", "count", "clock", "register", keys=(*_BOOKS, "RQ_WORKER"))
 _WITNESS = Script("common", "generation", "witness", keys=_BOOKS)
-_REPAIR = Script("common", "generation", "repair", keys=_BOOKS)
+_REPAIR = Script("common", "generation", "anew", "repair", keys=_BOOKS)
+_ACKNOWLEDGE = Script("common", "generation", "anew", "acknowledge", keys=_BOOKS)
+_MEND = Script("common", "generation", "tables", "mend", keys=(*_BOOKS, "RUNNING", "CLOSED"))
 _REINDEX = Script("common", "sets", "reindex", keys=(*_BOOKS, "SET"))
 _FOLD = Script("common", "count", "fold", keys=_BOOKS)
 _REMOVE = Script("common", "remove", keys=(*_BOOKS, "SET", "TRACES", "INTO"))
 
 _RETIRED_LABELS = encode([RETIRED, RETIRED])
-_NOTED = ("lost_at", "lost", "lost_before", "why")
 
 
 def append_register(
@@ -50,7 +52,16 @@ def registered(reply: Any) -> tuple[Known, str]:
     return Known(text(generation), int(total)), text(fault)
 
 
-def witness(connection: Any, keys: Keys, known: Known, *, lost: int = 0, why: str = "") -> Known:
+def witness(
+    connection: Any,
+    keys: Keys,
+    known: Known,
+    *,
+    lost: int = 0,
+    why: str = "",
+    note: tuple[str, int] | None = None,
+    rq: str = "",
+) -> Known:
     """Let Redis compare what a process has seen with what it has.
 
     Args:
@@ -58,6 +69,8 @@ def witness(connection: Any, keys: Keys, known: Known, *, lost: int = 0, why: st
         lost: Executions that it has found missing; if Redis itself sees nothing of that any more, because others have
             counted on since, it is noted all the same.
         why: What it has noticed; empty for nothing.
+        note: An earlier note that is gone and that nobody has acknowledged: since when, and how many.
+        rq: What became of RQ's own counts; empty where nobody can tell.
 
     Returns:
         What is there now.
@@ -69,6 +82,10 @@ def witness(connection: Any, keys: Keys, known: Known, *, lost: int = 0, why: st
     facts = known.packed() or {"generation": ""}
     if why:
         facts |= {"lost": lost, "why": why}
+    if note:
+        facts |= {"since": note[0], "before": note[1]}
+    if rq:
+        facts["rq"] = rq
     now, fault = registered(_WITNESS.run(connection, _keys(keys), facts))
     if fault:
         raise StoreError(fault)
@@ -120,9 +137,38 @@ def repair(connection: Any, keys: Keys, *, change: int, executions: int, rq_work
     return answer == "repaired"
 
 
+def mend(connection: Any, keys: Keys, labels: Iterable[str] = ()) -> None:
+    """Note that something was lost that shows in no sum, and begin it again.
+
+    Args:
+        labels: Label sets that their index still has, and whose hashes are gone.
+
+    Raises:
+        StoreError: It could not be written.
+        redis.exceptions.RedisError: Redis does not answer or refuses.
+    """
+    gone = list(labels)
+    where = (*_keys(keys), keys.running, keys.closed, *map(keys.label_set, gone))
+    if fault := text(_MEND.run(connection, where, {"labels": gone})):
+        raise StoreError(fault)
+
+
 def acknowledge_losses(connection: Any, keys: Keys) -> bool:
-    """Forget what was noted of losses: somebody has seen it. Returns whether there was any."""
-    return bool(connection.hdel(keys.meta, *[name for name in _NOTED if name in META_FIELDS]))
+    """Forget what was noted of losses: somebody has seen it. The proof of live RQ workers begins anew from RQ's counts.
+
+    Returns:
+        Whether there was any note.
+
+    Raises:
+        StoreError: It could not be written.
+        redis.exceptions.RedisError: Redis does not answer or refuses.
+    """
+    accounts = [worker.name for worker in read_rq_workers(connection, keys, Discovery()) if worker.unrecorded]
+    where = (*_keys(keys), *map(keys.rq_worker, accounts))
+    noted, fault = _ACKNOWLEDGE.run(connection, where, {"accounts": [encode([account]) for account in accounts]})
+    if text(fault):
+        raise StoreError(text(fault))
+    return bool(noted)
 
 
 def append_fold(pipeline: Any, keys: Keys, rq_worker_key: str) -> Any:

@@ -135,6 +135,8 @@ def label_set(
         unstarted=plain.get("unstarted", 0),
         limited=plain.get("limited", 0),
         last_completed=moments.get("completed"),
+        cpu=plain["cpu"] / 1_000_000 if "cpu" in plain else None,
+        peak_memory=max(plain["memory"], plain.get("memory_before", 0)) if "memory" in plain else None,
     )
 
 

@@ -52,6 +52,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "enqueued": (),
     "unstarted": (),  # cancelled before they ran
     "limited": (),  # executions that failed of a rate limit
+    "cpu": (),  # processor time, microseconds
+    "memory": (),  # the largest peak of memory in the hour in which one was last measured, bytes
+    "memory_hour": (),  # which hour that is, hours since 1970
+    "memory_before": (),  # the largest of the hour before in which one was measured, bytes
     "executions": ("state",),
     "duration": ("state", "bucket"),  # executions per bucket, and the sum in microseconds in bucket "sum"
     "wait": ("bucket",),
@@ -75,6 +79,8 @@ META_FIELDS: dict[str, tuple[str, ...]] = {
     "lost": (),  # executions known to be lost in this generation
     "lost_before": (),  # and in earlier ones
     "why": (),  # what was noticed
+    "acknowledged": (),  # when somebody last said that he has seen it, Unix time
+    "running": (),  # how many entries the running table must have
     "written_off": (),  # of those that the ledger's total still has
     "clock": ("kind", "who"),  # by how many seconds a process's clock is ahead of Redis's, and when that was seen
     "closed_until": (),  # until when the key of closed executions must be there, Unix time
@@ -121,14 +127,17 @@ SUCCEEDED_AGAIN, FAILED_AGAIN = "succeeded_again", "failed_again"
 RECENT = "recent"
 #: The execution that was counted last and that RQ will count in a transaction of its own (up to RQ 2.12).
 LATER = "later"
+#: Of the departed: the note that counts were lost, once more.
+NOTED = "noted"
 #: The account into which those of RQ workers that are gone are folded. No RQ worker has an empty name.
 DEPARTED = ""
 
 #: Fields of RQ's own job hash that jobtelemetry adds; RQ ignores and keeps fields that it does not know.
 JOB_WORKER_FIELD = "jobtelemetry_worker"
 JOB_DUE_FIELD = "jobtelemetry_due"
-# What an RQ worker's mark says beside versions: hooks without which nothing is counted, others, and an untested RQ.
-MISSING, LACKING, UNTESTED = "missing", "lacking", "untested"
+# What an RQ worker's mark says beside versions: hooks without which nothing is counted, others, an untested RQ, and the
+# bytes that a job of it can take before its control group is full.
+MISSING, LACKING, UNTESTED, MEMORY_LIMIT = "missing", "lacking", "untested", "memory_limit"
 JOB_ATTEMPT_FIELD = "jobtelemetry_attempt"
 JOB_REPORT_FIELD = "jobtelemetry_report"
 JOB_MAX_ATTEMPTS_FIELD = "jobtelemetry_max_attempts"

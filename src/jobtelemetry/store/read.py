@@ -8,7 +8,7 @@ starts reads everything page by page. Read-only, on RQ's data too (a registry's 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,26 @@ from jobtelemetry.store.keys import decode as parts_of
 from jobtelemetry.store.own_read import OwnReader
 from jobtelemetry.store.record import Known, text
 from jobtelemetry.store.rq_state import Discovery, read_queues, read_rq_workers
-from jobtelemetry.store.snapshot import Counter, Histogram, LabelSet, Merged, Series, Snapshot
+from jobtelemetry.store.snapshot import (
+    Amount,
+    Counter,
+    Histogram,
+    LabelSet,
+    Merged,
+    RQWorkerState,
+    Series,
+    Snapshot,
+)
 
 #: Label sets in one page: about a millisecond of Redis's time.
 PAGE = 100
 #: Looks after which a store that never stands still is taken as it is, without a verdict on its books.
 _MOST_LOOKS = 5
+#: What is noticed where numbers went back, and not only away.
+_GO_BACK = ("an older state came back", "the numbers were replaced by others")
+#: RQ workers: when each was born, and what RQ has counted for it.
+_Counts = dict[str, "tuple[float | None, int]"]
+
 #: Names under which the scripts count what a full store dropped.
 _DROPPED = {
     "executions": "jobtelemetry_job_executions_total",
@@ -94,8 +108,18 @@ class Reader:
         self._unindexed = False
         self._strange = Rejected()
         self._rq_workers: tuple[str, ...] = ()
+        #: A table without counts of its own that is gone, and since when it is.
+        self._gone: tuple[float, str] | None = None
+        #: The note of a loss that this reader has seen last: since when, in Redis's words, and how many.
+        self._noted: tuple[str, int] | None = None
+        self._wiped = self._rq_written = False
+        #: What RQ had counted for its workers at the last look, and what became of it when something was lost.
+        self._rq_counted: _Counts = {}
+        self._rq_said, self._lost_before, self._had_queues = "", False, False
 
     def _begin_anew(self) -> None:
+        #: Label sets that the index has, and whose hashes are gone.
+        self._dropped: set[str] = set()
         self._sets: dict[str, LabelSet] = {}
         self._ended = 0
         self._last, self._last_labels = -1, ""
@@ -115,10 +139,11 @@ class Reader:
         with self._lock:
             look = self._read_books()
             rejected = self._strange
-            entries = tuple(running_entries(self._running(), rejected))
+            entries = tuple(running_entries(self._running(look), rejected))
             queues, rate_limits = read_queues(self._connection, self._keys, look.taken_at)
             workers = read_rq_workers(self._connection, self._keys, self._discovery)
             self._rq_workers = tuple(worker.name for worker in workers)
+            self._compare_with_rq(look, workers, bool(queues))
             own = self._own.read(look.meta, rejected)
             shared = decode.meta(look.meta, rejected)
             clocks = wrong_clocks(shared, workers, look.taken_at)
@@ -140,11 +165,21 @@ class Reader:
                 rejected_names=tuple(rejected.names),
             )
 
-    def _running(self) -> dict[str, str]:
-        pipe = self._connection.pipeline(transaction=False)
+    def _running(self, look: _Look) -> dict[str, str]:
+        pipe = self._connection.pipeline()
         pipe.hgetall(self._keys.running)
-        (reply,) = self._ours(pipe.execute(raise_on_error=False))
-        return _texts(reply or {})
+        pipe.hget(self._keys.meta, "running")
+        pipe.exists(self._keys.closed)
+        reply, expected, closed = self._ours(pipe.execute(raise_on_error=False))
+        table, gone = _texts(reply or {}), ""
+        if len(table) < (count_of(text(expected or "0")) or 0):
+            gone = "the running table is gone"
+        elif not closed and (moment_of(look.meta.get("closed_until", "")) or 0.0) > look.taken_at + 1:
+            gone = "the key of closed executions is gone"
+        elif self._dropped:
+            gone = "label sets are gone"
+        self._gone = (self._gone[0] if self._gone else look.taken_at, gone) if gone else None
+        return table
 
     def check(self) -> None:
         """Look whether the books agree, and read nothing else.
@@ -168,20 +203,24 @@ class Reader:
         """
         with self._lock:
             noticed, repairable, known = self._noticed, self._repairable, self._known
-            unindexed, workers = self._unindexed, self._rq_workers
+            unindexed, workers, gone = self._unindexed, self._rq_workers, self._gone is not None
+            dropped = sorted(self._dropped)
+            note, rq = self._noted if self._wiped else None, "" if self._rq_written else self._rq_said
             own = self._own.tend()
         if unindexed and books.reindex(self._connection, self._keys):
             return True
-        if noticed is not None:
-            _, lost, why = noticed
-            books.witness(self._connection, self._keys, known, lost=lost, why=why)
+        if gone:
+            books.mend(self._connection, self._keys, dropped)
+        if noticed is not None or note is not None or rq:
+            _, lost, why = noticed or (0.0, 0, "")
+            books.witness(self._connection, self._keys, known, lost=lost, why=why, note=note, rq=rq)
         if repairable is not None:
             change, executions = repairable
             workers = workers or tuple(
                 worker.name for worker in read_rq_workers(self._connection, self._keys, self._discovery)
             )
             books.repair(self._connection, self._keys, change=change, executions=executions, rq_workers=workers)
-        return own or noticed is not None or repairable is not None
+        return own or noticed is not None or repairable is not None or note is not None or gone
 
     # the label sets
 
@@ -196,7 +235,7 @@ class Reader:
             )
         self._notice(look)
         epoch = (look.meta.get("generation", ""), look.meta.get("removed", ""))
-        if epoch != self._epoch or look.replaced or look.change < self._last:
+        if epoch != self._epoch or look.replaced or look.change < self._last or self._came_back():
             self._begin_anew()
             self._epoch = epoch
             look = self._look([])
@@ -223,15 +262,16 @@ class Reader:
         pipe.hgetall(keys.accounts)
         pipe.zcard(keys.sets)
         pipe.zrangebyscore(keys.sets, after, "+inf", start=0, num=PAGE, withscores=True)
+        pipe.hget(keys.label_set(self._last_labels), "changed")
         for labels, _ in page:
             pipe.hgetall(keys.label_set(labels))
             pipe.hgetall(keys.traces(labels))
         replies = self._ours(pipe.execute(raise_on_error=False))
-        clock, meta, accounts, sets, changed, *rows = replies
+        clock, meta, accounts, sets, changed, last, *rows = replies
         found_changed = [(text(labels), int(score)) for labels, score in changed or ()]
         replaced = False
         if not page and found_changed and found_changed[0][1] == self._last:
-            replaced = found_changed.pop(0)[0] != self._last_labels
+            replaced = found_changed.pop(0)[0] != self._last_labels or self._is_another(last)
         look = _Look(
             int(clock[0]) + int(clock[1]) / 1_000_000,
             _texts(meta or {}),
@@ -267,6 +307,10 @@ class Reader:
         rejected = Rejected()
         found = decode.label_set(labels, rows, traces, since, rejected) if rows else None
         self._forget(labels)
+        if rows:
+            self._dropped.discard(labels)
+        else:
+            self._dropped.add(labels)
         if rejected.number:
             self._rejected[labels] = rejected
         if found is not None:
@@ -294,6 +338,28 @@ class Reader:
                 for labels, exists in zip(page, pipe.execute(), strict=True):
                     if not exists:
                         self._forget(labels)
+                        self._dropped.add(labels)
+
+        self._dropped &= self._indexed(self._dropped)
+
+    def _indexed(self, labels: Iterable[str]) -> set[str]:
+        asked = list(labels)
+        pipe = self._connection.pipeline(transaction=False)
+        for one in asked:
+            pipe.zscore(self._keys.sets, one)
+        scores = self._ours(pipe.execute(raise_on_error=False)) if asked else ()
+        return {one for one, score in zip(asked, scores, strict=True) if score is not None}
+
+    def _came_back(self) -> bool:
+        """Whether the hash of a label set that was gone is there again, with as many changes: an older state."""
+        return bool(self._dropped) and bool(
+            self._connection.exists(*[self._keys.label_set(labels) for labels in self._dropped])
+        )
+
+    def _is_another(self, changed: Any) -> bool:
+        """Whether the label set that was read last is another one now, with as many changes: an older state."""
+        kept = self._sets.get(self._last_labels)
+        return kept is not None and changed is not None and (moment_of(text(changed)) or 0.0) != kept.changed
 
     # the books
 
@@ -343,6 +409,64 @@ class Reader:
         if not look.meta and not self._ended:
             self._difference, self._repairable = 0, None
 
+    def _compare_with_rq(self, look: _Look, workers: Iterable[RQWorkerState], has_queues: bool) -> None:
+        """Where something of ours was lost: has RQ lost the same? Its counts of workers that live on tell."""
+        now = {worker.name: (worker.birth, worker.counted_by_rq) for worker in workers}
+        before, self._rq_counted = self._rq_counted, now
+        queues_gone, self._had_queues = self._had_queues and not has_queues, has_queues
+        lost = self._noticed is not None or self._difference != 0 or bool(look.meta.get("lost_at"))
+        if lost and not self._lost_before:
+            self._rq_said = self._what_rq_lost(look, before, now, queues_gone)
+        self._lost_before = lost
+        if not lost:
+            self._rq_said = ""
+
+    def _what_rq_lost(self, look: _Look, before: _Counts, now: _Counts, queues_gone: bool) -> str:
+        went_on = {
+            name: now[name][1] - number for name, (birth, number) in before.items() if _birth(now, name) == birth
+        }
+        # RQ's hash of a worker came anew under it: it has no birth.
+        reborn = any(birth is not None and name in now and now[name][0] is None for name, (birth, _) in before.items())
+        if reborn or queues_gone or any(more < 0 for more in went_on.values()):
+            return "RQ lost the same"
+        why = self._noticed[2] if self._noticed is not None else look.meta.get("why", "")
+        # An older state may have come back whose counts have been passed since.
+        return "RQ still has its own counts" if went_on and why not in _GO_BACK else ""
+
+    def _loss(self, look: _Look, meta: Mapping[str, str], numbers: Mapping[str, int]) -> tuple[float | None, int, str]:
+        """Since when counts are missing, how many as far as anybody knows, and why; by Redis and by this reader."""
+        noted, lost, why = (
+            meta.get("lost_at", ""),
+            numbers.get("lost", 0) + numbers.get("lost_before", 0),
+            meta.get("why", ""),
+        )
+        lost_at = moment_of(noted) if noted else None
+        self._wiped = self._is_wiped(lost_at, moment_of(meta.get("acknowledged", "")) or 0.0)
+        if self._noticed is not None:
+            lost_at, why = lost_at or self._noticed[0], self._noticed[2]
+        lost += max(self._missing, self._noticed[1] if self._noticed else 0, 0)
+        if self._difference:
+            lost_at = lost_at or look.taken_at
+            why = why or ("label sets are gone" if self._missing > 0 else "accounts or totals are gone")
+        if self._gone is not None:
+            lost_at, why = lost_at or self._gone[0], why or self._gone[1]
+        if self._own.missing:
+            lost_at, why = lost_at or look.taken_at, why or "series of own metrics are gone"
+        if self._wiped and self._noted is not None:
+            lost_at, lost = moment_of(self._noted[0]), lost + self._noted[1]
+            why = why or "the note of a loss is gone"
+        else:
+            self._noted = (noted, lost) if noted else None
+        self._rq_written = ";" in meta.get("why", "")
+        if self._rq_said and lost_at is not None and why and ";" not in why:
+            why = f"{why}; {self._rq_said}"
+        return lost_at, lost, why
+
+    def _is_wiped(self, lost_at: float | None, acknowledged: float) -> bool:
+        """Whether a note is gone that this reader has seen and that nobody has acknowledged."""
+        since = moment_of(self._noted[0]) if self._noted is not None else None
+        return since is not None and acknowledged < since and (lost_at is None or lost_at > since)
+
     # the snapshot
 
     def _snapshot(self, look: _Look, meta: Mapping[str, str], **observed: Any) -> Snapshot:
@@ -353,18 +477,7 @@ class Reader:
             family, *parts = parts_of(field)
             if family in by_label and parts:
                 by_label[family][parts[0]] = count_of(value) or 0
-        lost_at = moment_of(meta.get("lost_at", "")) if meta.get("lost_at") else None
-        lost = numbers.get("lost", 0) + numbers.get("lost_before", 0)
-        why = meta.get("why", "")
-        if self._noticed is not None:
-            lost_at, why = lost_at or self._noticed[0], self._noticed[2]
-        lost += max(self._missing, self._noticed[1] if self._noticed else 0, 0)
-        if self._difference:
-            lost_at = lost_at or look.taken_at
-            why = why or ("label sets are gone" if self._missing > 0 else "accounts or totals are gone")
-        if self._own.missing:
-            lost_at = lost_at or look.taken_at
-            why = why or "series of own metrics are gone"
+        lost_at, lost, why = self._loss(look, meta, numbers)
         return Snapshot(
             taken_at=look.taken_at,
             sets=sets,
@@ -379,6 +492,8 @@ class Reader:
             enqueued=Merged(lambda: {s.series: Counter(s.enqueued, s.created) for s in sets}),
             cancelled_unstarted=Merged(lambda: {s.series: Counter(s.unstarted, s.created) for s in sets}),
             rate_limited_executions=Merged(lambda: {s.series: Counter(s.limited, s.created) for s in sets}),
+            cpu=Merged(lambda: {s.series: Amount(s.cpu, s.created) for s in sets if s.cpu is not None}),
+            peak_memory=Merged(lambda: {s.series: float(s.peak_memory) for s in sets if s.peak_memory is not None}),
             last_completed=Merged(lambda: {s.series: s.last_completed for s in sets if s.last_completed is not None}),
             handler_errors=dict.fromkeys(HOOKS, 0) | by_label["handler_errors"],
             reconciled=numbers.get("reconciled", 0),
@@ -401,6 +516,10 @@ def _executions(sets: tuple[LabelSet, ...]) -> dict[tuple[Series, State], Counte
     return {
         (one.series, state): one.executions.get(state) or Counter(0, one.created) for one in sets for state in State
     }
+
+
+def _birth(counts: _Counts, name: str) -> float | None:
+    return counts[name][0] if name in counts else -1.0
 
 
 def _signed(value: str) -> int | None:

@@ -35,6 +35,7 @@ from jobtelemetry.store.record import (
     finished,
     text,
 )
+from jobtelemetry.store.rq_state import still_there
 from jobtelemetry.store.scripts import execute, run
 from jobtelemetry.store.snapshot import RunningExecution
 
@@ -178,18 +179,10 @@ def tidy(connection: Any, keys: Keys) -> None:
     Raises:
         redis.exceptions.RedisError: Redis does not answer or refuses.
     """
+    accounts = account_names(connection, keys)
+    fold_departed(connection, keys, accounts, still_there(connection, keys, accounts))
     pipe = connection.pipeline(transaction=False)
-    pipe.smembers(keys.rq_workers)
-    pipe.smembers(keys.queues)
-    workers, queues = pipe.execute()
-    fold_departed(
-        connection,
-        keys,
-        account_names(connection, keys),
-        {keys.account(text(key)) for key in workers},
-    )
-    pipe = connection.pipeline(transaction=False)
-    for queue in queues:
+    for queue in connection.smembers(keys.queues):
         append_cancelled(pipe, keys, keys.queue_name(text(queue)))
     execute(pipe)
 

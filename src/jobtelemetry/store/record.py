@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +17,7 @@ from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import State
 from jobtelemetry.store.keys import FAILED, FAILED_AGAIN, SUCCEEDED, SUCCEEDED_AGAIN, UNBOOKED, Keys, encode
 from jobtelemetry.store.own import Measurements, packed
-from jobtelemetry.store.scripts import Script, by_text
+from jobtelemetry.store.scripts import Script, as_keys, by_text
 from jobtelemetry.text import label_text
 
 #: What became of an ending. Empty: it could not be counted, and shows as unrecorded.
@@ -25,9 +26,9 @@ COUNTED, LATE, AGAIN = "counted", "late", "again"
 ENDED, CHANGED = "ended", "changed"
 
 _SET = ("META", "ACCOUNTS", "SETS", "SET", "OTHER_SET")
-_START = Script("common", "generation", "sets", "clock", "start", keys=(*_SET, "RUNNING", "JOB"))
+_START = Script("common", "generation", "tables", "sets", "clock", "start", keys=(*_SET, "RUNNING", "JOB"))
 _FINISH = Script(
-    *("common", "generation", "sets", "count", "own", "finish"),
+    *("common", "generation", "tables", "sets", "count", "own", "finish"),
     keys=(*_SET, "TRACES", "RUNNING", "CLOSED", "LOG", "RQ_WORKER", "JOB", "EXECUTION", "INTERMEDIATE"),
 )
 _BOOK = Script("common", "generation", "count", "book", keys=("META", "ACCOUNTS", "SETS"))
@@ -175,6 +176,7 @@ def text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
+@lru_cache(maxsize=1_000)
 def labels_of(worker: str, queue: str, extra: tuple[tuple[str, str], ...] = ()) -> str:
     """An encoded label set: worker, queue, and ``name=value`` for each further label. Long ones are cut."""
     return encode(
@@ -182,34 +184,47 @@ def labels_of(worker: str, queue: str, extra: tuple[tuple[str, str], ...] = ()) 
     )
 
 
-def _set_keys(keys: Keys, labels: str) -> tuple[str, ...]:
-    return (keys.meta, keys.accounts, keys.sets, keys.label_set(labels), keys.label_set(OTHER_LABELS))
+@lru_cache(maxsize=1_000)
+def _set_keys(prefix: str, labels: str) -> tuple[bytes, ...]:
+    """The keys of :data:`_SET`. They are the same for every job of a kind, and on the path of each."""
+    keys = Keys(prefix)
+    return as_keys(keys.meta, keys.accounts, keys.sets, keys.label_set(labels), keys.label_set(OTHER_LABELS))
+
+
+@lru_cache(maxsize=1_000)
+def _end_keys(prefix: str, labels: str) -> tuple[bytes, ...]:
+    """Those that an ending needs besides, and that do not depend on the job."""
+    keys = Keys(prefix)
+    return as_keys(keys.traces(labels), keys.running, keys.closed, keys.log)
 
 
 def _micros(seconds: float) -> str:
     return str(max(0, round(seconds * 1_000_000)))
 
 
-def log_fields(event: ExecutionEvent) -> tuple[str, ...]:
+def log_fields(event: ExecutionEvent) -> list[str]:
     """The event as field-value pairs of the execution log; empty values are left out. When it ended, Redis says."""
+    outcome = event.outcome
     entry = {
         "execution": event.execution_id,
         "job": event.job_id,
         "worker": label_text(event.worker),
         "queue": event.queue,
         "rq_worker": event.rq_worker,
-        "state": event.outcome.state.value,
-        "reason": label_text(event.outcome.reason),
-        "error_type": label_text(event.outcome.error_type),
+        "state": outcome.state.value,
+        "reason": outcome.reason and label_text(outcome.reason),
+        "error_type": outcome.error_type and label_text(outcome.error_type),
         "message": event.message[:500],
         "attempt": str(event.attempt or ""),
         "wait": "" if event.wait is None else _micros(event.wait),
         "duration": "" if event.duration is None else _micros(event.duration),
+        "cpu": "" if event.cpu is None else _micros(event.cpu),
+        "memory": "" if event.memory is None else str(event.memory),
         "trace": event.trace_id,
         **{name if name == "source" else f"label.{name}": value for name, value in event.labels.items()},
         "attributes": json.dumps(dict(event.attributes), ensure_ascii=False) if event.attributes else "",
     }
-    return tuple(word for pair in entry.items() if pair[1] for word in pair)
+    return [word for pair in entry.items() if pair[1] for word in pair]
 
 
 def append_start(
@@ -248,7 +263,7 @@ def append_start(
     if clock is not None:
         facts.update(clock=clock, account=encode([start.account or start.rq_worker]))
     facts.update(known.packed())
-    return _START.append(pipeline, (*_set_keys(keys, labels), keys.running, job_key), facts)
+    return _START.append(pipeline, (*_set_keys(keys.prefix, labels), *as_keys(keys.running, job_key)), facts)
 
 
 def started(reply: Any) -> Started:
@@ -354,6 +369,7 @@ def finish_command(
         facts.update(duration=_micros(event.duration), duration_bucket=le(max(0.0, event.duration), DURATION_BUCKETS))
     if event.wait is not None:
         facts.update(wait=_micros(event.wait), wait_bucket=le(max(0.0, event.wait), WAIT_BUCKETS))
+    facts.update(_used(event))
     if outcome.state is State.CANCELLED:
         facts.update(family="cancellations", value=encode([label_text(outcome.reason)]))
     elif outcome.state.failed:
@@ -364,23 +380,27 @@ def finish_command(
         facts["trace"] = f"{event.trace_id}|{event.span_id}|"
     if limits.log_size:
         facts.update(log=log_fields(event), log_size=limits.log_size)
-    where: tuple[str, ...] = (
-        *(*_set_keys(keys, labels), keys.traces(labels), keys.running, keys.closed, keys.log),
-        *(rq_worker_key, job_key, keys.execution(event.job_id, event.execution_id), keys.intermediate(event.queue)),
-    )
+    execution_key = keys.execution(event.job_id, event.execution_id)
+    of_rq = as_keys(rq_worker_key, job_key, execution_key, keys.intermediate(event.queue))
+    where: tuple[str | bytes, ...] = (*_set_keys(keys.prefix, labels), *_end_keys(keys.prefix, labels), *of_rq)
     if measured is not None:
         where = _with_measured(where, facts, measured, keys, event, limits)
     return _FINISH.command(where, facts)
 
 
+def _used(event: ExecutionEvent) -> dict[str, object]:
+    cpu: dict[str, object] = {} if event.cpu is None else {"cpu": _micros(event.cpu)}
+    return cpu if event.memory is None else {**cpu, "memory": event.memory}
+
+
 def _with_measured(
-    where: tuple[str, ...],
+    where: tuple[str | bytes, ...],
     facts: dict[str, object],
     measured: Measurements,
     keys: Keys,
     event: ExecutionEvent,
     limits: Limits,
-) -> tuple[str, ...]:
+) -> tuple[str | bytes, ...]:
     """The keys with those that what was measured needs besides; it is put into the facts."""
     if measured.unwritten:
         facts["unwritten"] = True
@@ -444,7 +464,7 @@ def _tally(
     told: Mapping[str, object] = MappingProxyType({}),
 ) -> Any:
     facts = {"field": field, "labels": labels, "number": number, "limit": limits.label_sets, **told}
-    return _TALLY.append(pipeline, _set_keys(keys, labels), facts)
+    return _TALLY.append(pipeline, _set_keys(keys.prefix, labels), facts)
 
 
 def append_cancelled(pipeline: Any, keys: Keys, queue: str, job_id: str = "", ttl: int = 0) -> Any:

@@ -15,6 +15,7 @@ from jobtelemetry.store.keys import (
     FAILED,
     FAILED_AGAIN,
     LACKING,
+    MEMORY_LIMIT,
     MISSING,
     SUCCEEDED,
     SUCCEEDED_AGAIN,
@@ -127,7 +128,11 @@ def _queue_state(name: str, row: list[Any], oldest: float | None, blocked: Seque
 
 
 class Discovery:
-    """RQ workers whose class has a key prefix of its own: RQ lists them by queue, and those lists have to be found.
+    """RQ workers that RQ does not list, found by their keys.
+
+    Those whose class has a key prefix of its own are listed by queue, and these lists have to be found. And one that
+    lives through a loss of everything (``FLUSHALL``) is in no list any more: RQ lists a worker when it starts. Its
+    hash comes anew with its next execution.
 
     Redis is asked for a few pieces of its key space at every look, more at the first, so the cost of a look does not
     depend on how many keys there are.
@@ -138,21 +143,25 @@ class Discovery:
     def __init__(self) -> None:
         self._cursor = 0
         self._steps = self._FIRST
-        self._lists: set[str] = set()
+        #: The sets in which RQ lists its workers by queue, and the hashes of workers, as far as they have been found.
+        self.lists: set[str] = set()
+        self.hashes: set[str] = set()
 
-    def lists(self, connection: Any, keys: Keys) -> set[str]:
-        """The sets in which RQ lists its workers by queue, as far as they have been found."""
-        pattern = keys.workers_by_queue("*").replace("[", "\\[")
+    def look(self, connection: Any, keys: Keys) -> None:
+        """Look at the next pieces."""
+        hashes, lists = keys.rq_worker(""), keys.workers_by_queue("")
+        pattern = hashes.removesuffix(":").replace("[", "\\[") + "*:*"
         steps, self._steps = self._steps, self._LATER
         for _ in range(steps):
             try:
-                self._cursor, found = connection.scan(self._cursor, match=pattern, count=self._KEYS, _type="set")
+                self._cursor, found = connection.scan(self._cursor, match=pattern, count=self._KEYS)
             except ResponseError:  # this user may not look for keys; then only RQ's own list is known
                 break
-            self._lists.update(map(text, found))
+            names = set(map(text, found))
+            self.lists.update(name for name in names if name.startswith(lists))
+            self.hashes.update(name for name in names if name.startswith(hashes))
             if not self._cursor:
                 break
-        return self._lists
 
 
 def read_rq_workers(connection: Any, keys: Keys, discovery: Discovery) -> tuple[RQWorkerState, ...]:
@@ -161,29 +170,62 @@ def read_rq_workers(connection: Any, keys: Keys, discovery: Discovery) -> tuple[
     Raises:
         redis.exceptions.RedisError: Redis does not answer or refuses.
     """
+    discovery.look(connection, keys)
     pipe = connection.pipeline(transaction=False)
     pipe.smembers(keys.rq_workers)
-    for listed in sorted(discovery.lists(connection, keys)):
-        pipe.smembers(listed)
-    accounts = sorted({keys.account(text(key)) for members in pipe.execute() for key in members})
+    for by_queue in sorted(discovery.lists):
+        pipe.smembers(by_queue)
+    listed = [_unless_another_type(reply, ()) for reply in pipe.execute(raise_on_error=False)]
+    found = {text(key) for members in listed for key in members}
+    accounts = sorted(map(keys.account, found | discovery.hashes))
     states = []
     for piece in _pieces(accounts, _WORKERS_AT_ONCE):
         pipe = connection.pipeline()
         for account in piece:
             pipe.hmget(keys.rq_worker(account), _WORKER_FIELDS)
             pipe.hmget(keys.accounts, [encode([account, column]) for column in _COLUMNS])
-        replies = [_unless_another_type(reply) for reply in pipe.execute(raise_on_error=False)]
+        nothing = [None] * len(_WORKER_FIELDS)
+        replies = [_unless_another_type(reply, nothing) for reply in pipe.execute(raise_on_error=False)]
         for account, row, columns in zip(piece, replies[::2], replies[1::2], strict=True):
             state = _worker_state(account, row, columns)
             if state is not None:
                 states.append(state)
+            else:
+                discovery.hashes.discard(keys.rq_worker(account))
     return tuple(states)
 
 
-def _unless_another_type(reply: Any) -> Any:
+def still_there(connection: Any, keys: Keys, accounts: Iterable[str]) -> set[str]:
+    """Of these, the RQ workers that are listed or whose hash says that they live.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer or refuses.
+    """
+    there = {keys.account(text(key)) for key in connection.smembers(keys.rq_workers)}
+    for piece in _pieces(set(accounts) - there, _PIECE):
+        pipe = connection.pipeline(transaction=False)
+        for account in piece:
+            pipe.hmget(keys.rq_worker(account), "state", "birth", "death", "last_heartbeat")
+        replies = [_unless_another_type(reply, [None] * 4) for reply in pipe.execute(raise_on_error=False)]
+        for account, (state, birth, death, heartbeat) in zip(piece, replies, strict=True):
+            # One whose hash came anew has only counts and heartbeats at first, and its account belongs to those.
+            if _lives(state or heartbeat, birth, death):
+                there.add(account)
+    return there
+
+
+def _lives(state: Any, birth: Any, death: Any) -> bool:
+    """Not one that has gone, or that has expired and is not yet forgotten by RQ.
+
+    An orphaned work-horse that counts its ending on the hash of a dead worker brings it back with nothing but that.
+    """
+    return bool(state or birth) and not death
+
+
+def _unless_another_type(reply: Any, nothing: Any) -> Any:
     """A reply, with nothing in place of one about a key that another program uses."""
     if isinstance(reply, ResponseError) and "WRONGTYPE" in str(reply):
-        return [None] * len(_WORKER_FIELDS)
+        return nothing
     if isinstance(reply, Exception):
         raise reply
     return reply
@@ -192,14 +234,15 @@ def _unless_another_type(reply: Any) -> Any:
 def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> RQWorkerState | None:
     facts = ("" if value is None else text(value) for value in row)
     state, queues, birth, death, succeeded, failed, heartbeat, host, mark = facts
-    if death or not (state or birth):
-        # Gone, or expired and not yet forgotten by RQ: an orphaned work-horse that counts its ending on the hash of a
-        # dead worker brings it back with nothing but that.
+    if not _lives(state, birth, death):
         return None
+    if not birth and not mark and not (succeeded or failed):
+        return None  # RQ's hash came anew under it; whether it records, its first ending says
     # Without a mark, an account of that name belongs to an earlier RQ worker.
     booked = [count_of(text(value)) or 0 if value is not None and mark else 0 for value in columns[: len(_COLUMNS)]]
     said = _mark(mark)
-    missing, lacking, untested = (said.pop(remark, "") for remark in (MISSING, LACKING, UNTESTED))
+    remarks = (MISSING, LACKING, UNTESTED, MEMORY_LIMIT)
+    missing, lacking, untested, memory_limit = (said.pop(remark, "") for remark in remarks)
     return RQWorkerState(
         name=account,
         queues=tuple(queues.split(",")) if queues else (),
@@ -217,6 +260,7 @@ def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> R
         birth=rq_time(birth),
         heartbeat=rq_time(heartbeat),
         host=label_text(host),
+        memory_limit=count_of(memory_limit),
     )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
@@ -27,6 +28,7 @@ _COLUMNS = {
     "failed_again": names.FAILED_AGAIN,
     "recent": names.RECENT,
     "later": names.LATER,
+    "noted": names.NOTED,
 }
 _NAMED: dict[str, Mapping[str, object]] = {
     "FIELD": names.FIELDS,
@@ -38,7 +40,11 @@ _NAMED: dict[str, Mapping[str, object]] = {
 _NAME = re.compile(rf"\b({'|'.join(_NAMED)})\.(\w+)")
 
 
-#: The text of every script by its digest, as the ``EVALSHA`` of a command names it.
+#: Made once: ``json.dumps`` makes an encoder for every call that is not its usual one.
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+#: Every script, and the text of those that were made so far by its digest, as the ``EVALSHA`` of a command names it.
+_SCRIPTS: list[Script] = []
 _TEXTS: dict[bytes, bytes] = {}
 
 
@@ -49,6 +55,9 @@ class Script:
     would have done: the entry in the running table is still there. Until then it is as if the process had died, and the
     parent or a reconciler concludes what is left.
 
+    Its text is made when it is first needed: who enqueues needs one of them. An RQ worker makes all (:func:`load`)
+    before it forks.
+
     Args:
         sources: The names of its Lua files, in order.
         keys: The names of its keys, in order; a script may take more that have no names.
@@ -56,17 +65,28 @@ class Script:
 
     def __init__(self, *sources: str, keys: tuple[str, ...]) -> None:
         self.keys = keys
-        declared = "\n".join(f"local {name} = KEYS[{number}]" for number, name in enumerate(keys, 1))
-        text = "\n".join((declared, *map(_source, sources))).replace("LAYOUT", f"'{names.LAYOUT}'")
-        self.text = _NAME.sub(_put_in, text).encode()
-        self._digest = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
-        _TEXTS[self._digest] = self.text
+        self._sources = sources
+        _SCRIPTS.append(self)
 
-    def append(self, pipeline: Any, keys: tuple[str, ...], packed: Mapping[str, object]) -> Any:
+    @cached_property
+    def text(self) -> bytes:
+        """With the names of its keys, fields and columns put in."""
+        declared = "\n".join(f"local {name} = KEYS[{number}]" for number, name in enumerate(self.keys, 1))
+        text = "\n".join((declared, *map(_source, self._sources))).replace("LAYOUT", f"'{names.LAYOUT}'")
+        return _NAME.sub(_put_in, text).encode()
+
+    @cached_property
+    def digest(self) -> bytes:
+        """What it is called by."""
+        digest = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+        _TEXTS[digest] = self.text
+        return digest
+
+    def append(self, pipeline: Any, keys: Sequence[str | bytes], packed: Mapping[str, object]) -> Any:
         """Append it to a pipeline."""
         return pipeline.execute_command(*self.command(keys, packed))
 
-    def run(self, connection: Any, keys: tuple[str, ...], packed: Mapping[str, object]) -> Any:
+    def run(self, connection: Any, keys: Sequence[str | bytes], packed: Mapping[str, object]) -> Any:
         """Execute it on a connection.
 
         Raises:
@@ -74,12 +94,16 @@ class Script:
         """
         return run(connection, self.command(keys, packed))
 
-    def command(self, keys: tuple[str, ...], packed: Mapping[str, object]) -> tuple[Any, ...]:
+    def command(self, keys: Sequence[str | bytes], packed: Mapping[str, object]) -> tuple[Any, ...]:
         """The command. All text is bytes: redis-py would encode it while RQ's transaction is sent, too late to fail."""
         if len(keys) < len(self.keys):
             raise ValueError(f"the script takes the keys {', '.join(self.keys)}; got {len(keys)}")
-        named = [key.encode("utf-8", "backslashreplace") for key in keys]
-        return ("EVALSHA", self._digest, len(keys), *named, pack(packed))
+        return ("EVALSHA", self.digest, len(keys), *as_keys(*keys), pack(packed))
+
+
+def as_keys(*names: str | bytes) -> tuple[bytes, ...]:
+    """Names of keys as Redis gets them."""
+    return tuple([name if type(name) is bytes else name.encode("utf-8", "backslashreplace") for name in names])  # type: ignore[union-attr]
 
 
 def run(connection: Any, command: tuple[Any, ...]) -> Any:
@@ -96,14 +120,14 @@ def run_again(connection: Any, command: tuple[Any, ...]) -> Any:
 
 
 def load(connection: Any) -> None:
-    """Make every script known to Redis, so that none has to be sent twice.
+    """Make every script, and make it known to Redis, so that none has to be sent twice.
 
     Raises:
         redis.exceptions.RedisError: Redis does not answer, or does not let this user; then each is sent when needed.
     """
     pipe = connection.pipeline(transaction=False)
-    for text in _TEXTS.values():
-        pipe.script_load(text)
+    for script in _SCRIPTS:
+        pipe.script_load(_TEXTS[script.digest])
     pipe.execute()
 
 
@@ -130,11 +154,11 @@ def by_text(command: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def pack(facts: Mapping[str, object]) -> bytes:
     """Facts as the one argument of a script; what has no value is left out of it by the caller."""
-    text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+    text = _as_json(facts)
     try:
         return text.encode()
     except UnicodeEncodeError:  # lone surrogates, which Python makes of file names that are not UTF-8
-        return json.dumps(_writable(facts), ensure_ascii=False).encode()
+        return _as_json(_writable(facts)).encode()
 
 
 def _writable(value: Any) -> Any:
@@ -145,6 +169,7 @@ def _writable(value: Any) -> Any:
     return [_writable(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
+@cache
 def _source(name: str) -> str:
     """A source without comments and indentation: it travels with every call."""
     lines = (resources.files(__package__) / "lua" / f"{name}.lua").read_text("utf-8").splitlines()

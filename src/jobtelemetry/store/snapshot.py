@@ -72,6 +72,15 @@ class Counter:
 
 
 @dataclass(frozen=True)
+class Amount:
+    """What was used up, in the family's unit, and when its series was first seen (Unix time)."""
+
+    value: float = 0.0
+    created: float = 0.0
+    exemplar: None = None
+
+
+@dataclass(frozen=True)
 class RunningExecution:
     """An execution that started and has not ended.
 
@@ -179,6 +188,7 @@ class RQWorkerState:
         host: Where it runs; empty if RQ does not say.
         uncounted_by_rq: Executions in its account that RQ does not count, such as cancelled ones.
         idle_since: Since when it has been waiting for a job, Unix time; ``None`` if it works, or nobody knows.
+        memory_limit: Bytes that a job of it can take before its control group is full; ``None`` if not known.
     """
 
     name: str
@@ -198,6 +208,7 @@ class RQWorkerState:
     host: str = ""
     uncounted_by_rq: int = 0
     idle_since: float | None = None
+    memory_limit: int | None = None
 
     @property
     def counted_by_rq(self) -> int:
@@ -217,7 +228,11 @@ class RQWorkerState:
 
 @dataclass(frozen=True)
 class LabelSet:
-    """Everything that is counted for one :class:`Series`. Only what occurred is in the mappings."""
+    """Everything that is counted for one :class:`Series`. Only what occurred is in the mappings.
+
+    ``cpu`` is processor time in seconds, ``peak_memory`` the largest recent peak in bytes; ``None`` as long as neither
+    was measured.
+    """
 
     series: Series
     created: float = 0.0
@@ -231,6 +246,8 @@ class LabelSet:
     unstarted: int = 0
     limited: int = 0
     last_completed: float | None = None
+    cpu: float | None = None
+    peak_memory: int | None = None
 
     @property
     def ended(self) -> int:
@@ -351,6 +368,8 @@ class Snapshot:
         late: Endings that came after that.
         dropped: Observations that a full family had no room for, by family.
         created: When the first number was written, Unix time; the ``_created`` of counters without labels.
+        cpu: Processor time in seconds, by series; only those for which it was measured.
+        peak_memory: The largest recent peak of memory in bytes, by series; only those for which it was measured.
         sets: The label sets that the mappings above are made of; one that did not change since the reader's last
             look is the same object.
         rate_limited_executions: Executions that failed of a rate limit, by series.
@@ -384,6 +403,8 @@ class Snapshot:
     late: int = 0
     dropped: Mapping[str, int] = field(default_factory=lambda: _EMPTY)
     created: float = 0.0
+    cpu: Mapping[Series, Amount] = field(default_factory=dict)
+    peak_memory: Mapping[Series, float] = field(default_factory=dict)
     sets: tuple[LabelSet, ...] = ()
     rate_limited_executions: Mapping[Series, Counter] = field(default_factory=dict)
     generation_started: float = 0.0

@@ -40,6 +40,15 @@ def durations(bound: str, worker: str = "w", queue: str = "q") -> Series:
     }
 
 
+def memory(peak: str, limit: str, cpu: str, *, worker: str = "w", queue: str = "q") -> Series:
+    """A worker's peak, what is left for a job of its queue (empty: not known), and its processor time."""
+    series = {
+        name(contract.JOB_PEAK_MEMORY.name, worker=worker, queue=queue): peak,
+        name(contract.JOB_CPU.name, worker=worker, queue=queue): cpu,
+    }
+    return series | {name(contract.JOB_MEMORY_LIMIT.name, queue=queue): limit} if limit else series
+
+
 def completed_at(minutes: Iterable[int]) -> str:
     """Values of the last-completed series, minute by minute, for completions in these minutes."""
     moments = sorted(minutes)
@@ -173,6 +182,35 @@ CASES = (
         alive() | executions(completed="0+1x90") | errors("WorkHorseKilled", "0+0x40 1+0x60"),
         "45m",
         (firing("JobWorkHorseKilled", worker="w", queue="q"),),
+    ),
+    Case(
+        "JobNearMemoryLimit",
+        "a peak close to what is left for a job is a ticket",
+        alive() | executions(completed="0+1x90") | memory(flat(285e6), flat(300e6), "0+3x90"),
+        "80m",
+        (firing("JobNearMemoryLimit", worker="w", queue="q"),),
+    ),
+    Case(
+        "JobNearMemoryLimit",
+        "the very first execution that comes close is one, too",
+        alive() | executions(completed="_x40 1+0x60") | memory("_x40 300e6+0x60", flat(300e6), "_x40 3+0x60"),
+        "45m",
+        (firing("JobNearMemoryLimit", worker="w", queue="q"),),
+    ),
+    Case(
+        "JobNearMemoryLimit",
+        "ordinary peaks, and a queue whose limit is not known, raise nothing",
+        alive()
+        | executions(completed="0+1x90")
+        | memory(flat(260e6), flat(300e6), "0+3x90")
+        | memory(flat(900e6), "", "0+3x90", queue="unlimited"),
+        "80m",
+    ),
+    Case(
+        "JobNearMemoryLimit",
+        "a peak of a worker that has not run for more than an hour is forgotten",
+        alive() | executions(completed="9+0x200") | memory(flat(300e6), flat(300e6), "0+3x20 60+0x200"),
+        "150m",
     ),
     Case(
         "JobRateLimitStorm",

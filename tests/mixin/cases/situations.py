@@ -34,6 +34,8 @@ _GAUGES: tuple[tuple[contract.Family, _Labels, int], ...] = (
     (contract.RQ_WORKER_PROCESSES, {"status": "idle"}, 2),
     (contract.RQ_WORKER_LONGEST_IDLE, {"queue": "q"}, LONG_AGO),
     (contract.RATE_LIMIT_JOBS, {"rate_limit": "api", "status": "held"}, 0),
+    (contract.JOB_PEAK_MEMORY, _JOB, 300_000_000),
+    (contract.JOB_MEMORY_LIMIT, {"queue": "q"}, 450_000_000),
 )
 
 
@@ -46,6 +48,7 @@ def counters(cancels: float) -> Iterator[tuple[str, _Labels, float]]:
     yield contract.JOB_ERRORS.name, {**_JOB, "error_type": "TimeoutError"}, 0.1
     yield contract.JOB_ERRORS.name, {**_JOB, "error_type": "RateLimited"}, 0.02
     yield contract.JOB_RATE_LIMITED.name, _JOB, 0.02
+    yield contract.JOB_CPU.name, _JOB, 0.5
     for bound in (*map(repr, contract.DURATION_BUCKETS), "+Inf"):
         labels = {**_JOB, "state": "completed", "le": bound}
         yield f"{contract.JOB_DURATION.name}_bucket", labels, float(float(bound) >= 1)

@@ -12,7 +12,19 @@ from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.selection import written
 from jobtelemetry.questions.story import RQJob, Story
 
-_COLUMNS = ("Ended", "state", "attempt", "waited", "ran", "why", "RQ worker", "trace", "attributes")
+_COLUMNS = (
+    "Ended",
+    "state",
+    "attempt",
+    "waited",
+    "ran",
+    "processor",
+    "memory",
+    "why",
+    "RQ worker",
+    "trace",
+    "attributes",
+)
 _MOST = 50
 _LONGEST_TRACEBACK = 20_000
 _LONGEST_LINE = 2000
@@ -89,6 +101,8 @@ def _attempt(look: Look, entry: LogEntry) -> tuple[Markup, ...]:
         element("span", str(entry.attempt or formats.NOTHING)),
         element("span", formats.duration(entry.wait)),
         element("span", formats.duration(entry.duration)),
+        element("span", formats.duration(entry.cpu)),
+        element("span", formats.size(entry.memory)),
         element("span", formats.cut(entry.why, 500) or formats.NOTHING, class_="said-by"),
         element("span", formats.cut(entry.rq_worker, 40) or formats.NOTHING, class_="id"),
         look.trace_link(entry.trace, whole=True),

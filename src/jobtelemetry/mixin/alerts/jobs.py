@@ -17,6 +17,7 @@ def alerts(q: PromQL) -> tuple[Alert, ...]:
     return (
         work_horse_killed(q),
         abandoned(q),
+        near_memory_limit(q),
         rate_limit_storm(q),
         match_ratio_dropped(q),
         new_cancel_reason(q),
@@ -49,6 +50,30 @@ def abandoned(q: PromQL) -> Alert:
         "RQ workers die while they run a worker's jobs.",
         "{{ $value }} execution(s) of {{ $labels.worker }} on queue {{ $labels.queue }} were abandoned "
         f"in the last {spoken(q.config.deaths_window)}: their RQ worker is gone and reported no end.",
+        Board.WORKER,
+        variables=("worker", "queue"),
+    )
+
+
+def near_memory_limit(q: PromQL) -> Alert:
+    """A job takes nearly all the memory that there is for it: the next larger one is killed.
+
+    The peak is that of the hours in which it ran last; who has not run since is left alone.
+    """
+    config = q.config
+    by, window = q.by("worker", "queue"), config.memory_window
+    peak = f"max by ({by}) ({q.raw(contract.JOB_PEAK_MEMORY)})"
+    limit = f"min by ({q.by('queue')}) ({q.raw(contract.JOB_MEMORY_LIMIT)})"
+    cpu = q.raw(contract.JOB_CPU)
+    return Alert(
+        "JobNearMemoryLimit",
+        f"{peak}\n/ on ({q.by('queue')}) group_left () {limit} >= {config.memory_ratio:g}\n"
+        f"unless (max by ({by}) (changes({cpu}[{window}])) == 0 "
+        f"and max by ({by}) (present_over_time({cpu}[{window}] offset {window})))",
+        "ticket",
+        "A worker's jobs take nearly all the memory that there is for them.",
+        "An execution of {{ $labels.worker }} on queue {{ $labels.queue }} took {{ $value | humanizePercentage }} of "
+        "the memory that a job can take before its control group is full. The next larger one is killed.",
         Board.WORKER,
         variables=("worker", "queue"),
     )

@@ -34,6 +34,7 @@ QUANTILE_COLORS: dict[str, str] = {"p50": "super-light-blue", "p95": "blue", "p9
 LEAST_BUDGET = -1.0
 
 SECONDS, PERCENT, PER_MINUTE, COUNT, FROM_NOW = "s", "percentunit", "opm", "none", "dateTimeFromNow"
+BYTES = "decbytes"
 
 
 def steps(base: str, *rising: tuple[float, str]) -> build.ThresholdsConfig:

@@ -30,6 +30,9 @@ def make(config: MixinConfig) -> build.Dashboard:
     dashboard = dashboard.with_row(row("How long"))
     for panel in times(q):
         dashboard = dashboard.with_panel(panel)
+    dashboard = dashboard.with_row(row("What they take"))
+    for panel in resources(q):
+        dashboard = dashboard.with_panel(panel)
     dashboard = dashboard.with_row(row("Attempts and traffic"))
     for panel in traffic(q):
         dashboard = dashboard.with_panel(panel)
@@ -145,6 +148,47 @@ def times(q: PromQL) -> list[panels.PanelBuilder]:
             _percentiles(q, contract.JOB_WAIT),
             unit=theme.SECONDS,
             colors=theme.QUANTILE_COLORS,
+        ),
+    ]
+
+
+def resources(q: PromQL) -> list[panels.PanelBuilder]:
+    """Processor time and memory."""
+    by = q.by()
+    cpu = f"sum by ({by}) ({q.rate(contract.JOB_CPU, '$__rate_interval')})"
+    ended = f"sum by ({by}) ({q.rate(contract.JOB_EXECUTIONS, '$__rate_interval')})"
+    return [
+        panels.lines(
+            "Processors in use",
+            "How many processors this worker's executions keep busy. Without data where RQ workers do not measure it.",
+            [range_query(cpu, "processors")],
+            width=8,
+            decimals=2,
+            colors={"processors": "blue"},
+            no_value="Not measured",
+        ),
+        panels.lines(
+            "Processor time of an execution",
+            "The mean. An execution that was abandoned has none.",
+            [range_query(f"{cpu} / ({ended} > 0)", "mean")],
+            unit=theme.SECONDS,
+            width=8,
+            colors={"mean": "blue"},
+            connect=True,
+            no_value="Not measured",
+        ),
+        panels.lines(
+            "Peak memory",
+            "By how much an execution's work-horse grew at most: the largest of the last two hours in which any ran, "
+            "also of one that was killed. The limit is what is left for a job in the control group of an RQ worker.",
+            [
+                range_query(f"max by (queue) ({q.raw(contract.JOB_PEAK_MEMORY)})", "{{queue}}"),
+                range_query(f"min by ({by}) ({q.raw(contract.JOB_MEMORY_LIMIT)})", "limit"),
+            ],
+            unit=theme.BYTES,
+            width=8,
+            colors={"limit": "red"},
+            no_value="Not measured",
         ),
     ]
 

@@ -9,6 +9,10 @@ local function call(...)
   end
   return reply
 end
+-- A number that others may have written; what is none counts nothing.
+local function whole(value)
+  return value and #value < 16 and string.match(value, '^%-?%d+$') and tonumber(value) or 0
+end
 local e = cjson.decode(ARGV[1])
 -- Moments are Redis's, whatever a job or a host did to its own clock.
 local clock = call('TIME') or {'0', '0'}

@@ -1,5 +1,5 @@
 -- Adds one ended execution to its label set. Of e: state, duration and wait (microseconds) with their buckets, family
--- and value (cancellations or errors), limited, trace ('trace_id|span_id|'). Returns whether it was counted.
+-- and value (cancellations or errors), limited, cpu (microseconds), memory (bytes), trace ('trace_id|span_id|'). Returns whether it was counted.
 local function count()
   local set, labels = admit()
   local counted = call('HINCRBY', set, FIELD.executions .. '|' .. e.state, 1)
@@ -11,6 +11,17 @@ local function count()
   if e.wait then
     call('HINCRBY', set, FIELD.wait .. '|' .. e.wait_bucket, 1)
     call('HINCRBY', set, FIELD.wait .. '|sum', e.wait)
+  end
+  if e.cpu then call('HINCRBY', set, FIELD.cpu, e.cpu) end
+  if e.memory then
+    -- The largest of two hours in which it ran, so that what it needed long ago is forgotten.
+    local hour, memory = string.format('%.0f', math.floor(clock[1] / 3600)), string.format('%.0f', e.memory)
+    local known = call('HMGET', set, FIELD.memory_hour, FIELD.memory) or {}
+    if known[1] ~= hour then
+      call('HSET', set, FIELD.memory_hour, hour, FIELD.memory, memory, FIELD.memory_before, known[2] or '0')
+    elseif e.memory > (tonumber(known[2] or 0) or 0) then
+      call('HSET', set, FIELD.memory, memory)
+    end
   end
   if e.state == 'completed' then call('HSET', set, FIELD.completed, now) end
   if e.limited then call('HINCRBY', set, FIELD.limited, 1) end
@@ -57,11 +68,13 @@ local function fold(account)
   local last = call('HGET', ACCOUNTS, account .. '|' .. COLUMN.recent)
   if last then
     local before = call('HGET', ACCOUNTS, '|' .. COLUMN.recent) or ''
-    call('HSET', ACCOUNTS, '|' .. COLUMN.recent, string.match(string.sub(last .. ' ' .. before, 1, 4000), '^(.*)%s') or last)
+    -- As many as there is room for, and none of them cut.
+    local kept = string.match(string.sub(last .. ' ' .. before .. ' ', 1, 4000), '^(.*)%s')
+    call('HSET', ACCOUNTS, '|' .. COLUMN.recent, kept or last)
   end
   for _, column in ipairs({COLUMN.succeeded, COLUMN.failed, COLUMN.unbooked}) do
     local number = call('HGET', ACCOUNTS, account .. '|' .. column)
-    if number then call('HINCRBY', ACCOUNTS, '|' .. column, number) end
+    if number then call('HINCRBY', ACCOUNTS, '|' .. column, string.format('%.0f', whole(number))) end
   end
   call('HDEL', ACCOUNTS, account .. '|' .. COLUMN.succeeded, account .. '|' .. COLUMN.failed,
     account .. '|' .. COLUMN.unbooked, account .. '|' .. COLUMN.succeeded_again, account .. '|' .. COLUMN.failed_again,

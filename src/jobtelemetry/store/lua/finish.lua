@@ -51,7 +51,7 @@ if e.mode == 'settle' then
   if (call('HGET', JOB, 'status') or '') ~= e.status or (call('EXISTS', EXECUTION) == 1) ~= e.exists then
     return answer('changed')
   end
-  call('HDEL', RUNNING, e.id)
+  if call('HDEL', RUNNING, e.id) == 1 then watch_running(-1) end
 elseif e.mode == 'stuck' then
   if was_expected() then
     verdict = 'again'
@@ -61,12 +61,15 @@ elseif e.mode == 'stuck' then
     for i = 1, #running, 2 do
       local ok, start = pcall(cjson.decode, running[i + 1])
       if ok and type(start) == 'table' and start.job == e.job then
-        call('HDEL', RUNNING, running[i])
+        if call('HDEL', RUNNING, running[i]) == 1 then watch_running(-1) end
         break
       end
     end
   end
-elseif call('HDEL', RUNNING, e.id) ~= 1 then
+elseif call('HDEL', RUNNING, e.id) == 1 then
+  watch_running(-1)
+else
+  watch_running(0)
   if is_among(e.id, recent()) or is_among(e.id, call('HGET', ACCOUNTS, '|' .. COLUMN.recent)) then
     verdict = 'again' -- the reply to the first try was lost on its way, or RQ ends it twice
   elseif call('ZSCORE', CLOSED, e.id) then

@@ -5,7 +5,7 @@ local function sum_of_accounts()
   for i = 1, #rows, 2 do
     local column = string.match(rows[i], '|([^|]*)$')
     if column == COLUMN.succeeded or column == COLUMN.failed or column == COLUMN.unbooked then
-      total = total + (tonumber(rows[i + 1]) or 0)
+      total = total + whole(rows[i + 1])
     end
   end
   return total
@@ -14,6 +14,14 @@ local function note_loss(number, why)
   call('HSETNX', META, SHARED.lost_at, now)
   call('HSET', META, SHARED.why, why)
   if number > 0 then call('HINCRBY', META, SHARED.lost, string.format('%.0f', number)) end
+  -- Twice, so that the note outlives the hash that it is in.
+  local noted = call('HMGET', META, SHARED.lost_at, SHARED.lost, SHARED.lost_before) or {}
+  local lost = whole(noted[2] or '') + whole(noted[3] or '')
+  call('HSET', ACCOUNTS, '|' .. COLUMN.noted, (noted[1] or now) .. ' ' .. string.format('%.0f', lost))
+end
+local function note_again()
+  local at, lost = string.match(call('HGET', ACCOUNTS, '|' .. COLUMN.noted) or '', '^(%S+) (%d+)$')
+  if at then call('HSET', META, SHARED.lost_at, at, SHARED.lost_before, lost) end
 end
 local function begin_generation(total, previous)
   local id = string.format('%.0f', now_micros)
@@ -25,7 +33,7 @@ local function begin_generation(total, previous)
     local kept = call('HGET', META, SHARED.previous) or ''
     call('HSET', META, SHARED.previous, string.sub(previous .. ' ' .. kept, 1, 400))
   end
-  local before = tonumber(call('HGET', META, SHARED.lost) or 0) or 0
+  local before = whole(call('HGET', META, SHARED.lost) or '')
   if before > 0 then
     call('HINCRBY', META, SHARED.lost_before, string.format('%.0f', before))
     call('HSET', META, SHARED.lost, '0')
@@ -38,7 +46,7 @@ end
 -- Returns the present generation and its total, or nothing if this store has another layout.
 local function generation()
   local m = call('HMGET', META, SHARED.layout, SHARED.generation, SHARED.counted, SHARED.previous, SHARED.start) or {}
-  local id, total, mine, seen = m[2], tonumber(m[3] or 0) or 0, e.generation or '', tonumber(e.counted or 0) or 0
+  local id, total, mine, seen = m[2], whole(m[3] or ''), e.generation or '', tonumber(e.counted or 0) or 0
   if m[1] and m[1] ~= LAYOUT then
     fault = fault or ('the layout of ' .. META .. ' is ' .. m[1] .. ' where this jobtelemetry writes ' .. LAYOUT)
     return nil
@@ -48,18 +56,19 @@ local function generation()
     -- Changes go on after the last one that the index knows, or readers would take the next ones for old.
     local last = call('ZREVRANGE', SETS, 0, 0, 'WITHSCORES') or {}
     call('HSET', META, SHARED.change, last[2] or '0')
+    note_again()
     id, total = begin_generation(sum_of_accounts(), mine)
     if mine ~= '' or left then note_loss(math.max(0, seen - total), 'the generation was gone') end
   elseif mine == '' then
     return id, total
   elseif mine ~= id then
-    local began = tonumber(m[5] or 0) or 0
+    local began = whole(m[5] or '')
     if not is_among(mine, m[4]) then
+      id, total = begin_generation(total, mine .. ' ' .. id)
       note_loss(math.max(0, seen - began), 'the numbers were replaced by others')
-      call('HSET', META, SHARED.previous, string.sub(mine .. ' ' .. (m[4] or ''), 1, 400))
     elseif seen > began and string.find(m[4], mine, 1, true) == 1 then
       -- The newest of the earlier ones; somebody may have seen more of it than who noticed its end.
-      local known = tonumber(call('HGET', META, SHARED.lost) or 0) or 0
+      local known = whole(call('HGET', META, SHARED.lost) or '')
       if known > 0 and seen - began > known then note_loss(seen - began - known, 'an older state came back') end
     end
   elseif seen > total then

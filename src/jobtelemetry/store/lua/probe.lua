@@ -43,6 +43,7 @@ for _, key in ipairs({META, ACCOUNTS, RUNNING, FAMILIES, PROBE}) do
   try('HGET', key, 'probe')
   try('HMGET', key, 'probe')
   try('HEXISTS', key, 'probe')
+  try('HLEN', key)
 end
 for _, key in ipairs({SETS, CLOSED, INDEX, BATCHES}) do
   if try('ZREM', key, 'probe') then

@@ -16,7 +16,7 @@ for i = 1, #rows, 2 do
       end
       call('HINCRBY', INTO, family .. '|' .. e.value, rows[i + 1])
     elseif family == FIELD.executions or family == FIELD.duration or family == FIELD.wait or family == FIELD.enqueued
-      or family == FIELD.unstarted or family == FIELD.limited then
+      or family == FIELD.unstarted or family == FIELD.limited or family == FIELD.cpu then
       call('HINCRBY', INTO, rows[i], rows[i + 1])
     end
   end

@@ -6,10 +6,9 @@ local id, total = generation()
 if not id then return {'', fault} end
 if (call('HGET', META, SHARED.change) or '0') ~= e.change then return {'changed', fault or ''} end
 local off = call('HMGET', META, SHARED.forgotten, SHARED.written_off) or {}
-local missing = total - (tonumber(off[1] or 0) or 0) - (tonumber(off[2] or 0) or 0) - e.sets
+local missing = total - whole(off[1] or '') - whole(off[2] or '') - e.sets
 local unbalanced = total - sum_of_accounts()
 if missing == 0 and unbalanced == 0 then return {'repaired', fault or ''} end
-local known = tonumber(call('HGET', META, SHARED.lost) or 0) or 0
 if missing < 0 then total = total - missing end
 id, total = begin_generation(total, id)
 if missing > 0 then
@@ -19,13 +18,7 @@ elseif missing < 0 then
   note_loss(0, 'the ledger\'s total was gone')
 else
   note_loss(0, 'accounts were gone')
-  for number, account in ipairs(e.accounts) do -- the proof begins anew from what RQ has counted
-    local counts = call('HMGET', KEYS[number + 3], 'successful_job_count', 'failed_job_count') or {}
-    call('HSET', ACCOUNTS, account .. '|' .. COLUMN.succeeded, counts[1] or '0',
-      account .. '|' .. COLUMN.failed, counts[2] or '0')
-    call('HDEL', ACCOUNTS, account .. '|' .. COLUMN.succeeded_again, account .. '|' .. COLUMN.failed_again)
-  end
+  for number, account in ipairs(e.accounts) do begin_anew(account, KEYS[number + 3]) end
 end
-unbalanced = total - sum_of_accounts()
-call('HINCRBY', ACCOUNTS, '|' .. COLUMN.unbooked, string.format('%.0f', unbalanced))
+balance(total)
 return {'repaired', fault or ''}

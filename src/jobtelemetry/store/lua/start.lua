@@ -21,5 +21,5 @@ if e.ready then
   if waited < 31622400000000 then wait = string.format('%.0f', math.max(0, waited)) end
 end
 entry.attempt, entry.start, entry.wait = attempt, string.format('%.0f', now_micros), wait
-call('HSET', RUNNING, e.id, cjson.encode(entry))
+if call('HSET', RUNNING, e.id, cjson.encode(entry)) == 1 then watch_running(1) end
 return {attempt, fault or '', entry.start, wait, id, total}
