@@ -41,6 +41,14 @@ def soak(session: nox.Session, rq: str) -> None:
     run(session, rq, "tests.soak")
 
 
+@nox.session
+def weeks(session: nox.Session) -> None:
+    """Two weeks and more of load without a false alarm, weekends and all; takes Prometheus's promtool, and a while."""
+    environ = {"FALSE_ALARMS_DAYS": "17"}
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", "-n", "0", "tests/drills/test_false_alarms.py", env=environ)
+
+
 def run(session: nox.Session, rq: str, *module: str) -> None:
     """Run a module on this RQ."""
     session.install("-e", ".[test]", *VERSIONS[rq])

@@ -49,6 +49,9 @@ QUEUE_STATUSES: tuple[str, ...] = (
 RQ_WORKER_STATUSES: tuple[str, ...] = ("started", "idle", "busy", "suspended")
 
 
+#: What ``status`` can be in ``jobtelemetry_rate_limit_jobs``.
+RATE_LIMIT_STATUSES: tuple[str, ...] = ("held", "allowed")
+
 #: What ``hook`` can be in ``jobtelemetry_handler_errors_total``: where in jobtelemetry an error can happen.
 HOOKS: tuple[str, ...] = (
     "enqueue",
@@ -238,10 +241,38 @@ RQ_WORKER_NEWEST_BIRTH = Family(
     "When the youngest live RQ worker of this queue was started, in Unix time; absent where it is not known.",
     ("queue",),
 )
+RQ_WORKER_LONGEST_IDLE = Family(
+    "jobtelemetry_rq_worker_longest_idle_timestamp_seconds",
+    Kind.GAUGE,
+    "Since when the RQ worker of this queue that has been waiting longest for a job has done so, in Unix time; absent "
+    "where none waits.",
+    ("queue",),
+)
+RATE_LIMIT_JOBS = Family(
+    "jobtelemetry_rate_limit_jobs",
+    Kind.GAUGE,
+    "Jobs of a RateLimit of RQ's: those that it holds back, and those that it has let through, which are queued or "
+    "run; of the limits that hold most.",
+    ("rate_limit", "status"),
+)
+RATE_LIMIT_OLDEST_JOB = Family(
+    "jobtelemetry_rate_limit_oldest_job_timestamp_seconds",
+    Kind.GAUGE,
+    "Since when a RateLimit of RQ's has been holding back the job that it has held longest, in Unix time; absent where "
+    "it holds none.",
+    ("rate_limit",),
+)
 RQ_WORKERS_UNINSTRUMENTED = Family(
     "jobtelemetry_rq_workers_uninstrumented",
     Kind.GAUGE,
     "Live RQ workers whose executions are not recorded: a blind spot unless 0.",
+)
+QUEUE_RQ_WORKERS_UNINSTRUMENTED = Family(
+    "jobtelemetry_queue_rq_workers_uninstrumented",
+    Kind.GAUGE,
+    "Live RQ workers that listen on this queue and whose executions are not recorded; where they are all of them, "
+    "nothing that runs there is.",
+    ("queue",),
 )
 UNRECORDED_EXECUTIONS = Family(
     "jobtelemetry_unrecorded_executions",
@@ -278,7 +309,8 @@ VALUES_REJECTED = Family(
 CLOCK_SKEW = Family(
     "jobtelemetry_clock_skew_seconds",
     Kind.GAUGE,
-    "By how much the clock of a host that works with RQ differed from Redis's, at most; absent where it is not known.",
+    "By how much the worst clock of a host that runs RQ workers or enqueues is ahead of Redis's (negative: behind); "
+    "absent where none is known to differ by more than a second.",
 )
 SCHEDULER_UP = Family(
     "jobtelemetry_scheduler_up",
@@ -362,7 +394,11 @@ FAMILIES: tuple[Family, ...] = (
     RQ_WORKERS,
     RQ_WORKER_PROCESSES,
     RQ_WORKER_NEWEST_BIRTH,
+    RQ_WORKER_LONGEST_IDLE,
+    RATE_LIMIT_JOBS,
+    RATE_LIMIT_OLDEST_JOB,
     RQ_WORKERS_UNINSTRUMENTED,
+    QUEUE_RQ_WORKERS_UNINSTRUMENTED,
     UNRECORDED_EXECUTIONS,
     COUNTS_LOST_AT,
     COUNTS_LOST,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from jobtelemetry.diagnosis.coverage import check_clocks, check_coverage
 from jobtelemetry.diagnosis.findings import Finding, Level, exit_code, size
 from jobtelemetry.diagnosis.server import eviction, persistence, version
-from jobtelemetry.questions.entries import LogEntry
-from jobtelemetry.store.snapshot import QueueState, RQWorkerState, Snapshot
+from jobtelemetry.store.snapshot import QueueState, RQWorkerState, Snapshot, WrongClock
 
 NOW = 1_770_000_000.0
 
@@ -70,13 +67,17 @@ def test_our_own_errors_and_overdue_jobs_are_warnings() -> None:
     assert "3 executions of dead RQ workers" in found["hooks"].summary
 
 
-def test_clocks_that_differ_are_told(entry: Callable[..., LogEntry]) -> None:
-    """A worker, or this machine, whose clock is off by more than two seconds is named; a slow reply is no skew."""
-    right = entry(rq_worker="one")
-    wrong = entry(rq_worker="two", ended_at=NOW + 90)
+def test_clocks_that_differ_are_told() -> None:
+    """An RQ worker, a producer, or this machine, whose clock is off by more than two seconds is named."""
+    right = WrongClock("rq_worker", "one", "here", 1.5)
     assert check_clocks(NOW, NOW - 0.1, NOW + 0.1, [right]).level is Level.OK
-    assert check_clocks(NOW + 4, NOW, NOW + 5, []).level is Level.OK
-    assert "two +90.0 s" in check_clocks(NOW, NOW, NOW, [right, wrong]).summary
+    assert check_clocks(NOW + 4, NOW, NOW + 5, []).level is Level.OK, "a slow reply is no skew"
+    wrong = [WrongClock("producer", "77", "", -90.0), WrongClock("rq_worker", "two", "there", 60.0)]
+    found = check_clocks(NOW, NOW, NOW, [*wrong, right])
+    assert found.level is Level.WARNING
+    assert "an unknown host, where process 77 enqueues, -90.0 s" in found.summary
+    assert "there, where RQ worker two runs, +60.0 s" in found.summary
+    assert "RQ worker one" not in found.summary
     assert "Redis +60.0 s" in check_clocks(NOW + 60, NOW, NOW, []).summary
     assert "Redis -60.0 s" in check_clocks(NOW - 60, NOW, NOW, []).summary
 

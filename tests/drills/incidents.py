@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rq import Queue, Retry
+from rq import Queue, RateLimit, Retry
 from rq.command import send_stop_job_command
 from rq.job import Job
 from rq.registry import StartedJobRegistry
 
 from drills.site import Site
+from jobtelemetry.store.clocks import CLOCK_MEMORY
 from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.read import SKEW_MEMORY
 from support.waiting import eventually
 
 _PATIENCE = 120.0
@@ -61,6 +61,9 @@ def two_workers(site: Site) -> None:
     """Two RQ workers, and enough ordinary jobs that a ratio means something."""
     site.start_worker()
     site.start_worker()
+    eventually(
+        lambda: site.redis.scard(Keys("rq").rq_workers) == 2, "two RQ workers", 60
+    )  # jobs must not wait for them
     site.run("show", 25, lambda: site.ended("show") >= 25)
 
 
@@ -443,13 +446,70 @@ def delete_foreign_value(site: Site) -> None:
 
 
 def wrong_clock(site: Site) -> None:
-    """A host that enqueues is three minutes ahead."""
+    """A host that enqueues is three minutes ahead, and nobody is instrumented there."""
     site.run_module("drill_producer")
+
+
+def clock_behind(site: Site) -> None:
+    """A host that enqueues is three minutes behind."""
+    site.run_module("drill_producer", "-180", "instrumented")
 
 
 def an_hour_later(site: Site) -> None:
     """Its clock was set right, and the hour passes for which that is told: what was noted is as old as then."""
-    site.redis.hincrby(Keys("rq").meta, "skew_at", -int(SKEW_MEMORY) - 1)
+    keys = Keys("rq")
+    for field, value in site.redis.hgetall(keys.meta).items():
+        if field.startswith(b"clock|"):
+            ahead, at = value.split()
+            site.redis.hset(keys.meta, field, b"%s %d" % (ahead, int(at) - int(CLOCK_MEMORY) - 2))
+
+
+def worker_with_a_wrong_clock(site: Site) -> None:
+    """The clock of a host that runs RQ workers is four minutes behind."""
+    site.start_worker_behind(240)
+    site.run("show", 5)
+
+
+def stop_that_worker(site: Site) -> None:
+    """That host is taken out."""
+    site.workers.pop().terminate()
+
+
+def deaf_worker(site: Site) -> None:
+    """The connection of an RQ worker that waits is lost and it does not notice, while many jobs come."""
+    victim = site.workers.pop()
+    os.kill(victim.pid, signal.SIGSTOP)
+    pid = str(victim.pid)
+    (key,) = [key for key in site.redis.smembers("rq:workers") if site.redis.hget(key, "pid").decode() == pid]
+    for client in site.redis.client_list():
+        if client["cmd"] in ("blmove", "blpop") and client["name"] == key.decode().removeprefix("rq:worker:"):
+            site.redis.client_kill_filter(_id=client["id"])
+    site.stopped = victim
+    site.enqueue("slow", *range(40))
+
+
+def without_it(site: Site) -> None:
+    """It is killed, and RQ forgets it."""
+    site.stopped.kill()
+    for key in site.redis.smembers("rq:workers"):
+        if site.redis.hget(key, "pid").decode() == str(site.stopped.pid):
+            site.redis.delete(key)
+    eventually(site.at_rest, "the end of the jobs", 120)
+
+
+def starving_limit(site: Site) -> None:
+    """A job hangs in the only slot of a rate limit, and others wait for it."""
+    site.set("feed", "hung")
+    queue, limit = Queue("default", connection=site.redis), RateLimit("api", 1)
+    queue.enqueue("drill_jobs.feed", 0, rate_limit=limit)
+    for number in range(3):
+        queue.enqueue("drill_jobs.show", number, rate_limit=limit)
+
+
+def limit_let_go(site: Site) -> None:
+    """It ends."""
+    site.set("feed", "")
+    eventually(site.at_rest, "the end of the jobs", 60)
 
 
 def cancel_dependency(site: Site) -> None:
@@ -545,6 +605,10 @@ def drill(
 _PERIODIC = ("periodic_window=36s", "periodic_offset=9s", "periodic_min_age=5s")
 
 
+#: The job that hangs in the slot runs for minutes elsewhere, too.
+_HELD = ("held_age=5s", "held_hold=2s", "running_min_age=5m")
+
+
 DRILLS = (
     drill("healthy run", cause=ordinary),
     drill("rolling deploy", cause=rolling_deploy),
@@ -563,7 +627,6 @@ DRILLS = (
     drill(
         "uninstrumented worker",
         "JobTelemetryWorkersUninstrumented",
-        "JobTelemetryUnrecordedExecutions",
         cause=plain_worker,
         mend=restart_instrumented,
     ),
@@ -669,6 +732,21 @@ DRILLS = (
     ),
     drill("foreign value", "JobTelemetryValuesRejected", cause=write_foreign_value, mend=delete_foreign_value),
     drill("clock of a producer", "JobTelemetryClockSkew", cause=wrong_clock, mend=an_hour_later),
+    drill("clock of a producer behind", "JobTelemetryClockSkew", cause=clock_behind, mend=an_hour_later),
+    drill(
+        "clock of an RQ worker's host",
+        "JobTelemetryClockSkew",
+        cause=worker_with_a_wrong_clock,
+        mend=stop_that_worker,
+    ),
+    drill(
+        "RQ worker that takes nothing",
+        "QueueWorkersIdle",
+        cause=deaf_worker,
+        mend=without_it,
+        settings=("idle_age=4s", "idle_hold=3s", "oldest_job_age=10m", "baselines=10m"),
+    ),
+    drill("rate limit that starves", "QueueRateLimitStarves", cause=starving_limit, mend=limit_let_go, settings=_HELD),
     drill("dependency cancelled", "QueueJobsBlocked", cause=cancel_dependency, mend=delete_dependent),
     drill(
         "RQ workers crash",

@@ -34,6 +34,11 @@ class Process:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
     def terminate(self) -> None:
         """End it in good order."""
         if self._process.poll() is None:

@@ -47,6 +47,8 @@ class Site:
         #: Names of the alerts that were active at any look.
         self.seen: set[str] = set()
         self.workers: list[Process] = []
+        #: The one that an incident has stopped.
+        self.stopped: Process
 
     def __enter__(self) -> Site:
         try:
@@ -90,9 +92,13 @@ class Site:
         self.exporter.kill()
         self.start_exporter(reconcile_interval=reconcile_interval, user=user)
 
-    def run_module(self, name: str) -> None:
+    def run_module(self, name: str, *arguments: str) -> None:
         """Run a module of the drills that is given this Redis, to its end."""
-        self._process(name, *python(name, self.server.url)).wait(60)
+        self._process(name, *python(name, self.server.url, *arguments)).wait(60)
+
+    def start_worker_behind(self, seconds: int) -> None:
+        """Start an RQ worker on a host whose clock is behind."""
+        self.workers.append(self._process("worker", *python("drill_behind", self.server.url, str(seconds))))
 
     def start_worker(self, *options: str, queue: str = "default", instrumented: bool = True, **environ: str) -> Process:
         """Start an RQ worker."""

@@ -19,7 +19,7 @@ from jobtelemetry import contract
 from jobtelemetry.config import Config
 from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.outcomes import State
-from jobtelemetry.store.snapshot import Counter, Histogram, RQWorkerState, Series, Snapshot
+from jobtelemetry.store.snapshot import Counter, Histogram, RateLimitState, RQWorkerState, Series, Snapshot
 from support.needed import needed
 
 WORKER, QUEUE = "cinema.jobs.process_showtime", "showtimes"
@@ -189,7 +189,7 @@ def test_queues_show_every_status(cinema: Snapshot) -> None:
     """Each queue has every status, and rate-limited jobs are told once for all queues."""
     found = {
         (s.labels["queue"], s.labels["status"]): s.value
-        for s in samples(replace(cinema, rate_limited=7), "jobtelemetry_queue_jobs")
+        for s in samples(replace(cinema, rate_limits=(RateLimitState("api", held=7),)), "jobtelemetry_queue_jobs")
     }
     assert found["movies", "queued"] == 12
     assert found["default", "queued"] == 0

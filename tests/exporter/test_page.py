@@ -14,7 +14,7 @@ from jobtelemetry.exporter.pages.frame import Look
 from jobtelemetry.exporter.trends import Trends
 from jobtelemetry.exporter.verdict import Level, audit, remarks
 from jobtelemetry.outcomes import State
-from jobtelemetry.store.snapshot import Counter, Deploy, QueueState, RQWorkerState, Series, Snapshot
+from jobtelemetry.store.snapshot import Counter, Deploy, QueueState, RateLimitState, RQWorkerState, Series, Snapshot
 
 
 def render(snapshot: Snapshot | None, *, error: str = "", now: float) -> str:
@@ -99,7 +99,7 @@ def test_full_names_and_moments_are_titles(cinema: Snapshot) -> None:
 
 def test_queues_are_below(cinema: Snapshot) -> None:
     """Each queue has its jobs by status, the oldest, who listens, and the scheduler."""
-    text = render(replace(cinema, rate_limited=4), now=cinema.taken_at)
+    text = render(replace(cinema, rate_limits=(RateLimitState("api", held=4),)), now=cinema.taken_at)
     page = Page(text)
     movies = dict(zip(page.row("Queue"), page.row("movies"), strict=True))
     asked = ("queued", "finished", "oldest job", "RQ workers", "scheduler", "in", "empty in")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobtelemetry.exporter import families
 from jobtelemetry.exporter.families import Scrape
-from jobtelemetry.store.snapshot import Counter, QueueState, RQWorkerState, Series, Snapshot
+from jobtelemetry.store.snapshot import Counter, QueueState, RQWorkerState, Series, Snapshot, WrongClock
 
 NOW = 1_800_000_000.0
 _LABELS = Series("cinema.jobs.ask", "default")
@@ -47,7 +47,7 @@ def test_what_is_known_is_shown() -> None:
             counts_lost=41,
             accounts_difference=-2,
             rejected=1,
-            clock_skew=180.0,
+            clocks=(WrongClock("producer", "7", "host", -180.0), WrongClock("rq_worker", "a", "b", 60.0)),
         )
     )
     assert samples[("job_rate_limited_total", *_LABELS[:2])] == 3
@@ -56,7 +56,7 @@ def test_what_is_known_is_shown() -> None:
     assert samples["counts_lost_executions",] == 41
     assert samples["accounts_difference_executions",] == -2
     assert samples["values_rejected",] == 1
-    assert samples["clock_skew_seconds",] == 180
+    assert samples["clock_skew_seconds",] == -180
     assert (samples["queue_blocked_jobs", "default"], samples["queue_blocked_jobs", "mail"]) == (2, 0)
 
 

@@ -103,14 +103,39 @@ def test_names_of_any_kind_have_a_page(url: str, record: Record, fetch: Callable
     assert set(links) == {f"worker/{quote(EVIL, safe='')}"}
 
 
-@pytest.mark.parametrize("ended", [1e18, -5.0, 0.0, 1_770_000_000_000.0])
+@pytest.mark.parametrize(
+    ("moment", "ended"),
+    [
+        ("9999-12-31T23:59:59.999999Z", "253402300799"),
+        ("0001-01-01T00:00:00.000000Z", "0"),
+        ("1969-12-31T23:00:00.000000Z", "-3600"),
+        ("2100-01-01T00:00:00.000000Z", "1770000000000"),
+        ("nonsense", "1e18"),
+    ],
+)
 def test_a_clock_that_is_wrong_takes_no_page_down(
-    url: str, record: Record, fetch: Callable[..., Any], ended: float
+    redis_server: EmbeddedServer, url: str, record: Record, fetch: Callable[..., Any], moment: str, ended: str
 ) -> None:
-    """Whatever a worker's clock said, every page answers."""
-    job = record(State.DISCARD, error_type="E", ended_at=ended)
-    for path in ("", "failures", f"worker/{WORKER}", f"job/{job}", "api/v1/failures", f"api/v1/jobs/{job}"):
-        assert fetch(f"{url}/{path}").status == 200, path
+    """Whatever the hosts' clocks and Redis's own said, every page and the metrics answer, and show no invented age."""
+    connection, keys = redis_server.connection(), Keys()
+    job = record(State.DISCARD, error_type="E")
+    (entry_id, entry) = connection.xrevrange(keys.log, count=1)[0]
+    connection.xdel(keys.log, entry_id)
+    connection.xadd(keys.log, {**entry, b"ended": ended})
+    dated = ("created_at", "enqueued_at", "started_at", "ended_at", "last_heartbeat")
+    connection.hset(keys.job(job), mapping={"origin": "movies", "status": "queued", **dict.fromkeys(dated, moment)})
+    connection.sadd(keys.queues, keys.queue("movies"))
+    connection.rpush(keys.queue("movies"), job)
+    connection.sadd(keys.rq_workers, keys.rq_worker("wrong"))
+    worker = {"state": "idle", "queues": "movies", "hostname": "h", "birth": moment, "last_heartbeat": moment}
+    connection.hset(keys.rq_worker("wrong"), mapping=worker)
+    paths = ("", "failures", f"worker/{WORKER}", f"job/{job}", "api/v1/failures", f"api/v1/jobs/{job}", "metrics")
+    for path in (*paths, "api/v1/queues", "api/v1/rq-workers"):
+        answer = fetch(f"{url}/{path}")
+        assert answer.status == 200, path
+        if path.startswith("api"):
+            strictly(answer.text)
+    assert "\njobtelemetry_up 1" in fetch(f"{url}/metrics").text
 
 
 @pytest.mark.parametrize("ask", [ask_wsgi, ask_asgi])

@@ -16,10 +16,10 @@ from support.needed import needed
 _WATCHDOG = 'alertname!="JobTelemetryWatchdog"'
 
 
-def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run promtool with these arguments."""
+def promtool(*arguments: str | Path, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run promtool with these arguments, at most for so long."""
     return subprocess.run(
-        [needed("promtool"), *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
+        [needed("promtool"), *map(str, arguments)], capture_output=True, text=True, timeout=seconds, check=False
     )
 
 

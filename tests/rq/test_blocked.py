@@ -6,8 +6,6 @@ from rq.job import Dependency, JobStatus
 from rq.registry import CanceledJobRegistry
 
 from jobtelemetry.diagnosis.coverage import check_coverage
-from jobtelemetry.store import read
-from jobtelemetry.store.keys import Keys
 from support import jobs
 from support.stage import Stage, Theatre
 
@@ -50,22 +48,3 @@ def test_the_doctor_names_them_and_what_they_wait_for(theatre: Theatre):
         assert f"{child.id} waits for {parent.id} (canceled)" in said.summary
         child.delete()
         assert all(one.check != "dependents" for one in check_coverage(stage.snapshot()))
-
-
-def test_a_wrong_clock_is_named_for_an_hour(theatre: Theatre):
-    """Jobs enqueued two minutes ahead of Redis's clock are told; a lesser skew is not taken for that one's echo."""
-    with theatre.stage().open() as stage:
-        for ahead in ("2100-01-01T00:00:00.000000Z", ""):
-            job = stage.enqueue(jobs.complete)
-            if ahead:
-                stage.connection.hset(f"rq:job:{job.id}", "enqueued_at", ahead)
-        stage.run("SimpleWorker")
-        stage.settle()
-        found = stage.snapshot()
-        assert found.clock_skew is not None
-        assert found.clock_skew > 120
-        assert any(one.check == "clocks" and "ahead of Redis's clock" in one.summary for one in check_coverage(found))
-        assert found.rejected == 0, "its moment is one of our fields"
-        stage.connection.hincrby(Keys().meta, "skew_at", -int(read.SKEW_MEMORY) - 1)
-        assert stage.snapshot().clock_skew is None
-        assert all(one.check != "clocks" for one in check_coverage(stage.snapshot()))

@@ -12,6 +12,7 @@ _PACKAGES = {
     "promtool": "prometheus",
     "redis-cli": "redis-tools",
     "systemd-analyze": "systemd",
+    "vmalert": "victoria-metrics",
 }
 #: Those that no Debian has.
 _OTHERWISE = dict.fromkeys(("helm", "kubectl"), "python3 tests/deploy/tools.py /usr/local/bin brings it")

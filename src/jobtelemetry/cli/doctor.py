@@ -99,6 +99,7 @@ def examine(ctx: click.Context, where: Target, exporter: str | None, prometheus:
         snapshot = read_snapshot(where.connection, where.keys)
         recorded, now = sum(counter.value for counter in snapshot.executions.values()), snapshot.taken_at
         yield from check_coverage(snapshot)
+        yield _clocks(where, snapshot.clocks)
         yield from _newest(where)
     except (RedisConnectionError, RedisTimeoutError) as error:
         advice = "Start it, or correct --redis-url; nothing that is kept there could be checked."
@@ -140,18 +141,24 @@ def _alerts() -> frozenset[str]:
     return frozenset(alert.name for alert in every(MixinConfig()))
 
 
-def _newest(where: Target) -> Iterator[Any]:
-    """What the newest entries of the log tell: whether the clocks agree, and whether all of them can be read."""
+def _clocks(where: Target, wrong: Any) -> Any:
+    """Whether the clocks agree."""
     from jobtelemetry.diagnosis.coverage import check_clocks
-    from jobtelemetry.diagnosis.findings import Finding, Level, many
-    from jobtelemetry.questions.log import newest_first
 
     before = time.time()
     seconds, micros = where.connection.time()
     after = time.time()
+    return check_clocks(seconds + micros / 1_000_000, before, after, wrong)
+
+
+def _newest(where: Target) -> Iterator[Any]:
+    """Whether all of the newest entries of the log can be read."""
+    from jobtelemetry.diagnosis.findings import Finding, Level, many
+    from jobtelemetry.questions.log import newest_first
+
     unreadable: list[str] = []
-    newest = list(islice(newest_first(where.connection, where.keys, unreadable=unreadable), _NEWEST))
-    yield check_clocks(seconds + micros / 1_000_000, before, after, newest)
+    for _ in islice(newest_first(where.connection, where.keys, unreadable=unreadable), _NEWEST):
+        pass
     if unreadable:
         summary = (
             f"{many(len(unreadable), 'entry').replace('entrys', 'entries')} of the log passed over: {unreadable[0]}"

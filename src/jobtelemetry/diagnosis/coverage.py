@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from statistics import median
 
 from jobtelemetry.diagnosis.findings import Finding, Level, many
-from jobtelemetry.questions.entries import LogEntry
-from jobtelemetry.store.snapshot import RQWorkerState, Snapshot
+from jobtelemetry.store.snapshot import RateLimitState, RQWorkerState, Snapshot, WrongClock
 
 #: Seconds by which clocks may differ before times in the log and on dashboards mislead.
 _MOST_SKEW = 2.0
 _MOST_NAMED = 5
+#: Seconds that an RQ worker may wait beside jobs that wait, and that a rate limit may hold a job back.
+_LONG_IDLE, _LONG_HOLD = 60.0, 300.0
 #: What an RQ worker says of itself, and how people call it.
 _PACKAGES = {"jobtelemetry": "jobtelemetry", "rq": "RQ", "redis": "redis-py"}
 
@@ -34,8 +34,10 @@ def check_coverage(snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding("scheduler", Level.WARNING, f"{many(overdue, 'scheduled job')} overdue", advice)
     if any(queue.blocked for queue in snapshot.queues):
         yield dependents(snapshot)
-    if (snapshot.clock_skew or 0.0) > _MOST_SKEW:
-        yield producers(snapshot)
+    if beside := _idle_beside_jobs(snapshot):
+        yield idle(beside)
+    if any(_held_for(limit, snapshot.taken_at) > _LONG_HOLD for limit in snapshot.rate_limits):
+        yield rate_limits(snapshot)
 
 
 def rq_workers(snapshot: Snapshot) -> Finding:
@@ -150,11 +152,47 @@ def dependents(snapshot: Snapshot) -> Finding:
     return Finding("dependents", Level.WARNING, summary, advice)
 
 
-def producers(snapshot: Snapshot) -> Finding:
-    """A wrong clock where jobs are enqueued."""
-    summary = f"jobs were enqueued {_signed(snapshot.clock_skew or 0.0)} ahead of Redis's clock within the last hour"
-    advice = "Keep the clocks of the hosts that enqueue by NTP: what they schedule runs at another time."
-    return Finding("clocks", Level.WARNING, summary, advice)
+def _idle_beside_jobs(snapshot: Snapshot) -> dict[str, list[RQWorkerState]]:
+    """By queue the RQ workers that take none of the jobs that have been waiting there for long."""
+    late = {
+        queue.name
+        for queue in snapshot.queues
+        if queue.oldest_enqueued_at is not None and snapshot.taken_at - queue.oldest_enqueued_at > _LONG_IDLE
+    }
+    found: dict[str, list[RQWorkerState]] = {}
+    for worker in snapshot.rq_workers:
+        if worker.idle_since is not None and snapshot.taken_at - worker.idle_since > _LONG_IDLE:
+            for queue in late.intersection(worker.queues):
+                found.setdefault(queue, []).append(worker)
+    return found
+
+
+def idle(beside: Mapping[str, Sequence[RQWorkerState]]) -> Finding:
+    """RQ workers that wait for jobs although there are some."""
+    workers = {worker.name: worker for found in beside.values() for worker in found}
+    named = [f"{worker.name} on {worker.host or 'an unknown host'}" for worker in workers.values()]
+    summary = f"jobs wait on {_some(sorted(beside))}, and {many(len(workers), 'RQ worker')} take none: {_some(named)}"
+    advice = "Look at these processes and at the network between their hosts and Redis, then restart them."
+    return Finding("idle", Level.WARNING, summary, advice)
+
+
+def rate_limits(snapshot: Snapshot) -> Finding:
+    """Rate limits that hold jobs back for long, and who has their slots."""
+    told = [
+        f"{limit.key} has held {many(limit.held, 'job')} back, the first for {held:,.0f} s, and {limit.allowed} of "
+        f"{limit.slots} may run: {_some(list(limit.allowed_jobs), of=limit.allowed) or 'none'}"
+        for limit in snapshot.rate_limits
+        if (held := _held_for(limit, snapshot.taken_at)) > _LONG_HOLD
+    ]
+    advice = (
+        "See with jobtelemetry show what those that may run do: one that hangs keeps its slot. Where all is well, the "
+        "limit is too low for what comes."
+    )
+    return Finding("rate limits", Level.WARNING, _some(told), advice)
+
+
+def _held_for(limit: RateLimitState, now: float) -> float:
+    return 0.0 if limit.oldest is None else now - limit.oldest
 
 
 def own_errors(snapshot: Snapshot) -> Finding:
@@ -202,28 +240,35 @@ def own_metrics(snapshot: Snapshot) -> Finding:
     return Finding("own metrics", Level.OK, summary)
 
 
-def check_clocks(server: float, before: float, after: float, newest: Iterable[LogEntry]) -> Finding:
-    """Whether the clocks of Redis, of this machine and of the RQ workers agree.
+def check_clocks(server: float, before: float, after: float, clocks: Iterable[WrongClock]) -> Finding:
+    """Whether the clocks of Redis, of this machine, of the RQ workers and of those who enqueue agree.
 
     Args:
         server: Redis' clock, Unix time.
         before: This machine's clock just before Redis was asked.
         after: And just after.
-        newest: Some of the newest entries: Redis noted its own time, the RQ worker the end by its clock.
+        clocks: Those that are known to be wrong, the worst first.
     """
     here = max(0.0, before - server, server - after) * (1 if server > after else -1)
-    by_worker: dict[str, list[float]] = {}
-    for entry in newest:
-        by_worker.setdefault(entry.rq_worker, []).append(entry.ended_at - entry.recorded_at)
-    skews = {worker: median(found) for worker, found in by_worker.items()}
-    wrong = [f"{worker} {_signed(skew)}" for worker, skew in sorted(skews.items()) if abs(skew) > _MOST_SKEW]
+    wrong = [_whose(clock) for clock in clocks if abs(clock.ahead) > _MOST_SKEW]
     if abs(here) > _MOST_SKEW:
         wrong.insert(0, f"Redis {_signed(here)} as seen from here")
     if wrong:
-        advice = "Keep the clocks by NTP (chrony, systemd-timesyncd): waits and ages are wrong by as much."
-        return Finding("clocks", Level.WARNING, f"clocks differ: {_some(wrong)}", advice)
-    compared = f" and {many(len(skews), 'RQ worker')}" if skews else ""
-    return Finding("clocks", Level.OK, f"Redis, this machine{compared} agree within {_MOST_SKEW:g} s")
+        advice = (
+            "Keep the clocks of these hosts by NTP (chrony, systemd-timesyncd): RQ dates by them, so what they "
+            "schedule runs at another time, and waits are wrong by as much."
+        )
+        return Finding("clocks", Level.WARNING, f"clocks differ from Redis's: {_some(wrong)}", advice)
+    return Finding("clocks", Level.OK, f"no clock is known to differ from Redis's by more than {_MOST_SKEW:g} s")
+
+
+def _whose(clock: WrongClock) -> str:
+    host = clock.host or "an unknown host"
+    whose = {
+        "rq_worker": f"{host}, where RQ worker {clock.who} runs,",
+        "producer": f"{host}, where process {clock.who} enqueues,",
+    }
+    return f"{whose.get(clock.kind, f'whoever enqueues on {clock.who}')} {_signed(clock.ahead)}"
 
 
 def _difference(difference: int) -> str:

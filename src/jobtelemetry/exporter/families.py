@@ -46,6 +46,8 @@ _EVERYTHING = Cardinality()
 _RATE_LIMITED = "rate_limited"
 #: Versions of the application whose deploy is told.
 _MOST_VERSIONS = 10
+#: Rate limits that have series of their own; an application can make one for every customer of its.
+_MOST_LIMITS = 100
 
 
 def describe() -> Iterator[Metric]:
@@ -228,6 +230,43 @@ def _newest_birth(snapshot: Snapshot) -> Iterator[Row]:
         yield (queue,), birth
 
 
+def _uninstrumented(snapshot: Snapshot) -> Iterator[Row]:
+    blind = Tally(queue for worker in snapshot.rq_workers if not worker.instrumented for queue in worker.queues)
+    for queue in dict.fromkeys((*(queue.name for queue in snapshot.queues), *blind)):
+        yield (queue,), float(blind[queue])
+
+
+def _longest_idle(snapshot: Snapshot) -> Iterator[Row]:
+    longest: dict[str, float] = {}
+    for worker in snapshot.rq_workers:
+        for queue in worker.queues if worker.idle_since is not None else ():
+            if queue != contract.OTHER:  # who idles there has nothing to do with who waits there
+                since = worker.idle_since or 0.0
+                longest[queue] = min(since, longest.get(queue, since))
+    for queue, since in longest.items():
+        yield (queue,), since
+
+
+def _rate_limit_jobs(snapshot: Snapshot) -> Iterator[Row]:
+    named, others = snapshot.rate_limits[:_MOST_LIMITS], snapshot.rate_limits[_MOST_LIMITS:]
+    for limit in named:
+        for status in contract.RATE_LIMIT_STATUSES:
+            yield (limit.key, status), float(limit.held if status == "held" else limit.allowed)
+    if others:
+        yield (contract.OTHER, "held"), float(sum(limit.held for limit in others))
+        yield (contract.OTHER, "allowed"), float(sum(limit.allowed for limit in others))
+
+
+def _rate_limit_oldest(snapshot: Snapshot) -> Iterator[Row]:
+    oldest: dict[str, float] = {}
+    for number, limit in enumerate(snapshot.rate_limits):
+        if limit.oldest is not None:
+            key = limit.key if number < _MOST_LIMITS else contract.OTHER
+            oldest[key] = min(limit.oldest, oldest.get(key, limit.oldest))
+    for key, since in oldest.items():
+        yield (key,), since
+
+
 def _memory_limit(snapshot: Snapshot) -> Iterator[Row]:
     least: dict[str, int] = {}
     for worker in snapshot.rq_workers:
@@ -286,7 +325,11 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.RQ_WORKERS: _rq_workers,
     contract.RQ_WORKER_PROCESSES: _rq_worker_processes,
     contract.RQ_WORKER_NEWEST_BIRTH: _newest_birth,
+    contract.RQ_WORKER_LONGEST_IDLE: _longest_idle,
+    contract.RATE_LIMIT_JOBS: _rate_limit_jobs,
+    contract.RATE_LIMIT_OLDEST_JOB: _rate_limit_oldest,
     contract.RQ_WORKERS_UNINSTRUMENTED: lambda snapshot: [((), float(snapshot.uninstrumented))],
+    contract.QUEUE_RQ_WORKERS_UNINSTRUMENTED: _uninstrumented,
     contract.UNRECORDED_EXECUTIONS: lambda snapshot: [((), float(snapshot.unrecorded))],
     contract.COUNTS_LOST_AT: lambda snapshot: _if_known(snapshot.counts_lost_at),
     contract.COUNTS_LOST: lambda snapshot: [((), float(snapshot.counts_lost))],

@@ -201,6 +201,13 @@ class MixinConfig:
     blocked_hold: str = "15m"
     #: RQ workers crash in a loop if in each part of this window some were born; five parts.
     births_window: str = "25m"
+    #: An RQ worker that has been waiting for so long beside a job that has waited for as long does not take any ...
+    idle_age: str = "2m"
+    #: ... if that lasts, while others work. RQ forgets one that is stuck eight minutes after its last heartbeat.
+    idle_hold: str = "3m"
+    #: For how long a rate limit of RQ's may hold a job back, and how long it must be longer.
+    held_age: str = "15m"
+    held_hold: str = "5m"
     #: How long jobs may wait on a queue that no RQ worker listens on.
     no_workers_hold: str = "3m"
     #: How long scheduled jobs may be overdue, or have no scheduler.

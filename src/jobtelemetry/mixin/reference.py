@@ -78,8 +78,11 @@ _WAITS = """## From when a job waits
 | a dependent | when RQ puts it on its queue |
 | with a `RateLimit` of RQ's | the same moments: what the limit holds it back is waiting, too |
 
-So a limit that starves jobs shows in `jobtelemetry_job_wait_seconds`, however they came to it; how many it holds
-back just now is `jobtelemetry_queue_jobs{status="rate_limited"}`. Where the producer is not instrumented, RQ tells no
+So a limit that starves jobs shows in `jobtelemetry_job_wait_seconds`, however they came to it, once they start. The
+hold itself shows before: `jobtelemetry_rate_limit_jobs{status="held"}` are the jobs that each limit holds back just
+now, `jobtelemetry_rate_limit_oldest_job_timestamp_seconds` since when the first of them (`QueueRateLimitStarves` is the
+alert on it), and `status="allowed"` those that have its slots. Of more than 100 limits those that hold most have series
+of their own, the others are `rate_limit="__other__"`. Where the producer is not instrumented, RQ tells no
 more than when the limit let a job go, and its wait begins there.
 """
 

@@ -49,7 +49,7 @@ class LogEntry:
         duration: Seconds that it ran; ``None`` if unknown.
         cpu: Seconds of processor time that it took; ``None`` if unknown.
         memory: Bytes by which its work-horse grew at most; ``None`` if unknown.
-        ended_at: Unix time in seconds, by the RQ worker's clock.
+        ended_at: Unix time in seconds, by Redis's clock.
         trace: 32 hex digits, or empty.
         source: Where the job came from, or empty.
         attributes: What the job added with ``set_attribute``.
@@ -82,7 +82,7 @@ class LogEntry:
 
     @property
     def started_at(self) -> float | None:
-        """Unix time in seconds, by the RQ worker's clock; ``None`` if unknown."""
+        """Unix time in seconds, by Redis's clock; ``None`` if unknown."""
         return None if self.duration is None else self.ended_at - self.duration
 
     @property

@@ -103,7 +103,7 @@ class LifecycleHooks:
                 if self._runtime.off:  # no account, and it says why
                     pipeline.hset(rq_worker.key, "jobtelemetry", self._said(rq_worker))
                 elif not rq_worker.__dict__.get(OFF):
-                    self._mark(rq_worker, pipeline)
+                    self._mark(rq_worker, pipeline, newborn=True)
         return result
 
     def _said(self, rq_worker: BaseWorker) -> str:
@@ -116,7 +116,9 @@ class LifecycleHooks:
                 said[MEMORY_LIMIT] = str(limit)
         return json.dumps(said)
 
-    def _mark(self, rq_worker: BaseWorker, pipeline: Any) -> None:
+    def _mark(self, rq_worker: BaseWorker, pipeline: Any, *, newborn: bool = False) -> None:
+        born = rq_worker.birth_date  # RQ has written it just now, by its own clock
+        clock = born.timestamp() if born is not None and newborn else None
         said = self._said(rq_worker)
 
         def on_reply(reply: Any) -> None:
@@ -126,7 +128,9 @@ class LifecycleHooks:
                 self._runtime.note_error("register", fault)
 
         piggyback(pipeline, self._runtime).append(
-            lambda pipe: append_register(pipe, self._runtime.keys, rq_worker.key, said, known=self._runtime.known),
+            lambda pipe: append_register(
+                pipe, self._runtime.keys, rq_worker.key, said, known=self._runtime.known, clock=clock
+            ),
             on_reply,
         )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
+from rq import queue as rq_queue
 from rq.defaults import DEFAULT_RESULT_TTL
 from rq.job import Job, JobStatus
 from rq.queue import Queue
@@ -25,6 +28,8 @@ from jobtelemetry.store.record import COUNTED, Booking, append_enqueued, append_
 
 #: What the executions of synchronous queues are booked under: no RQ worker counts them.
 _SYNC = "sync"
+#: Where this process runs, as RQ workers say it, too.
+_HOST = socket.gethostname()
 
 _entering: ContextVar[Job | None] = ContextVar("jobtelemetry_entering", default=None)
 _running_sync: ContextVar[tuple[Job, Run] | None] = ContextVar("jobtelemetry_running_sync", default=None)
@@ -67,10 +72,19 @@ class EnqueueHooks:
         return result
 
     def _append(self, attached: Piggyback, counts: Mapping[Labels, int]) -> None:
+        clock, who = _rqs_time(), f"{_HOST} {os.getpid()}"
         for (worker, queue, extra), number in counts.items():
             attached.append(
                 lambda pipe, worker=worker, queue=queue, extra=extra, number=number: append_enqueued(  # type: ignore[misc]
-                    pipe, self._runtime.keys, worker, queue, extra, limits=self._runtime.limits, number=number
+                    pipe,
+                    self._runtime.keys,
+                    worker,
+                    queue,
+                    extra,
+                    limits=self._runtime.limits,
+                    number=number,
+                    clock=clock,
+                    who=who,
                 )
             )
 
@@ -83,6 +97,12 @@ class EnqueueHooks:
             note_put_back(job)
             labels.note_due(job, moment.timestamp())
         return call()
+
+
+def _rqs_time() -> float:
+    """What time it is by the clock that RQ dates jobs with: it is that one, whatever was done to it, that counts."""
+    now = getattr(rq_queue, "now", None)
+    return float(now().timestamp()) if callable(now) else wall()
 
 
 class SynchronousHooks:

@@ -62,6 +62,11 @@ class StartHooks:
         if rq_worker.__dict__.get(OFF):
             return
 
+        dated = getattr(
+            execution, "created_at", None
+        )  # by RQ, just now: its own clock, and not ours, makes its moments
+        clock = dated.timestamp() if dated is not None else None
+
         def on_reply(reply: Any) -> None:
             said = started(reply)
             run.started(said)
@@ -77,6 +82,7 @@ class StartHooks:
                 job_key=job.key,
                 limits=self._runtime.limits,
                 ready_at=run.ready_at,
+                clock=clock,
                 known=self._runtime.known,
             ),
             on_reply,

@@ -77,7 +77,7 @@ def _deferred(connection: Any, keys: Keys, queues: Mapping[str, int]) -> dict[st
     left, pipe, asked = MOST, connection.pipeline(transaction=False), []
     for queue, count in sorted(queues.items(), key=lambda item: item[1]):
         if left > 0:
-            pipe.zrange(keys.registry("deferred", queue), 0, left - 1)
+            pipe.zrangebyscore(keys.registry("deferred", queue), "-inf", "+inf", start=0, num=left)
             asked.append(queue)
             left -= count
     where = {

@@ -18,7 +18,7 @@ from jobtelemetry.store.rq_state import Discovery, read_rq_workers
 from jobtelemetry.store.scripts import Script
 
 _BOOKS = ("META", "ACCOUNTS", "SETS")
-_REGISTER = Script("common", "generation", "count", "register", keys=(*_BOOKS, "RQ_WORKER"))
+_REGISTER = Script("common", "generation", "count", "clock", "register", keys=(*_BOOKS, "RQ_WORKER"))
 _WITNESS = Script("common", "generation", "witness", keys=_BOOKS)
 _REPAIR = Script("common", "generation", "anew", "repair", keys=_BOOKS)
 _ACKNOWLEDGE = Script("common", "generation", "anew", "acknowledge", keys=_BOOKS)
@@ -30,9 +30,17 @@ _REMOVE = Script("common", "remove", keys=(*_BOOKS, "SET", "TRACES", "INTO"))
 _RETIRED_LABELS = encode([RETIRED, RETIRED])
 
 
-def append_register(pipeline: Any, keys: Keys, rq_worker_key: str, mark: str, *, known: Known) -> Any:
-    """Append the command that opens an RQ worker's account and marks its hash; :func:`registered` reads its reply."""
+def append_register(
+    pipeline: Any, keys: Keys, rq_worker_key: str, mark: str, *, known: Known, clock: float | None = None
+) -> Any:
+    """Append the command that opens an RQ worker's account and marks its hash; :func:`registered` reads its reply.
+
+    Args:
+        clock: What time it is for RQ in this RQ worker, Unix time; ``None`` if nobody asks whether that is right.
+    """
     facts: dict[str, object] = {"account": encode([keys.account(rq_worker_key)]), "mark": mark, **known.packed()}
+    if clock is not None:
+        facts["clock"] = clock
     return _REGISTER.append(pipeline, (*_keys(keys), rq_worker_key), facts)
 
 

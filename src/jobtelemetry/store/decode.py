@@ -60,6 +60,15 @@ def moment_of(value: str) -> float | None:
     return moment if math.isfinite(moment) and 0 <= moment <= _LATEST else None
 
 
+def difference_of(value: str) -> float | None:
+    """A difference of two moments in seconds, or ``None`` for what is none."""
+    try:
+        difference = float(value)
+    except ValueError:
+        return None
+    return difference if math.isfinite(difference) and abs(difference) <= _LATEST else None
+
+
 def label_set(
     labels: str, rows: Mapping[str, str], traces: Mapping[str, str], since: float, rejected: Rejected
 ) -> LabelSet | None:

@@ -83,8 +83,7 @@ META_FIELDS: dict[str, tuple[str, ...]] = {
     "acknowledged": (),  # when somebody last said that he has seen it, Unix time
     "running": (),  # how many entries the running table must have
     "written_off": (),  # of those that the ledger's total still has
-    "skew": (),  # seconds by which the clock of somebody who enqueued was ahead of Redis's, at most
-    "skew_at": (),  # when that was last seen, Unix time
+    "clock": ("kind", "who"),  # by how many seconds a process's clock is ahead of Redis's, and when that was seen
     "closed_until": (),  # until when the key of closed executions must be there, Unix time
     "late": (),
     "reconciled": (),
@@ -237,6 +236,13 @@ class Keys:
     @property
     def rate_limits(self) -> str:
         return f"{self.prefix}:rl-keys"
+
+    def rate_limit(self, rate_limit: str) -> str:
+        """RQ's hash of one rate limit; beside it are the jobs that it has let through and those that it holds back."""
+        return f"{self.prefix}:rl:{rate_limit}"
+
+    def rate_limit_allowed(self, rate_limit: str) -> str:
+        return f"{self.prefix}:rl:{rate_limit}:allowed"
 
     def rate_limited(self, rate_limit: str) -> str:
         return f"{self.prefix}:rl:{rate_limit}:rate_limited"

@@ -18,7 +18,9 @@ from jobtelemetry.contract import HOOKS
 from jobtelemetry.errors import StoreError
 from jobtelemetry.outcomes import State
 from jobtelemetry.store import books, decode, deploys
+from jobtelemetry.store.clocks import wrong_clocks
 from jobtelemetry.store.decode import Rejected, count_of, moment_of, running_entries
+from jobtelemetry.store.idle import Idleness
 from jobtelemetry.store.keys import FAILED, LAYOUT, SUCCEEDED, UNBOOKED, Keys
 from jobtelemetry.store.keys import decode as parts_of
 from jobtelemetry.store.own_read import OwnReader
@@ -40,9 +42,6 @@ from jobtelemetry.store.snapshot import (
 PAGE = 50
 #: Looks after which a store that never stands still is taken as it is, without a verdict on its books.
 _MOST_LOOKS = 5
-#: Seconds for which a wrong clock is shown after a job was last started that had a moment of it; as in ``start.lua``.
-SKEW_MEMORY = 3600.0
-
 #: What is noticed where numbers went back, and not only away.
 _GO_BACK = ("an older state came back", "the numbers were replaced by others")
 #: RQ workers: when each was born, and what RQ has counted for it.
@@ -99,6 +98,7 @@ class Reader:
         self._lock = threading.Lock()
         self._discovery = Discovery()
         self._scripted = Scripted()
+        self._idleness = Idleness()
         self._own = OwnReader(connection, keys)
         self._known = Known()
         self._begin_anew()
@@ -148,13 +148,15 @@ class Reader:
             running, deployed = self._running_and_deploys(look)
             entries = tuple(running_entries(running, rejected))
             gets_on()
-            queues, rate_limited = read_queues(self._connection, self._keys, look.taken_at, self._scripted)
+            queues, rate_limits = read_queues(self._connection, self._keys, look.taken_at, self._scripted)
             gets_on()
             workers = read_rq_workers(self._connection, self._keys, self._discovery, self._scripted)
             self._rq_workers = tuple(worker.name for worker in workers)
             self._compare_with_rq(look, workers, bool(queues))
             own = self._own.read(look.meta, rejected)
             shared = decode.meta(look.meta, rejected)
+            clocks = wrong_clocks(shared, workers, look.taken_at)
+            workers = self._idleness.note(workers, clocks, look.taken_at)
             for found in self._rejected.values():
                 rejected.number += found.number
                 rejected.names = (rejected.names + found.names)[:20]
@@ -163,8 +165,9 @@ class Reader:
                 shared,
                 running=entries,
                 queues=queues,
-                rate_limited=rate_limited,
+                rate_limits=rate_limits,
                 rq_workers=workers,
+                clocks=clocks,
                 own=own,
                 own_missing=self._own.missing,
                 rejected=rejected.number,
@@ -487,9 +490,6 @@ class Reader:
             if family in by_label and parts:
                 by_label[family][parts[0]] = count_of(value) or 0
         lost_at, lost, why = self._loss(look, meta, numbers)
-        skew, seen = moment_of(meta.get("skew", "")), moment_of(meta.get("skew_at", "")) or 0.0
-        if look.taken_at - seen > SKEW_MEMORY:  # the clock was set right, or its host no longer enqueues
-            skew = None
         return Snapshot(
             taken_at=look.taken_at,
             sets=sets,
@@ -520,7 +520,6 @@ class Reader:
             counts_lost=lost,
             counts_lost_why=why if lost_at is not None else "",
             accounts_difference=self._difference,
-            clock_skew=skew,
             **observed,
         )
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from jobtelemetry.contract import DURATION_BUCKETS, WAIT_BUCKETS, le
@@ -25,13 +26,13 @@ COUNTED, LATE, AGAIN = "counted", "late", "again"
 ENDED, CHANGED = "ended", "changed"
 
 _SET = ("META", "ACCOUNTS", "SETS", "SET", "OTHER_SET")
-_START = Script("common", "generation", "tables", "sets", "start", keys=(*_SET, "RUNNING", "JOB"))
+_START = Script("common", "generation", "tables", "sets", "clock", "start", keys=(*_SET, "RUNNING", "JOB"))
 _FINISH = Script(
     *("common", "generation", "tables", "sets", "count", "own", "finish"),
     keys=(*_SET, "TRACES", "RUNNING", "CLOSED", "LOG", "RQ_WORKER", "JOB", "EXECUTION", "INTERMEDIATE"),
 )
 _BOOK = Script("common", "generation", "count", "book", keys=("META", "ACCOUNTS", "SETS"))
-_TALLY = Script("common", "generation", "sets", "tally", keys=_SET)
+_TALLY = Script("common", "generation", "sets", "clock", "tally", keys=_SET)
 _OWN_ERRORS = Script("common", "generation", "own_errors", keys=("META", "ACCOUNTS", "SETS"))
 _CANCELLED = Script("common", "cancelled", keys=("CANCELLED", "REGISTRY"))
 _PROBE = Script(
@@ -234,12 +235,14 @@ def append_start(
     job_key: str,
     limits: Limits,
     ready_at: float | None = None,
+    clock: float | None = None,
     known: Known = Known(),
 ) -> Any:
     """Append the command that puts an execution into the running table; :func:`started` reads its reply.
 
     Args:
         ready_at: When it could run, Unix time by whatever clock; ``None`` if unknown.
+        clock: What time it is for RQ in this RQ worker, Unix time; ``None`` if nobody asks whether that is right.
     """
     labels = labels_of(start.worker, start.queue, start.extra)
     entry: dict[str, object] = {
@@ -257,6 +260,8 @@ def append_start(
     facts: dict[str, object] = {"id": start.execution_id, "labels": labels, "limit": limits.label_sets, "entry": entry}
     if ready_at is not None:
         facts["ready"] = ready_at
+    if clock is not None:
+        facts.update(clock=clock, account=encode([start.account or start.rq_worker]))
     facts.update(known.packed())
     return _START.append(pipeline, (*_set_keys(keys.prefix, labels), *as_keys(keys.running, job_key)), facts)
 
@@ -429,9 +434,17 @@ def append_enqueued(
     *,
     limits: Limits,
     number: int = 1,
+    clock: float | None = None,
+    who: str = "",
 ) -> Any:
-    """Append the command that counts jobs put on a queue."""
-    return _tally(pipeline, keys, "enqueued", labels_of(worker, queue, extra), number, limits)
+    """Append the command that counts jobs put on a queue.
+
+    Args:
+        clock: What time it is for RQ in this process, Unix time; ``None`` if nobody asks whether that is right.
+        who: What this process is called: its host and its number there.
+    """
+    told: dict[str, object] = {} if clock is None else {"clock": clock, "who": encode([who])}
+    return _tally(pipeline, keys, "enqueued", labels_of(worker, queue, extra), number, limits, told)
 
 
 def append_cancelled_unstarted(
@@ -441,8 +454,16 @@ def append_cancelled_unstarted(
     return _tally(pipeline, keys, "unstarted", labels_of(worker, queue, extra), 1, limits)
 
 
-def _tally(pipeline: Any, keys: Keys, field: str, labels: str, number: int, limits: Limits) -> Any:
-    facts = {"field": field, "labels": labels, "number": number, "limit": limits.label_sets}
+def _tally(
+    pipeline: Any,
+    keys: Keys,
+    field: str,
+    labels: str,
+    number: int,
+    limits: Limits,
+    told: Mapping[str, object] = MappingProxyType({}),
+) -> Any:
+    facts = {"field": field, "labels": labels, "number": number, "limit": limits.label_sets, **told}
     return _TALLY.append(pipeline, _set_keys(keys.prefix, labels), facts)
 
 

@@ -19,17 +19,28 @@ from jobtelemetry.store.keys import (
     MISSING,
     SUCCEEDED,
     SUCCEEDED_AGAIN,
+    UNBOOKED,
     UNTESTED,
     WORKER_MARK_FIELD,
     Keys,
     encode,
 )
 from jobtelemetry.store.record import text
-from jobtelemetry.store.snapshot import QueueState, RQWorkerState
+from jobtelemetry.store.snapshot import QueueState, RateLimitState, RQWorkerState
 from jobtelemetry.text import label_text
 
-_WORKER_FIELDS = ("state", "queues", "birth", "death", "successful_job_count", "failed_job_count", WORKER_MARK_FIELD)
-_COLUMNS = (SUCCEEDED, SUCCEEDED_AGAIN, FAILED, FAILED_AGAIN)
+_WORKER_FIELDS = (
+    "state",
+    "queues",
+    "birth",
+    "death",
+    "successful_job_count",
+    "failed_job_count",
+    "last_heartbeat",
+    "hostname",
+    WORKER_MARK_FIELD,
+)
+_COLUMNS = (SUCCEEDED, SUCCEEDED_AGAIN, FAILED, FAILED_AGAIN, UNBOOKED)
 _DEFERRED = 7  # of a queue's row: five commands before the registries
 _ZSETS = ("started", "scheduled", "deferred", "ready_to_enqueue", "finished", "failed", "canceled")
 #: Commands that are sent at once, and RQ workers whose two counts are read at one moment.
@@ -116,8 +127,8 @@ class Scripted:
 
 def read_queues(
     connection: Any, keys: Keys, now: float, scripted: Scripted | None = None
-) -> tuple[tuple[QueueState, ...], int]:
-    """What RQ holds per queue, and how many jobs wait for a rate limit, all queues together.
+) -> tuple[tuple[QueueState, ...], tuple[RateLimitState, ...]]:
+    """What RQ holds per queue, and what its rate limits hold back.
 
     Args:
         connection: A redis-py client.
@@ -135,17 +146,11 @@ def read_queues(
     names = sorted(keys.queue_name(text(key)) for key in found)
     rows = (scripted and _rows_by_script(connection, keys, names, now, scripted)) or _rows(connection, keys, names, now)
     heads = _heads(connection, keys, [text(row[2]) if row[2] else None for row in rows])
-    limited = 0
-    for piece in _pieces(sorted(map(text, limits)), _PIECE):
-        pipe = connection.pipeline(transaction=False)
-        for limit in piece:
-            pipe.zcard(keys.rate_limited(limit))
-        limited += sum(map(int, pipe.execute()))
     deferred = {name: int(row[_DEFERRED]) for name, row in zip(names, rows, strict=True) if row[_DEFERRED]}
     blocked = find_blocked(connection, keys, deferred)
     return tuple(
         _queue_state(name, row, head, blocked.get(name, ())) for name, row, head in zip(names, rows, heads, strict=True)
-    ), limited
+    ), _rate_limits(connection, keys, sorted(map(text, limits)), now)
 
 
 def _rows_by_script(
@@ -176,6 +181,27 @@ def _rows(connection: Any, keys: Keys, names: list[str], now: float) -> list[lis
         replies = pipe.execute()
         rows += [replies[first : first + width] for first in range(0, len(replies), width)]
     return rows
+
+
+def _rate_limits(connection: Any, keys: Keys, names: list[str], now: float) -> tuple[RateLimitState, ...]:
+    """RQ's rate limits, those that hold most jobs back first."""
+    found = []
+    for piece in _pieces(names, _PIECE // 5):
+        pipe = connection.pipeline(transaction=False)
+        for name in piece:
+            pipe.hget(keys.rate_limit(name), "concurrency")
+            pipe.zcard(keys.rate_limit_allowed(name))
+            pipe.zrangebyscore(keys.rate_limit_allowed(name), "-inf", "+inf", start=0, num=_MOST_NAMED)
+            pipe.zcard(keys.rate_limited(name))
+            pipe.zrangebyscore(keys.rate_limited(name), "-inf", "+inf", start=0, num=1, withscores=True)
+        replies = pipe.execute()
+        for name, first in zip(piece, range(0, len(replies), 5), strict=True):
+            slots, allowed, some, held, oldest = replies[first : first + 5]
+            since = min(now, max(0.0, float(oldest[0][1]))) if oldest else None  # it is by a producer's clock
+            jobs = tuple(label_text(text(job)) for job in some)
+            count = count_of(text(slots)) or 0 if slots is not None else 0
+            found.append(RateLimitState(label_text(name), count, int(allowed), jobs, int(held), since))
+    return tuple(sorted(found, key=lambda limit: -limit.held))
 
 
 def _heads(connection: Any, keys: Keys, job_ids: list[str | None]) -> list[float | None]:
@@ -337,7 +363,8 @@ def _unless_another_type(reply: Any, nothing: Any) -> Any:
 
 
 def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> RQWorkerState | None:
-    state, queues, birth, death, succeeded, failed, mark = ("" if not value else text(value) for value in row)
+    facts = ("" if not value else text(value) for value in row)
+    state, queues, birth, death, succeeded, failed, heartbeat, host, mark = facts
     if not _lives(state, birth, death):
         return None
     if not birth and not mark and not (succeeded or failed):
@@ -356,11 +383,14 @@ def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> R
         failed_by_rq=count_of(failed) or 0,
         succeeded=booked[0] + booked[1],
         failed=booked[2] + booked[3],
+        uncounted_by_rq=booked[4],
         versions=said,
         missing=tuple(missing.split()),
         lacking=tuple(lacking.split()),
         untested=bool(untested),
         birth=rq_time(birth),
+        heartbeat=rq_time(heartbeat),
+        host=label_text(host),
         memory_limit=count_of(memory_limit),
     )
 

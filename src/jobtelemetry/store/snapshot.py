@@ -136,6 +136,45 @@ class QueueState:
 
 
 @dataclass(frozen=True)
+class RateLimitState:
+    """One rate limit of RQ's.
+
+    Args:
+        key: Its name.
+        slots: How many of its jobs may be queued or run at the same time; 0 if RQ does not say.
+        allowed: How many it has let through, which are queued or run.
+        allowed_jobs: A few of these.
+        held: How many it holds back.
+        oldest: Since when the first of them, Unix time; ``None`` if none is held.
+    """
+
+    key: str
+    slots: int = 0
+    allowed: int = 0
+    allowed_jobs: tuple[str, ...] = ()
+    held: int = 0
+    oldest: float | None = None
+
+
+@dataclass(frozen=True)
+class WrongClock:
+    """A clock that differs from Redis's by more than a second.
+
+    Args:
+        kind: Who dates with it: ``rq_worker``, ``producer``, or ``jobs`` of a queue, whose producers are not
+            instrumented and do not say who they are.
+        who: The RQ worker's name, the producer's process, or the queue.
+        host: Where that runs; empty if nobody says.
+        ahead: Seconds by which it is ahead of Redis's; negative where it is behind.
+    """
+
+    kind: str
+    who: str
+    host: str
+    ahead: float
+
+
+@dataclass(frozen=True)
 class RQWorkerState:
     """One live RQ worker process: what RQ counted for it, and what its account has.
 
@@ -153,7 +192,11 @@ class RQWorkerState:
         missing: Hooks that its RQ does not have, so that it cannot be recorded.
         lacking: Other hooks that its RQ does not have: it is recorded, with fewer labels or spans.
         untested: Whether its RQ is newer than its jobtelemetry was tested with.
-        birth: When it started, Unix time; ``None`` if RQ does not say.
+        birth: When it started, Unix time by its own clock; ``None`` if RQ does not say.
+        heartbeat: When it last told RQ that it lives, in the same way.
+        host: Where it runs; empty if RQ does not say.
+        uncounted_by_rq: Executions in its account that RQ does not count, such as cancelled ones.
+        idle_since: Since when it has been waiting for a job, Unix time; ``None`` if it works, or nobody knows.
         memory_limit: Bytes that a job of it can take before its control group is full; ``None`` if not known.
     """
 
@@ -170,6 +213,10 @@ class RQWorkerState:
     lacking: tuple[str, ...] = ()
     untested: bool = False
     birth: float | None = None
+    heartbeat: float | None = None
+    host: str = ""
+    uncounted_by_rq: int = 0
+    idle_since: float | None = None
     memory_limit: int | None = None
 
     @property
@@ -323,7 +370,7 @@ class Snapshot:
         last_completed: When a series last completed, Unix time; absent if never.
         running: The running table.
         queues: What RQ holds.
-        rate_limited: Jobs that wait for a rate limit, all queues together.
+        rate_limits: RQ's rate limits, those that hold most jobs back first.
         rq_workers: Live RQ workers.
         handler_errors: Errors in jobtelemetry's hooks, by hook.
         reconciled: Executions counted by the reconciler.
@@ -342,8 +389,8 @@ class Snapshot:
         accounts_difference: Executions that the accounts have more (or fewer: negative) than the label sets.
         rejected: Values under our keys that are not ours or make no sense.
         rejected_names: Some of them: key and field.
-        clock_skew: Seconds by which the clock of somebody who enqueued was ahead of Redis's, at most, in the
-            last hour; ``None`` if not.
+        clocks: Those that are known to be wrong, the worst first: of live RQ workers, and of who enqueued within the
+            last hour.
         deploys: When which version of the application began to run, the oldest first.
     """
 
@@ -359,7 +406,7 @@ class Snapshot:
     last_completed: Mapping[Series, float] = field(default_factory=dict)
     running: tuple[RunningExecution, ...] = ()
     queues: tuple[QueueState, ...] = ()
-    rate_limited: int = 0
+    rate_limits: tuple[RateLimitState, ...] = ()
     rq_workers: tuple[RQWorkerState, ...] = ()
     handler_errors: Mapping[str, int] = field(default_factory=lambda: _EMPTY)
     reconciled: int = 0
@@ -377,12 +424,22 @@ class Snapshot:
     accounts_difference: int = 0
     rejected: int = 0
     rejected_names: tuple[str, ...] = ()
-    clock_skew: float | None = None
+    clocks: tuple[WrongClock, ...] = ()
     deploys: tuple[Deploy, ...] = ()
     own: tuple[OwnFamily, ...] = ()
     own_missing: int = 0
     own_unwritten: int = 0
     own_left_out: int = 0
+
+    @property
+    def rate_limited(self) -> int:
+        """Jobs that rate limits hold back, all queues together."""
+        return sum(limit.held for limit in self.rate_limits)
+
+    @property
+    def clock_skew(self) -> float | None:
+        """Seconds by which the worst clock is ahead of Redis's (negative: behind); ``None`` if none is known."""
+        return self.clocks[0].ahead if self.clocks else None
 
     @property
     def proven(self) -> bool:

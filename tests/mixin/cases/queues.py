@@ -16,7 +16,29 @@ def scheduled(jobs: float, *, up: float, overdue: str = "0+0x600") -> Series:
     }
 
 
+def idle_beside(
+    since: str, *, oldest: str, busy: float = 1, queued: float = 40, idle: float = 1, done: str = "0+2x90"
+) -> Series:
+    """A queue on which jobs wait, RQ workers that work, and one that has been idle."""
+    return (
+        alive()
+        | executions(completed=done)
+        | queue(flat(queued), busy=busy, idle=idle, oldest=oldest)
+        | {name(contract.RQ_WORKER_LONGEST_IDLE.name, queue="q"): since}
+    )
+
+
+def held(oldest: str, jobs: float = 9) -> Series:
+    """A rate limit of RQ's that holds jobs back."""
+    return alive() | {
+        name(contract.RATE_LIMIT_JOBS.name, rate_limit="api", status="held"): flat(jobs),
+        name(contract.RATE_LIMIT_JOBS.name, rate_limit="api", status="allowed"): flat(2),
+        name(contract.RATE_LIMIT_OLDEST_JOB.name, rate_limit="api"): oldest,
+    }
+
+
 BLOCKED, RESTARTING = "QueueJobsBlocked", "QueueWorkersRestarting"
+IDLE, STARVES = "QueueWorkersIdle", "QueueRateLimitStarves"
 _STALLED = firing("QueueStalled", "page", queue="q")
 
 CASES = (
@@ -195,4 +217,80 @@ CASES = (
         "150m",
         settings=("baselines=1h",),
     ),
+    Case(
+        IDLE,
+        "an RQ worker that takes nothing while others work off a queue is a ticket within minutes",
+        idle_beside("_x20 1200+0x60", oldest="-300+60x90"),
+        "26m",
+        (firing(IDLE, queue="q"),),
+    ),
+    Case(
+        IDLE,
+        "the same where what the others run is not recorded",
+        idle_beside("1200+0x60", oldest="-300+60x90", busy=0, idle=2, done=flat(0)),
+        "26m",
+        (firing(IDLE, queue="q"),),
+    ),
+    Case(
+        IDLE,
+        "where nobody works, the queue is stalled, and that is the only alert",
+        alive()
+        | executions(completed="0+9x20 180+0x90")
+        | queue("0+0x20 5+0x90", idle=2, oldest="_x21 1200+0x90")
+        | {name(contract.RQ_WORKER_LONGEST_IDLE.name, queue="q"): "0+60x20 1200+0x90"},
+        "36m",
+        (_STALLED,),
+    ),
+    Case(
+        IDLE,
+        "where all stop at once, nothing fires until it is known that the queue is stalled",
+        alive()
+        | executions(completed="0+9x20 180+0x90")
+        | queue("0+0x20 5+0x90", idle=2, oldest="_x21 1200+0x90")
+        | {name(contract.RQ_WORKER_LONGEST_IDLE.name, queue="q"): "0+60x20 1200+0x90"},
+        "28m",
+        also=("24m", "26m"),
+    ),
+    Case(
+        IDLE,
+        "a pool that idles beside an empty queue raises nothing, however long the night",
+        idle_beside(flat(0), oldest="0 stale", queued=0, busy=0, done=flat(9)),
+        "3h",
+    ),
+    Case(
+        IDLE,
+        "a pool that is busy behind a backlog, each a moment idle between two jobs, raises nothing",
+        idle_beside("0+60x90", oldest="-600+60x90"),
+        "40m",
+        also=("20m", "60m"),
+    ),
+    Case(
+        IDLE,
+        "an RQ worker that idled for long and takes the burst that comes raises nothing",
+        idle_beside("0+0x30 1800+60x60", oldest="_x30 1800+60x60"),
+        "33m",
+        also=("31m", "45m"),
+    ),
+    Case(
+        STARVES,
+        "a rate limit that has held a job back for too long is a ticket",
+        held("_x10 600+0x90"),
+        "33m",
+        (firing(STARVES, rate_limit="api"),),
+    ),
+    Case(
+        STARVES,
+        "a rate limit that lets one job go after the other raises nothing, however many it holds",
+        held("-720+60x120", jobs=5000),
+        "90m",
+        also=("40m",),
+    ),
+    Case(
+        STARVES,
+        "one that holds a job for a little longer than is allowed, and then lets it go, raises nothing",
+        held("0+0x17 1080+60x60"),
+        "19m",
+        also=("21m", "40m"),
+    ),
+    Case(STARVES, "a rate limit that holds nothing raises nothing", held("0 stale", jobs=0), "2h"),
 )

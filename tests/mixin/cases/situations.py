@@ -17,6 +17,7 @@ _GAUGES: tuple[tuple[contract.Family, _Labels, int], ...] = (
     (contract.UP, {}, 1),
     (contract.UNRECORDED_EXECUTIONS, {}, 0),
     (contract.RQ_WORKERS_UNINSTRUMENTED, {}, 0),
+    (contract.QUEUE_RQ_WORKERS_UNINSTRUMENTED, {"queue": "q"}, 0),
     (contract.RQ_WORKERS, {"queue": "q", "status": "idle"}, 2),
     (contract.QUEUE_JOBS, {"queue": "q", "status": "queued"}, 0),
     (contract.QUEUE_JOBS, {"queue": "q", "status": "scheduled"}, 3),
@@ -31,6 +32,8 @@ _GAUGES: tuple[tuple[contract.Family, _Labels, int], ...] = (
     (contract.QUEUE_BLOCKED_JOBS, {"queue": "q"}, 0),
     (contract.RQ_WORKER_NEWEST_BIRTH, {"queue": "q"}, LONG_AGO),
     (contract.RQ_WORKER_PROCESSES, {"status": "idle"}, 2),
+    (contract.RQ_WORKER_LONGEST_IDLE, {"queue": "q"}, LONG_AGO),
+    (contract.RATE_LIMIT_JOBS, {"rate_limit": "api", "status": "held"}, 0),
     (contract.JOB_PEAK_MEMORY, _JOB, 300_000_000),
     (contract.JOB_MEMORY_LIMIT, {"queue": "q"}, 450_000_000),
 )

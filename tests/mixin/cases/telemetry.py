@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobtelemetry import contract
-from mixin.series import Case, Series, alive, executions, firing, flat, name, values
+from mixin.series import Case, Series, alive, executions, firing, flat, name, queue, values
 
 LOST, DIFFER, RECONCILER = "JobTelemetryCountsLost", "JobTelemetryAccountsDiffer", "JobTelemetryReconcilerDown"
+BLIND = "JobTelemetryWorkersUninstrumented"
 REJECTED, SKEW = "JobTelemetryValuesRejected", "JobTelemetryClockSkew"
 Numbers = Sequence[float | None]
 _DOWN = firing("JobTelemetryExporterDown", "page")
@@ -22,6 +23,11 @@ def counter(family: contract.Family, label: str, value: str, numbers: str) -> Se
 def installation(cluster: str, numbers: str) -> Series:
     """The exporter of one of several installations: it answers, or is gone together with its target."""
     return {name(metric, f"{cluster}:10427", cluster=cluster): numbers for metric in ("up", contract.UP.name)}
+
+
+def uninstrumented(numbers: str, queue: str = "q") -> Series:
+    """RQ workers of a queue that are not instrumented."""
+    return {name(contract.QUEUE_RQ_WORKERS_UNINSTRUMENTED.name, queue=queue): numbers}
 
 
 def losses(at: Numbers, number: Numbers, generation: Numbers) -> Series:
@@ -124,22 +130,33 @@ CASES = (
         "10m",
     ),
     Case(
-        "JobTelemetryWorkersUninstrumented",
-        "an uninstrumented RQ worker is a ticket",
-        alive() | {name(contract.RQ_WORKERS_UNINSTRUMENTED.name): flat(1)},
+        BLIND,
+        "one uninstrumented RQ worker of several is a ticket, and a part is recorded",
+        alive() | queue(flat(0), idle=2, busy=1) | uninstrumented(flat(1)),
         "10m",
-        (firing("JobTelemetryWorkersUninstrumented"),),
+        (firing(BLIND, queue="q", recorded="a part"),),
     ),
     Case(
-        "JobTelemetryWorkersUninstrumented",
+        BLIND,
+        "a queue that only uninstrumented RQ workers serve is a ticket that says so, and another queue is not",
+        alive()
+        | queue(flat(0), idle=2, busy=1)
+        | uninstrumented(flat(3))
+        | queue(flat(0), idle=2, queue="other")
+        | uninstrumented(flat(0), "other"),
+        "10m",
+        (firing(BLIND, queue="q", recorded="nothing"),),
+    ),
+    Case(
+        BLIND,
         "one that somebody started by hand for a moment raises nothing",
-        alive() | {name(contract.RQ_WORKERS_UNINSTRUMENTED.name): "0+0x5 1+0x2 0+0x60"},
+        alive() | queue(flat(0), idle=2) | uninstrumented("0+0x5 1+0x2 0+0x60"),
         "10m",
     ),
     Case(
-        "JobTelemetryWorkersUninstrumented",
+        BLIND,
         "instrumented RQ workers raise nothing",
-        alive() | {name(contract.RQ_WORKERS_UNINSTRUMENTED.name): flat(0)},
+        alive() | queue(flat(0), idle=2) | uninstrumented(flat(0)),
         "60m",
     ),
     Case(

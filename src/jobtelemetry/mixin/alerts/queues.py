@@ -11,6 +11,7 @@ from jobtelemetry.mixin.rules import Alert
 
 _QUEUED = 'status="queued"'
 _SCHEDULED = 'status="scheduled"'
+_BUSY = 'status="busy"'
 
 
 def alerts(q: PromQL) -> tuple[Alert, ...]:
@@ -23,6 +24,8 @@ def alerts(q: PromQL) -> tuple[Alert, ...]:
         scheduled_overdue(q),
         jobs_blocked(q),
         workers_restarting(q),
+        workers_idle(q),
+        rate_limit_starves(q),
     )
 
 
@@ -143,4 +146,44 @@ def workers_restarting(q: PromQL) -> Alert:
         "each fifth of that time: they end soon after their start.",
         Board.QUEUES,
         variables=("queue",),
+    )
+
+
+def workers_idle(q: PromQL) -> Alert:
+    """RQ workers wait for jobs beside a queue on which jobs wait, and others work.
+
+    A healthy one takes a job that waits within milliseconds. Where nobody works, the queue is stalled.
+    """
+    config, by = q.config, q.by("queue")
+    age = seconds(config.idle_age)
+    idle = f"time() - min by ({by}) ({q.raw(contract.RQ_WORKER_LONGEST_IDLE)})"
+    oldest = f"time() - min by ({by}) ({q.raw(contract.QUEUE_OLDEST_JOB)})"
+    taken = f"max by ({by}) (changes({q.raw(contract.QUEUE_OLDEST_JOB)}[{config.idle_hold}]))"
+    busy = f"sum by ({by}) ({q.of(contract.RQ_WORKERS, _BUSY)})"
+    return Alert(
+        "QueueWorkersIdle",
+        f"{idle} > {age}\nand on ({by}) ({oldest} > {age})\nand on ({by}) ({taken} > 0\n  or {busy} > 0)",
+        "ticket",
+        "RQ workers idle beside a queue on which jobs wait.",
+        "An RQ worker that listens on queue {{ $labels.queue }} has taken nothing for {{ $value | humanizeDuration }}, "
+        f"although jobs have been waiting there for {spoken(config.idle_age)} and others are served.",
+        Board.QUEUES,
+        config.idle_hold,
+        ("queue",),
+    )
+
+
+def rate_limit_starves(q: PromQL) -> Alert:
+    """A rate limit of RQ's holds a job back for too long."""
+    config = q.config
+    held = f"min by ({q.by('rate_limit')}) ({q.raw(contract.RATE_LIMIT_OLDEST_JOB)})"
+    return Alert(
+        "QueueRateLimitStarves",
+        f"time() - {held} > {seconds(config.held_age)}",
+        "ticket",
+        "A rate limit holds jobs back for too long.",
+        "RQ's rate limit {{ $labels.rate_limit }} has held a job back for {{ $value | humanizeDuration }}; "
+        f"{spoken(config.held_age)} are allowed.",
+        Board.QUEUES,
+        config.held_hold,
     )

@@ -77,13 +77,18 @@ def unrecorded(q: PromQL) -> Alert:
 
 
 def workers_uninstrumented(q: PromQL) -> Alert:
-    """RQ workers run whose executions nobody records."""
+    """RQ workers run whose executions nobody records: some of a queue's, or all of them."""
+    by = q.by("queue")
+    blind = f"max by ({by}) ({q.raw(contract.QUEUE_RQ_WORKERS_UNINSTRUMENTED)}) > 0"
+    all_of_them = f"{blind}\n  == on ({by}) {names.RQ_WORKERS}"
     return Alert(
         "JobTelemetryWorkersUninstrumented",
-        f"max by ({q.by()}) ({q.raw(contract.RQ_WORKERS_UNINSTRUMENTED)}) > 0",
+        f'label_replace({all_of_them}, "recorded", "nothing", "", "")\n'
+        f'or on ({by}) label_replace({blind}, "recorded", "a part", "", "")',
         "ticket",
         "RQ workers run that are not instrumented.",
-        "{{ $value }} live RQ worker(s) are not instrumented; what they run is not recorded.",
+        "{{ $value }} live RQ worker(s) of queue {{ $labels.queue }} are not instrumented: {{ $labels.recorded }} of "
+        "what runs there is recorded.",
         Board.HEALTH,
         q.config.audit_hold,
     )

@@ -142,8 +142,8 @@ def jobs(q: PromQL) -> list[panels.PanelBuilder]:
 def workers(q: PromQL) -> list[panels.PanelBuilder]:
     """Who does the work, and who starts what is scheduled."""
     by_status = f"max by ({q.by('queue', 'status')}) ({q.raw(contract.RQ_WORKERS)})"
-    limited = f"sum({q.of_installation().of(contract.QUEUE_JOBS, _RATE_LIMITED)})"
     late = names.late_ratio(q.config.latency_windows[0])
+    oldest_held = q.of_installation().raw(contract.RATE_LIMIT_OLDEST_JOB)
     return [
         panels.lines(
             "RQ workers by status",
@@ -236,12 +236,34 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             per=("queue", q),
         ),
         panels.lines(
-            "Jobs that wait for a rate limit",
-            "RQ keeps them for all queues together. 0 where no rate limit is used.",
-            [range_query(limited, "rate limited")],
+            "RQ workers that are not instrumented",
+            "What they run is not recorded; where they are all that listen on a queue, nothing of it is. 0 is health.",
+            [range_query(_most(q, contract.QUEUE_RQ_WORKERS_UNINSTRUMENTED), "{{queue}}")],
             width=8,
-            colors={"rate limited": "orange"},
             decimals=0,
+        ),
+        panels.lines(
+            "Longest idle",
+            "How long the RQ worker of each queue that has been waiting longest for a job has done so. Where jobs wait "
+            "all the while, it does not take them; empty where none waits.",
+            [range_query(f"time() - {_least(q, contract.RQ_WORKER_LONGEST_IDLE)}", "{{queue}}")],
+            unit=theme.SECONDS,
+            width=8,
+        ),
+        panels.lines(
+            "Jobs that rate limits hold back",
+            "By RateLimit, whatever queue is chosen: a limit has no queue. Empty where none is used.",
+            [range_query(f"max by (rate_limit) ({q.of_installation().raw(contract.RATE_LIMIT_JOBS, _HELD)})", _LIMIT)],
+            width=8,
+            decimals=0,
+        ),
+        panels.lines(
+            "Held back by a rate limit, longest",
+            "How long each RateLimit has been holding back the job that it has held longest.",
+            [range_query(f"time() - min by (rate_limit) ({oldest_held})", _LIMIT)],
+            unit=theme.SECONDS,
+            width=8,
+            thresholds=theme.steps("transparent", (seconds(q.config.held_age), theme.BAD)),
         ),
         tables.listing(
             "Deploys",
@@ -270,7 +292,8 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
 
 
 _BUSY = 'status="busy"'
-_RATE_LIMITED = 'status="rate_limited"'
+_HELD = 'status="held"'
+_LIMIT = "{{rate_limit}}"
 
 
 def _jobs(q: PromQL, status: str) -> str:
