@@ -6,8 +6,10 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -91,7 +93,14 @@ def server() -> Iterator[TcpServer]:
     """A server with these jobs."""
     with tcp_server(appendonly="yes") as running:
         _run_jobs(running)
-        yield running
+        environ = {**os.environ, "JOBTELEMETRY_REDIS_URL": running.tcp_url}
+        worker = subprocess.Popen([sys.executable, "-m", "jobtelemetry", "worker", "quiet"], env=environ)
+        try:
+            eventually(lambda: _idle(running) == 1, "an RQ worker, which every pool has")
+            yield running
+        finally:
+            worker.kill()
+            worker.wait()
 
 
 def _idle(server: TcpServer) -> int:
@@ -108,15 +117,24 @@ def test_a_command_does_as_it_stands(server: TcpServer, tmp_path: Path, line: st
     typed = line.replace("redis://localhost:6379/0", server.tcp_url).replace("10427", "0")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("JOBTELEMETRY_", "OTEL_"))}
     environ |= {"REDIS_URL": server.tcp_url, "PYTHONUNBUFFERED": "1"}
+    environ |= {"GIT_COMMIT": "3f2c1d0", "CI_JOB_URL": "https://ci.example/jobs/7"}
     environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), environ["PATH"]])
     command = re.search(r"jobtelemetry ([a-z-]+)", line)
     assert command is not None
     if command[1] == "reset":
         _run_jobs(server)  # another line has forgotten them
-    log = tmp_path / "said"
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "jobs.py").write_text("")  # what --preload names
+    others, log = _idle(server), tmp_path / "said"
     with log.open("wb") as said:
         process = subprocess.Popen(
-            ["bash", "-c", typed], env=environ, cwd=tmp_path, stdin=subprocess.PIPE, stdout=said, stderr=said
+            ["bash", "-c", typed],
+            env=environ,
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
         )
     text = ""
     try:
@@ -128,13 +146,15 @@ def test_a_command_does_as_it_stands(server: TcpServer, tmp_path: Path, line: st
             eventually(lambda: _GOES_ON[command[1]] in log.read_text() and log.read_text(), typed)
             if command[1].startswith("worker"):
                 # RQ itself ends with a traceback where SIGTERM meets a worker that is about to start its scheduler.
-                eventually(lambda: _idle(server) >= (4 if " -n 4 " in line else 1), f"idle RQ workers of {typed}")
+                eventually(
+                    lambda: _idle(server) >= others + (4 if " -n 4 " in line else 1), f"idle RQ workers of {typed}"
+                )
             text = log.read_text()
             process.send_signal(signal.SIGTERM)
         status = process.wait(60)
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        with suppress(ProcessLookupError):  # the RQ workers of a pool, too
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     assert status in ((0, -signal.SIGTERM) if goes_on else (0,)), f"{typed}\n{log.read_text()}"
     assert "Traceback" not in (text or log.read_text())
