@@ -28,6 +28,7 @@ from jobtelemetry.store.snapshot import (
     Histogram,
     LabelSet,
     QueueState,
+    RateLimitState,
     RQWorkerState,
     RunningExecution,
     Series,
@@ -84,12 +85,13 @@ QUEUE = st.builds(
 RQ_WORKER = st.builds(
     RQWorkerState, LABEL, st.lists(LABEL, max_size=3).map(tuple), st.sampled_from(["", "idle", "odd"]), st.booleans()
 )
+RATE_LIMIT = st.builds(RateLimitState, LABEL, COUNT, COUNT, st.just(()), COUNT, st.none() | MOMENT)
 OBSERVED = st.fixed_dictionaries(
     {},
     optional={
         "queues": st.lists(QUEUE, max_size=4, unique_by=lambda queue: queue.name).map(tuple),
         "rq_workers": st.lists(RQ_WORKER, max_size=3).map(tuple),
-        "rate_limited": COUNT,
+        "rate_limits": st.lists(RATE_LIMIT, max_size=3, unique_by=lambda limit: limit.key).map(tuple),
         "handler_errors": st.dictionaries(LABEL, COUNT, max_size=2),
         "dropped": st.dictionaries(LABEL, COUNT, max_size=2),
         "created": MOMENT,

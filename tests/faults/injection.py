@@ -18,6 +18,7 @@ from unittest import mock
 
 import jobtelemetry
 from jobtelemetry.exporter import binding, forks
+from jobtelemetry.own_metrics import background
 from jobtelemetry.rq import runtime
 from jobtelemetry.rq.runtime import Fence, Runtime
 
@@ -28,8 +29,8 @@ _FENCE = {
     for function in (Runtime.note_error, Fence.__init__, Fence.__enter__, Fence.__exit__)
     if (code := function.__code__).co_filename == runtime.__file__
 }
-#: What Python runs in each forked child of a process that an exporter lives in, and fences itself: no hook calls it.
-_AT_FORK = {forks._in_child.__code__, binding._close_in_child.__code__}
+#: What Python runs in each forked child of a process with an exporter or metrics of its own, and fences itself.
+_AT_FORK = {forks._in_child.__code__, binding._close_in_child.__code__, background.Writer.begin_anew.__code__}
 
 
 class InjectedFault(Exception):

@@ -21,7 +21,7 @@ def figures(stage: Stage, family: str) -> dict[tuple[str, ...], float]:
     """What a family shows: label values -> value."""
     return {
         tuple(sample.labels.values()): sample.value
-        for metric in families.build(stage.snapshot())
+        for metric in families.build([families.Scrape(stage.snapshot(), 0.0)])
         if metric.name == f"jobtelemetry_{family}"
         for sample in metric.samples
     }

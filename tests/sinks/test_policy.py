@@ -103,7 +103,7 @@ def test_a_decorator_may_say_name_report_or_both() -> None:
     assert (options_of(loud).name, options_of(loud).report) == ("mail", "always")
     with pytest.raises(ConfigError, match="sometimes"):
         jobtelemetry.job(report="sometimes")
-    with pytest.raises(ConfigError, match=r"name=\.\.\. or report="):
+    with pytest.raises(ConfigError, match=r"name=\.\.\., report=\.\.\. or max_attempts="):
         jobtelemetry.job()
 
 

@@ -241,14 +241,16 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(_most(q, contract.QUEUE_RQ_WORKERS_UNINSTRUMENTED), "{{queue}}")],
             width=8,
             decimals=0,
+            per=("queue", q),
         ),
         panels.lines(
             "Longest idle",
             "How long the RQ worker of each queue that has been waiting longest for a job has done so. Where jobs wait "
             "all the while, it does not take them; empty where none waits.",
-            [range_query(f"time() - {_least(q, contract.RQ_WORKER_LONGEST_IDLE)}", "{{queue}}")],
-            unit=theme.SECONDS,
+            [range_query(f"(time() - {_least(q, contract.RQ_WORKER_LONGEST_IDLE)}) / 60", "{{queue}}")],
+            unit=theme.MINUTES,
             width=8,
+            per=("queue", q),
         ),
         panels.lines(
             "Jobs that rate limits hold back",
@@ -260,10 +262,10 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
         panels.lines(
             "Held back by a rate limit, longest",
             "How long each RateLimit has been holding back the job that it has held longest.",
-            [range_query(f"time() - min by (rate_limit) ({oldest_held})", _LIMIT)],
-            unit=theme.SECONDS,
+            [range_query(f"(time() - min by (rate_limit) ({oldest_held})) / 60", _LIMIT)],
+            unit=theme.MINUTES,
             width=8,
-            thresholds=theme.steps("transparent", (seconds(q.config.held_age), theme.BAD)),
+            thresholds=theme.steps("transparent", (seconds(q.config.held_age) / 60, theme.BAD)),
         ),
         tables.listing(
             "Deploys",
