@@ -39,7 +39,7 @@ local function answer(verdict)
 end
 -- RQ's hash of this worker came anew under it (it had expired, or was lost), and with it RQ's counts.
 if e.marked and not call('HGET', RQ_WORKER, 'jobtelemetry')
-  and (e.bookings > 0 or call('EXISTS', RQ_WORKER) == 1) then
+  and (e.bookings > 0 or e.later or call('EXISTS', RQ_WORKER) == 1) then
   local known = recent()
   fold(e.account)
   if known ~= '' then call('HSET', ACCOUNTS, e.account .. '|' .. COLUMN.recent, known) end
