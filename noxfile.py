@@ -5,9 +5,6 @@ For one RQ: ``nox -s 'truth_table(rq="2.7")'``. What follows ``--`` goes to the 
 
 import nox
 
-nox.options.default_venv_backend = (
-    "uv|venv"  # uv, which comes with the extra `test`, takes seconds where pip takes minutes
-)
 nox.options.sessions = ["truth_table"]
 
 #: RQ's version -> what to install. RQ before 3 does not work with redis-py 8: its SpawnWorker cannot pass its settings.
