@@ -58,7 +58,9 @@ with Path("imported").open("a") as file:
     file.write(f"{os.getpid()}\\n")
 
 def work():
-    pass
+    import gc
+
+    return gc.get_freeze_count()
 """
 
 
@@ -73,6 +75,7 @@ def test_preload_imports_modules_once_before_the_fork(server: EmbeddedServer, tm
         assert process.wait(60) == 0, (tmp_path / "log").read_text()
     assert {job.get_status() for job in jobs} == {"finished"}
     assert (tmp_path / "imported").read_text().split() == [str(process.pid)]
+    assert all(job.return_value() > 1000 for job in jobs), "what was there before the fork is kept out of collections"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -70,13 +71,13 @@ def instrumented(rq_command: str, *, name: str, help: str, runs_jobs: bool = Tru
     return click.Command(
         name,
         params=[*original.params, *ours],
-        callback=_instrumenting(original),
+        callback=_instrumenting(original, runs_jobs=runs_jobs),
         help=help,
         short_help=original.short_help,
     )
 
 
-def _instrumenting(original: click.Command) -> Callable[..., Any]:
+def _instrumenting(original: click.Command, *, runs_jobs: bool) -> Callable[..., Any]:
     def run(
         log_json: bool,
         metrics: str | None = None,
@@ -102,6 +103,8 @@ def _instrumenting(original: click.Command) -> Callable[..., Any]:
             if url := _url(options):
                 redis_url.check(url)  # redis-py's own error would have a piece of the password in it
             _import_before_the_fork(preload, options.get("path"))
+            if runs_jobs:
+                _share_with_work_horses()
         except ConfigError as error:
             raise click.UsageError(str(error)) from error
         if address is None:
@@ -177,6 +180,12 @@ def _import_before_the_fork(modules: Sequence[str], path: Any) -> None:
                 f"--preload must be the dotted name of a module that can be imported, app.jobs; {name!r} cannot: "
                 f"{problem}. Modules are looked for in Python's path and in --path, the working directory by default"
             ) from error
+
+
+def _share_with_work_horses() -> None:
+    """Keep garbage collections in work-horses off what is there now: each would copy its pages (see ``gc.freeze``)."""
+    gc.collect()
+    gc.freeze()
 
 
 def _choose_redis(context: click.Context, options: dict[str, Any]) -> None:
