@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from jobtelemetry.exporter.reconciling import reconciler
 from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.store.keys import Keys
 from support import jobs
+from support.needed import needed
 from support.servers import TcpServer, tcp_server
 from support.stage import Stage, Theatre
 from support.waiting import eventually
@@ -48,7 +48,7 @@ class _RedisServer(TcpServer):
 
     def __init__(self, **settings: str) -> None:
         super().__init__(**settings)
-        self._binary = Path(str(shutil.which("redis-server")))
+        self._binary = Path(needed("redis-server"))
 
 
 @pytest.fixture(scope="module", params=["valkey", "redis-server"])
@@ -57,8 +57,6 @@ def tcp(request: pytest.FixtureRequest) -> Iterator[TcpServer]:
     if request.param == "valkey":
         with tcp_server() as server:
             yield server
-    elif shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed")
     else:
         server = _RedisServer()
         server.start()
