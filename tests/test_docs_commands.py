@@ -64,13 +64,13 @@ def fail() -> None:
     raise ValueError("not a showtime")
 
 
-_TICKETS = jobtelemetry.Counter("cinema_tickets", "Tickets that were sold.")
+_TICKETS = jobtelemetry.Counter("cinema_tickets_total", "Tickets that were sold.", ["film"])
 
 
 @jobtelemetry.job(name="cinema.jobs.OldShowtimeJob")
 def old() -> None:
     """One that was renamed since, and that has a metric of its own."""
-    _TICKETS.inc()
+    _TICKETS.labels("Alien").inc()
 
 
 def _run_jobs(server: TcpServer) -> None:
