@@ -82,11 +82,10 @@ class Bench:
         """
         order = Order(self._socket, self._addresses[variant.receiver], variant.name, workload, jobs, count, mark)
         python = str(self._interpreters.get(variant.name, sys.executable))
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
         done = subprocess.run(  # noqa: S603 - our own module
             [python, "-m", "benchmarks.trial", order.argument()],
             cwd=ROOT,
-            env=environ,
+            env=environ(),
             capture_output=True,
             text=True,
             timeout=600,
@@ -130,8 +129,14 @@ class Bench:
         return measured
 
 
-#: Settings of whoever runs this would change what is measured.
-_OTHERS = ("JOBTELEMETRY_", "OTEL_", "SENTRY_", "RQ_", "PYTHONPROFILE")
+#: Settings of whoever runs this would change what is measured. Without bytecode every process, and every work-horse of
+#: bare RQ too, would compile what it imports; an installed package never does.
+_OTHERS = ("JOBTELEMETRY_", "OTEL_", "SENTRY_", "RQ_", "PYTHONPROFILE", "PYTHONDONTWRITEBYTECODE")
+
+
+def environ() -> dict[str, str]:
+    """The environment of a process that is measured."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
 
 
 @contextlib.contextmanager

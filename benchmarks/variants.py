@@ -45,18 +45,14 @@ def _nothing(receiver: str) -> None:
 
 
 def _imported(receiver: str) -> None:
-    import jobtelemetry
-    import jobtelemetry.rq
-
-    _ = jobtelemetry.instrument  # loads what is loaded lazily
+    import jobtelemetry.rq.instrument
+    import jobtelemetry.rq.working  # what the first hook would load  # noqa: F401
 
 
 def _pass_through(receiver: str) -> None:
-    from jobtelemetry.rq.attach import Attachments
+    from jobtelemetry.rq.rooms import Rooms, pass_through
 
-    attach = Attachments.attach
-    through_to_rq = lambda call, *values: call()  # noqa: E731
-    Attachments.attach = lambda self, hook, handler: attach(self, hook, through_to_rq)  # type: ignore[method-assign]
+    Rooms.handler = lambda self, hook: pass_through  # type: ignore[method-assign]
     _instrument()
 
 

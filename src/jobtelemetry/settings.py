@@ -10,7 +10,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from typing import Any, ClassVar, Generic, TypeVar
 
 from jobtelemetry.errors import ConfigError
@@ -124,6 +123,8 @@ def misspelt(config: Any, environ: Mapping[str, str]) -> dict[str, str]:
     for name in sorted(set(environ) - known):
         end = name.removeprefix(_PREFIX)
         if end != name and not _OF_KUBERNETES.search(end):
+            from difflib import get_close_matches  # only where there is something to say
+
             begun = [one for one in ends if len(end) >= _LEAST and (one.startswith(end) or end.startswith(one))]
             if meant := begun or get_close_matches(end, ends, 1, _LIKENESS):
                 found[name] = _PREFIX + min(meant, key=len)  # the nearest of those that begin alike

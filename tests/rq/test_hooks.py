@@ -16,6 +16,7 @@ import jobtelemetry
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.rq import hooks as table
 from jobtelemetry.rq import instrument as switch
+from jobtelemetry.rq import working
 from jobtelemetry.rq.attach import REST, Duty, Hook
 from jobtelemetry.rq.hooks import HOOKS, NEWEST, OLDEST
 from jobtelemetry.rq.instrument import rq_version
@@ -77,7 +78,7 @@ def test_every_hook_is_found(hook: Hook) -> None:
 @pytest.mark.parametrize("hook", HOOKS, ids=id_of)
 def test_every_handler_is_there(hook: Hook) -> None:
     """Its room has the handler, which takes what calls RQ's part, whose it is, and the values."""
-    room = {room.__name__: room for room in switch._ROOMS}[hook.room]
+    room = {room.__name__: room for room in working.ROOMS}[hook.room]
     parameters = getattr(room, hook.handler).__code__
     assert parameters.co_argcount == 3 + len(hook.needs) + len(hook.wants), parameters.co_varnames
 
