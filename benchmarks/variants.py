@@ -172,10 +172,25 @@ VARIANTS = (
 #: What a peer needs that does not work with this RQ.
 _OLDER_RQ = ("rq<3", "redis<8")
 PEERS = (
+    Variant("bare, by itself", "RQ alone, with nothing else installed", _nothing, packages=("rq",)),
     Variant("bare, RQ 2", "RQ alone, the newest 2.x, for peers that need it", _nothing, packages=_OLDER_RQ),
-    Variant("prometheus_client counter", "multiprocess mode", _prometheus(False), packages=("prometheus-client",)),
-    Variant("prometheus_client histogram", "and a histogram", _prometheus(True), packages=("prometheus-client",)),
-    Variant("sentry-sdk", "its RQ integration, no tracing", _sentry, packages=("sentry-sdk",)),
+    Variant(
+        "prometheus_client counter",
+        "multiprocess mode",
+        _prometheus(False),
+        packages=("prometheus-client",),
+        against="bare, by itself",
+    ),
+    Variant(
+        "prometheus_client histogram",
+        "and a histogram",
+        _prometheus(True),
+        packages=("prometheus-client",),
+        against="bare, by itself",
+    ),
+    Variant(
+        "sentry-sdk", "its RQ integration, no tracing", _sentry, packages=("sentry-sdk",), against="bare, by itself"
+    ),
     Variant(
         "opentelemetry-instrumentation-rq",
         "spans 100 % sampled, sent by OTLP",
