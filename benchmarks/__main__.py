@@ -176,8 +176,10 @@ def _growth(workloads: Sequence[str], jobs: int, rounds: int) -> tuple[list[str]
 
 
 def _fitting(chosen: Sequence[Variant], workload: str) -> list[Variant]:
-    """Importing jobs beforehand is about forked work-horses alone."""
-    return [variant for variant in chosen if workload.startswith("forking") or not variant.preload]
+    """What is done before a fork is about forked work-horses alone, and collecting garbage about ``gc.freeze()``."""
+    if workload == "forking, allocating":
+        return [variant for variant in chosen if variant.frozen or variant.name in (BARE, "default")]
+    return [v for v in chosen if workload.startswith("forking") or not (v.preload or v.frozen)]
 
 
 def _profile(names: Sequence[str], jobs: int, rounds: int) -> tuple[list[str], dict[str, Any]]:

@@ -22,7 +22,7 @@ from jobtelemetry.demo.server import EmbeddedServer
 
 ROOT = Path(__file__).parents[1]
 #: What is worked on, and how many jobs a trial has: the slow ones fewer.
-WORKLOADS = {"forking": 1.0, "simple": 3.0, "enqueue": 3.0, "forking 50 ms": 0.2}
+WORKLOADS = {"forking": 1.0, "simple": 3.0, "enqueue": 3.0, "forking 50 ms": 0.2, "forking, allocating": 0.2}
 #: One server with more and more RQ workers, or label sets; of interest is whether one execution costs more then.
 GROWTH = {"crowd 1": 2.0, "crowd 8": 4.0, "crowd 64": 8.0, "sets 10": 3.0, "sets 1000": 3.0, "sets 5000": 3.0}
 

@@ -99,14 +99,15 @@ TITLES = {
     "simple": "No-op jobs, `SimpleWorker`",
     "enqueue": "Enqueuing",
     "forking 50 ms": "Jobs of 50 ms, forking `Worker`",
+    "forking, allocating": "Jobs that make 200,000 lists, forking `Worker`: Python collects garbage in the work-horse",
 }
 
 
 _GROWTH = """## Growth
 
-Processor time of one execution, of all RQ workers (`SimpleWorker`) and the server together, with more and more RQ workers at
-once on one server, and with more and more label sets in it. All begin together, once each has run its first jobs; their
-starts and stops are not in the figures. *Added* is that of *default* less that of *bare* in the same round.
+Processor time of one execution, of all RQ workers (`SimpleWorker`) and the server together, with more and more RQ
+workers at once on one server, and with more and more label sets in it. All begin together, once each has run its first
+jobs; their starts and stops are not in the figures. *Added* is that of *default* less that of *bare* in the same round.
 """
 
 

@@ -5,6 +5,7 @@ Counts of calls and times are never taken together: counting makes everything sl
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import logging
@@ -19,6 +20,7 @@ from benchmarks.marks import WARM_UP
 from benchmarks.variants import BARE, BY_NAME
 
 _NO_OP, _MARKED = "benchmarks.jobs.no_op", "benchmarks.jobs.marked"
+_FUNCTIONS = {"forking 50 ms": "benchmarks.jobs.sleep_50_ms", "forking, allocating": "benchmarks.jobs.allocating"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Order:
         socket: The Redis server's unix socket; the server is emptied.
         receiver: ``host:port`` of what receives spans and errors.
         variant: Its name.
-        workload: ``forking``, ``simple``, ``enqueue``, ``forking 50 ms``, ``crowd 64`` (RQ workers),
+        workload: ``forking``, ``simple``, ``enqueue``, ``forking 50 ms``, ``forking, allocating``,
+            ``crowd 64`` (RQ workers),
             ``sets 5000`` (label sets)
         jobs: How many.
         count: Count function calls instead of measuring times.
@@ -60,6 +63,9 @@ def main() -> None:
     variant.set_up(order.receiver)
     if variant.preload:
         importlib.import_module("benchmarks.jobs")
+    if variant.frozen:
+        gc.collect()
+        gc.freeze()
     figures = _run(order)
     sys.stdout.write(json.dumps(figures))
     sys.stdout.flush()
@@ -77,7 +83,7 @@ def _run(order: Order) -> dict[str, Any]:
         meter.begin()
         _enqueue(connection, _NO_OP, order.jobs)
         return meter.end()
-    function = _MARKED if order.mark else "benchmarks.jobs.sleep_50_ms" if "50 ms" in order.workload else _NO_OP
+    function = _MARKED if order.mark else _FUNCTIONS.get(order.workload, _NO_OP)
     number = int(order.workload.split()[1]) if order.workload.startswith(("crowd", "sets")) else 1
     rq_workers = number if order.workload.startswith("crowd") else 1
     child = os.fork()

@@ -24,6 +24,7 @@ class Variant:
         meaning: What it is, for a reader of the tables.
         set_up: Called in the process that is measured, with the address of the local receiver.
         preload: Whether the jobs' module is imported before the fork.
+        frozen: Whether ``gc.freeze()`` is called before the first fork, as ``jobtelemetry worker`` does.
         packages: Requirements of an environment of its own; none for this one.
         receiver: How the receiver of spans and errors behaves: ``answers``, ``hangs`` or ``refuses``.
         against: A variant that it is compared with besides bare RQ: what it stands on.
@@ -34,6 +35,7 @@ class Variant:
     meaning: str
     set_up: Callable[[str], None]
     preload: bool = False
+    frozen: bool = False
     packages: tuple[str, ...] = ()
     receiver: str = "answers"
     against: str = ""
@@ -147,10 +149,14 @@ _OTEL = ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")
 VARIANTS = (
     Variant(BARE, "RQ alone", _nothing),
     Variant("bare --preload", "RQ alone, the jobs' module imported before the fork", _nothing, preload=True),
+    Variant("bare, frozen", "RQ alone, and `gc.freeze()` before the first fork", _nothing, frozen=True),
     Variant("imported", "jobtelemetry imported, no hook in place", _imported),
     Variant("pass-through", "every hook in place, each only calls RQ", _pass_through),
     Variant("counts only", "no log, no execution log, no traces", _counts),
     Variant("default", "counts, log and execution log; no traces", _default),
+    Variant(
+        "default, frozen", "default, and `gc.freeze()`: `jobtelemetry worker`", _default, frozen=True, against="default"
+    ),
     Variant("tracer alone", "a TracerProvider that would send, and no spans: the floor of traced", _sdk),
     Variant("traced", "default, and spans 100 % sampled with exemplars", _traced, against="tracer alone"),
     Variant(
