@@ -207,7 +207,8 @@ def test_a_class_that_only_gives_a_status_is_counted_right(theatre: Theatre, kin
     def scene(stage: Stage) -> None:
         for function in (jobs.complete, jobs.fail, jobs.complete):
             stage.enqueue(function)
-        stage.run(kind)
+        stage.worker(kind)
+        stage.settle_late()
         if stage.instrumented:
             stage.let_heartbeats_expire()
             reconcile(stage.connection, Keys(), Limits())
@@ -239,7 +240,8 @@ def test_a_class_that_deletes_its_jobs_has_them_counted(theatre: Theatre, kind: 
 
     def scene(stage: Stage) -> None:
         _enqueue_each(stage)
-        stage.run(kind)
+        stage.worker(kind)
+        stage.settle_late()
 
     found = theatre.play(scene)
     assert found.states == {"completed": 2, "cancelled": 1, "discard": 2}
