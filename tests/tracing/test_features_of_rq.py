@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import metadata
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -19,8 +18,7 @@ from support.waiting import eventually
 from tracing.collector import Collector, Received
 from tracing.conftest import Traced
 
-RQ_3 = int(metadata.version("rq").split(".")[0]) >= 3
-since_rq_3 = pytest.mark.skipif(not RQ_3, reason="came with RQ 3")
+since_rq_3 = pytest.mark.rq(">=3")
 
 
 def enqueued(traced: Traced) -> int:
