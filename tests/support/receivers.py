@@ -1,4 +1,4 @@
-"""HTTP servers on free ports of the loopback address that take what is posted to them."""
+"""An HTTP server on a free port of the loopback address that takes what is posted to it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Receiver:
-    """Takes every POST until :meth:`close`.
+    """Takes every POST until :meth:`close`, and has nothing for a GET.
 
     Args:
         answer: Called with path and body; its answer is the status. It may wait.
@@ -20,7 +20,13 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                self.send_response(answer(self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+                self._say(answer(self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+
+            def do_GET(self) -> None:
+                self._say(200)
+
+            def _say(self, status: int) -> None:
+                self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
