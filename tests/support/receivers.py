@@ -1,10 +1,14 @@
-"""An HTTP server on a free port of the loopback address that takes what is posted to it."""
+"""Receivers on free ports of the loopback address: of HTTP, and of OTLP over gRPC."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -52,3 +56,18 @@ class Receiver:
         """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
+
+
+@contextmanager
+def grpc_receiver(folder: Path) -> Iterator[str]:
+    """The endpoint of a :mod:`support.grpc_receiver` that writes into this folder.
+
+    It is a process of its own: gRPC's threads would be in every process that the tests fork.
+    """
+    command = [sys.executable, "-m", "support.grpc_receiver", folder]
+    tests = Path(__file__).parents[1]
+    with subprocess.Popen(command, cwd=tests, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.communicate(timeout=60)
+    assert process.returncode == 0
