@@ -18,6 +18,9 @@ from jobtelemetry.settings import Choices, Flag, Names, Number, OneOf, RefusedEr
 from jobtelemetry.text import label_text
 
 DEFAULT_PORT = 10427
+
+#: Which histograms of run times a worker on a queue can have.
+DURATION_STATES = ("each", "completed", "together")
 log = logging.getLogger("jobtelemetry")
 
 
@@ -154,6 +157,13 @@ class Config:
         "JOBTELEMETRY_HISTOGRAM_DETAIL",
         help="Buckets that the exporter shows of run times and waits: all, every third, or only `+Inf` with count and "
         "sum; or of each what is chosen, such as `duration=0.1/1/10/60,wait=off`.",
+    )
+    duration_states: str = setting(
+        "each",
+        OneOf(DURATION_STATES),
+        "JOBTELEMETRY_DURATION_STATES",
+        help="Of which endings the exporter shows run times: `each` state has a histogram, only `completed` has one, "
+        "or all have one `together`, which then has no label `state`.",
     )
     extra_labels: tuple[str, ...] = setting(
         (),

@@ -436,6 +436,30 @@ def le(value: float, buckets: tuple[float, ...]) -> str:
     return repr(buckets[index]) if index < len(buckets) else "+Inf"
 
 
+def series_per_row(family: Family) -> int:
+    """Series that a family makes of one set of its labels: the value, when it began, and what a histogram has."""
+    if family.kind is Kind.HISTOGRAM:
+        return len(family.buckets) + 4  # +Inf, count, sum, created
+    return 2 if family.kind is Kind.COUNTER else 1
+
+
+def series_of_label_set(
+    states: int, duration: Family = JOB_DURATION, wait: Family = JOB_WAIT, durations: int | None = None
+) -> int:
+    """Series that a worker on a queue makes which has ended in so many states, without reasons and error types.
+
+    Args:
+        states: The states.
+        duration: The family of run times with the buckets that are shown.
+        wait: The family of waits with the buckets that are shown.
+        durations: Histograms of run times; one for each state by default.
+    """
+    rows = {JOB_EXECUTIONS: states, JOB_DURATION: states if durations is None else durations}
+    shown = {JOB_DURATION: duration, JOB_WAIT: wait}
+    families = [family for family in FAMILIES if family.labels == _JOB] + list(rows)
+    return sum(rows.get(family, 1) * series_per_row(shown.get(family, family)) for family in families)
+
+
 def coarse(buckets: tuple[float, ...]) -> tuple[float, ...]:
     """Every third bucket, each of them one of the given, so that counts stay exact."""
     return buckets[2::3]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import fsum
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
@@ -68,6 +70,24 @@ class Histogram:
     def count(self) -> int:
         """The number of observations."""
         return sum(self.counts.values())
+
+    @classmethod
+    def together(cls, parts: Iterable[Histogram]) -> Histogram:
+        """One of all observations of these, in whatever order they come."""
+        parts = tuple(parts)
+        counts: Tally[str] = Tally()
+        for one in parts:
+            counts.update(one.counts)
+        # By age, so that the newest of each bucket stays.
+        exemplars = sorted(
+            (exemplar.timestamp, bound, exemplar) for one in parts for bound, exemplar in one.exemplars.items()
+        )
+        return cls(
+            dict(counts),
+            fsum(one.sum for one in parts),  # the same in any order: a sum never falls by what was rounded
+            min((one.created for one in parts if one.created), default=0.0),
+            {bound: exemplar for _, bound, exemplar in exemplars},
+        )
 
 
 @dataclass(frozen=True)
