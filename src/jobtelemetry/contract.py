@@ -362,6 +362,12 @@ OWN_LEFT_OUT = Family(
     Kind.COUNTER,
     "Observations in metrics of your own that a process had no room for, or that were no finite number.",
 )
+OWN_UNSERVED = Family(
+    "jobtelemetry_own_metrics_unserved_series",
+    Kind.GAUGE,
+    "Series of metrics of your own that are kept and not shown, because a metric of that name has another type: here, "
+    "or on another Redis server of this exporter.",
+)
 RECONCILER_UP = Family(
     "jobtelemetry_reconciler_up",
     Kind.GAUGE,
@@ -415,6 +421,7 @@ FAMILIES: tuple[Family, ...] = (
     DEPLOYED_AT,
     OWN_UNWRITTEN,
     OWN_LEFT_OUT,
+    OWN_UNSERVED,
     RECONCILER_UP,
     UP,
     SCRAPE_DURATION,

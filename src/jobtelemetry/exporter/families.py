@@ -347,6 +347,7 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.DEPLOYED_AT: _deployed_at,
     contract.OWN_UNWRITTEN: lambda snapshot: [((), Counter(snapshot.own_unwritten, snapshot.created))],
     contract.OWN_LEFT_OUT: lambda snapshot: [((), Counter(snapshot.own_left_out, snapshot.created))],
+    contract.OWN_UNSERVED: lambda snapshot: [((), float(snapshot.own_unserved))],
 }
 
 #: Where the rows of the families about the scrape are.

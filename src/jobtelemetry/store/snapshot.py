@@ -412,6 +412,12 @@ class Snapshot:
         clocks: Those that are known to be wrong, the worst first: of live RQ workers, and of who enqueued within the
             last hour.
         deploys: When which version of the application began to run, the oldest first.
+        own: Users' own metrics.
+        own_missing: Observations in them that are missing.
+        own_unwritten: Executions whose observations died with their work-horse.
+        own_left_out: Observations that a process had no room for, or that were no finite number.
+        own_clashing: Series of users' own metrics that an exporter of several Redis servers does not show, because
+            another server has a metric of that name and of another type.
     """
 
     taken_at: float
@@ -450,6 +456,7 @@ class Snapshot:
     own_missing: int = 0
     own_unwritten: int = 0
     own_left_out: int = 0
+    own_clashing: int = 0
 
     @property
     def rate_limited(self) -> int:
@@ -460,6 +467,11 @@ class Snapshot:
     def clock_skew(self) -> float | None:
         """Seconds by which the worst clock is ahead of Redis's (negative: behind); ``None`` if none is known."""
         return self.clocks[0].ahead if self.clocks else None
+
+    @property
+    def own_unserved(self) -> int:
+        """Series of users' own metrics that are kept and not shown."""
+        return self.own_clashing + sum(family.unserved for family in self.own)
 
     @property
     def proven(self) -> bool:
