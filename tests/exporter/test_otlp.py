@@ -44,9 +44,10 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.refused += outer.refuse
-                self.send_response(400 if outer.refuse else 200)
-                if not outer.refuse:
+                refuse = outer.refuse  # once: a test may change it meanwhile
+                outer.refused += refuse
+                self.send_response(400 if refuse else 200)
+                if not refuse:
                     outer.requests.append(ExportMetricsServiceRequest.FromString(body))
                 self.send_header("Content-Length", "0")
                 self.end_headers()
