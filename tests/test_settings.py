@@ -26,6 +26,7 @@ _CHOSEN = {
     "web_config_file": ("/etc/web.yml", "/etc/web.yml"),
     "route_prefix": ("/admin/jobs/", "/admin/jobs"),
     "key_prefix": ("{shop}", "{shop}"),
+    "key_prefixes": ("eu=shop, us={jobs},", (("eu", "shop"), ("us", "{jobs}"))),
     "max_label_sets": ("7", 7),
     "max_own_metrics": ("0", 0),
     "max_queues": ("50", 50),
@@ -56,6 +57,10 @@ _REFUSED = {
     "web_config_file": (("\x00",), (None, 3)),
     "route_prefix": (("jobs", "/a b", "//x"), ("jobs", None)),
     "key_prefix": (("", "a b", "a*"), ("", "a|b", None)),
+    "key_prefixes": (
+        ("shop", "eu=", "=shop", "eu=a b", "eu=a,eu=b", "eu=a*"),
+        ({"eu": "shop"}, "eu=shop", (("eu", "a|b"),), ("eu",), (("", "shop"),), (("eu", "a"), ("eu", "b"))),
+    ),
     "max_label_sets": (("0", "1.5", "many"), (0, 1.5, "7", True)),
     "max_own_metrics": (("-1", "1.5", "many"), (-1, 1.5, "7", True)),
     "max_queues": (("0", "1.5", "many"), (0, 1.5, "7", True)),

@@ -96,6 +96,30 @@ def test_who_may_not_run_scripts_reads_all_the_same(server: EmbeddedServer) -> N
     reader.close()
 
 
+def test_queues_with_a_key_prefix_of_their_own_are_counted() -> None:
+    """By name, also where RQ has a queue of that name; who may not read their lists does not call them empty."""
+    with EmbeddedServer() as other:
+        connection = other.connection()
+        connection.sadd(KEYS.queues, KEYS.queue("both"), "own:queue:both", "own:queue:alone", "strange")
+        connection.sadd("shop:queues", "shop:queue:listed")
+        connection.set("none:queues", "of somebody else")
+        for key, jobs in ((KEYS.queue("both"), "ab"), ("own:queue:both", "cde"), ("own:queue:alone", "f")):
+            connection.rpush(key, *jobs)
+        connection.rpush("shop:queue:listed", "g", "h")
+        connection.rpush("own:queue:alone:intermediate", "i")
+        connection.hset(KEYS.job("f"), "enqueued_at", "2026-01-01T00:00:00.000000Z")
+        prefixes = ("none", "shop")
+        for scripted in (None, Scripted()):
+            queues, _ = read_queues(connection, KEYS, NOW, scripted, prefixes)
+            counted = {queue.name: (queue.jobs["queued"], queue.jobs["intermediate"]) for queue in queues}
+            assert counted == {"both": (5, 0), "alone": (1, 1), "listed": (2, 0), "strange": (0, 0)}
+            assert [queue.name for queue in queues if queue.oldest_enqueued_at] == ["alone"]
+        connection.execute_command("ACL", "SETUSER", "kept", "on", ">pw", f"~{KEYS.prefix}:*", "+@all")
+        kept = Redis(unix_socket_path=str(other.socket), username="kept", password="pw")
+        assert [queue.name for queue in read_queues(kept, KEYS, NOW, Scripted(), prefixes)[0]] == ["both"]
+        kept.close()
+
+
 def test_a_strange_key_is_an_error_as_before(server: EmbeddedServer) -> None:
     """A list of RQ's that is none: the script cannot say, so the command does."""
     with EmbeddedServer() as other:

@@ -81,12 +81,17 @@ class Collector:
         config = config or Config.from_env()
         for one in connection.values() if isinstance(connection, Mapping) else (connection,):
             with_time_limits(one)  # here, a URL would be a mistake
-        found, keys = sources(connection, config), Keys(config.key_prefix)
+        found = sources(connection, config)
         reconcilers = by_name(reconciler, found, "reconciler")
         self.cardinality = Cardinality.of(config)
         self._said: set[tuple[str, ...]] = set()
         self.servers = tuple(
-            Server(name, _reader(name, own, read, keys, time_limit), reconcilers.get(name)) for name, own, _ in found
+            Server(
+                name,
+                _reader(name, own, read, Keys(config.of_redis(name).key_prefix), time_limit),
+                reconcilers.get(name),
+            )
+            for name, own, _ in found
         )
 
     def describe(self) -> Iterator[Metric]:
