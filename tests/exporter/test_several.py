@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +164,104 @@ def test_each_has_a_reconciler(
         lambda: samples(fetch(f"{server.url}/metrics").text, "jobtelemetry_executions_reconciled_total") == wanted
     )
     assert samples(fetch(f"{server.url}/metrics").text, "jobtelemetry_reconciler_up") == wanted
+
+
+def _answering(pieces: Callable[[], Iterator[bytes]]) -> socketserver.ThreadingTCPServer:
+    """What says this to everything."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                while self.request.recv(65536):
+                    for piece in pieces():
+                        self.request.sendall(piece)
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads, server.block_on_close = True, False
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    return server
+
+
+def _dribbling() -> Iterator[bytes]:
+    """A large answer, a byte now and then: never long without a word, and never done."""
+    yield b"$100000\r\n"
+    while True:
+        threading.Event().wait(0.2)
+        yield b"x"
+
+
+ODD = {
+    "http": lambda: iter([b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"]),
+    "numbers": lambda: iter([b":1\r\n" * 500]),
+    "nonsense": lambda: iter([b"*-5\r\n:abc\r\n$-7\r\n"]),
+    "nested": lambda: iter([b"*1\r\n" * 50_000]),
+    "endless": lambda: iter([b"$999999999999\r\n"]),
+    "bytes": lambda: iter([bytes(range(256)) * 12]),
+    "loading": lambda: iter([b"-LOADING Redis is loading the dataset in memory\r\n" * 500]),
+    "slow": _dribbling,
+}
+
+
+def test_what_answers_oddly_takes_nothing_from_the_others(
+    redis_server: EmbeddedServer,
+    serve: Callable[..., Any],
+    fetch: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever stands in a Redis' place, or if its name is not known, is one line without a traceback."""
+    resolve, released = socket.getaddrinfo, threading.Event()
+
+    def no_name_server(host: Any, *arguments: Any, **more: Any) -> Any:
+        if host == "unknown.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if host == "unanswered.invalid":
+            released.wait(20)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return resolve(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_name_server)
+    count(redis_server.connection(), "jobs.here")
+    with ExitStack() as stack:
+        odd = {name: stack.enter_context(_answering(pieces)) for name, pieces in ODD.items()}
+        for one in odd.values():
+            stack.callback(one.shutdown)
+        stack.callback(released.set)
+        urls = {name: f"redis://127.0.0.1:{one.server_address[1]}" for name, one in odd.items()}
+        urls |= {name: f"redis://{name}.invalid" for name in ("unknown", "unanswered")}
+        server = serve({"here": redis_server.url, **urls})
+        with ThreadPoolExecutor(3) as scrapers:
+            answers = list(scrapers.map(lambda _: fetch(f"{server.url}/metrics"), range(3)))
+        for answer in answers:
+            assert samples(answer.text, "jobtelemetry_up") == {"here": 1.0, **dict.fromkeys(urls, 0.0)}
+            assert answer.seconds < 5
+        assert samples(answers[0].text, "jobtelemetry_job_executions_total") == {"here": 1.0}
+    said = {record.redis: record for record in caplog.records if "cannot be read" in record.getMessage()}
+    assert said.keys() == urls.keys()
+    assert not any(record.exc_info for record in said.values())
+    for name in ("numbers", "nonsense", "nested"):
+        assert "what answers there does not speak Redis's protocol (" in said[name].getMessage()
+
+
+def test_fifty_scrapers_share_a_read(
+    redis_server: EmbeddedServer, serve: Callable[..., Any], fetch: Callable[..., Any]
+) -> None:
+    """Redis is read once for all who ask while it is read, and none of them gets ``up 0``."""
+    connection = redis_server.connection()
+    count(connection, "jobs.here")
+    server = serve(redis_server.url)
+    fetch(f"{server.url}/metrics")
+
+    def reads() -> int:
+        return int(connection.info("commandstats")["cmdstat_smembers"]["calls"])
+
+    before = reads()
+    fetch(f"{server.url}/metrics")
+    of_one = reads() - before
+    with ThreadPoolExecutor(50) as scrapers:
+        texts = [answer.text for answer in scrapers.map(lambda _: fetch(f"{server.url}/metrics"), range(50))]
+    assert all("\njobtelemetry_up 1.0\n" in text for text in texts)
+    assert (reads() - before - of_one) / of_one < 25
 
 
 def test_one_collector_has_several_in_a_registry(redis_server: EmbeddedServer, other: EmbeddedServer) -> None:
