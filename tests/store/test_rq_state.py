@@ -12,8 +12,9 @@ from redis import Redis
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.store.books import append_register, registered
 from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.read import Reader
 from jobtelemetry.store.record import Known
-from jobtelemetry.store.rq_state import Discovery, Scripted, read_queues, read_rq_workers
+from jobtelemetry.store.rq_state import Discovery, Scripted, read_queues, read_rq_workers, still_there
 from jobtelemetry.store.scripts import execute
 
 KEYS = Keys("{a}rq")
@@ -108,15 +109,27 @@ def test_queues_with_a_key_prefix_of_their_own_are_counted() -> None:
         connection.rpush("shop:queue:listed", "g", "h")
         connection.rpush("own:queue:alone:intermediate", "i")
         connection.hset(KEYS.job("f"), "enqueued_at", "2026-01-01T00:00:00.000000Z")
-        prefixes = ("none", "shop")
+        discovery = Discovery()
+        discovery.prefixes = {"none", "shop"}
         for scripted in (None, Scripted()):
-            queues, _ = read_queues(connection, KEYS, NOW, scripted, prefixes)
+            queues, _ = read_queues(connection, KEYS, NOW, scripted, discovery)
             counted = {queue.name: (queue.jobs["queued"], queue.jobs["intermediate"]) for queue in queues}
             assert counted == {"both": (5, 0), "alone": (1, 1), "listed": (2, 0), "strange": (0, 0)}
             assert [queue.name for queue in queues if queue.oldest_enqueued_at] == ["alone"]
         connection.execute_command("ACL", "SETUSER", "kept", "on", ">pw", f"~{KEYS.prefix}:*", "+@all")
         kept = Redis(unix_socket_path=str(other.socket), username="kept", password="pw")
-        assert [queue.name for queue in read_queues(kept, KEYS, NOW, Scripted(), prefixes)[0]] == ["both"]
+        assert [queue.name for queue in read_queues(kept, KEYS, NOW, Scripted(), discovery)[0]] == ["both"]
+        assert discovery.refused == {"shop:queues", "none:queues", "own:queue:both", "own:queue:alone", "strange"}
+        # Nor is an RQ worker that he may not read a reason to read none.
+        facts = {"state": "idle", "queues": "q", "birth": "2026-01-01T00:00:00.000000Z"}
+        for key in (KEYS.rq_worker("mine"), "own:worker:w"):
+            connection.sadd(KEYS.workers_by_queue("q"), key)
+            connection.hset(key, mapping=facts)
+        for user, names in ((connection, 2), (kept, 1)):
+            snapshot = Reader(user, KEYS).read()
+            assert len(snapshot.rq_workers) == names
+            assert ("own:worker:w is not for this Redis user" in snapshot.rejected_names) is (names == 1)
+        assert still_there(kept, KEYS, ["key=own:worker:w", "mine"]) == {"key=own:worker:w", "mine"}
         kept.close()
 
 

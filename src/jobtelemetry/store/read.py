@@ -152,8 +152,10 @@ class Reader:
             workers = read_rq_workers(self._connection, self._keys, self._discovery, self._scripted)
             gets_on()
             queues, rate_limits = read_queues(
-                self._connection, self._keys, look.taken_at, self._scripted, self._discovery.prefixes
+                self._connection, self._keys, look.taken_at, self._scripted, self._discovery
             )
+            for name in sorted(self._discovery.refused):
+                rejected.note(name, "is not for this Redis user")
             self._rq_workers = tuple(worker.name for worker in workers)
             self._compare_with_rq(look, workers, bool(queues))
             own = self._own.read(look.meta, rejected)

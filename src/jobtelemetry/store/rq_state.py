@@ -128,7 +128,7 @@ class Scripted:
 
 
 def read_queues(
-    connection: Any, keys: Keys, now: float, scripted: Scripted | None = None, prefixes: Iterable[str] = ()
+    connection: Any, keys: Keys, now: float, scripted: Scripted | None = None, discovery: Discovery | None = None
 ) -> tuple[tuple[QueueState, ...], tuple[RateLimitState, ...]]:
     """What RQ holds per queue, and what its rate limits hold back.
 
@@ -137,7 +137,8 @@ def read_queues(
         keys: Under which prefix.
         now: The server's clock, Unix time in seconds.
         scripted: Asks by script; by single commands without it.
-        prefixes: Further prefixes, of applications' own classes; queues may be listed there.
+        discovery: Knows further prefixes, of applications' own classes, under which queues may be listed; is told of
+            what this user may not read there.
 
     Raises:
         redis.exceptions.RedisError: Redis does not answer or refuses.
@@ -147,7 +148,7 @@ def read_queues(
     pipe.smembers(keys.rate_limits)
     found, limits = pipe.execute()
     listed = {text(key) for key in found}
-    elsewhere = _elsewhere(connection, keys, listed, prefixes)
+    elsewhere = _elsewhere(connection, keys, listed, discovery or Discovery())
     names = sorted({keys.queue_name(key) for key in listed if key.startswith(keys.queue(""))} | elsewhere.keys())
     rows = (scripted and _rows_by_script(connection, keys, names, now, scripted)) or _rows(connection, keys, names, now)
     for name, row in zip(names, rows, strict=True):
@@ -162,7 +163,7 @@ def read_queues(
 
 
 def _elsewhere(
-    connection: Any, keys: Keys, listed: set[str], prefixes: Iterable[str]
+    connection: Any, keys: Keys, listed: set[str], discovery: Discovery
 ) -> dict[str, list[tuple[int, int, Any]]]:
     """By name what the lists of queues hold whose class has a key prefix of its own: jobs, intermediate ones, the head.
 
@@ -170,9 +171,12 @@ def _elsewhere(
     RQ's keys, does not know the queue: that it is empty would be wrong.
     """
     pipe = connection.pipeline(transaction=False)
-    for prefix in sorted(prefixes):
-        pipe.smembers(f"{prefix}:queues")
-    more = [_readable(reply, ()) for reply in pipe.execute(raise_on_error=False)] if prefixes else []
+    lists = [f"{prefix}:queues" for prefix in sorted(discovery.prefixes)]
+    for name in lists:
+        pipe.smembers(name)
+    replies = pipe.execute(raise_on_error=False) if lists else []
+    discovery.refused |= {name for name, reply in zip(lists, replies, strict=True) if _is_refusal(reply)}
+    more = [() if _is_refusal(reply) else _unless_another_type(reply, ()) for reply in replies]
     everything = listed.union(*(map(text, members) for members in more))
     strange = sorted(key for key in everything if not key.startswith(keys.queue("")))
     if not strange:
@@ -184,19 +188,18 @@ def _elsewhere(
             pipe.llen(key)
             pipe.llen(f"{key}:intermediate")
             pipe.lindex(key, 0)
-        replies = [_readable(reply, None) for reply in pipe.execute(raise_on_error=False)]
+        replies = pipe.execute(raise_on_error=False)
         for key, first in zip(piece, range(0, len(replies), 3), strict=True):
-            queued, intermediate, head = replies[first : first + 3]
-            if queued is not None:
-                found.setdefault(keys.queue_name(key), []).append((int(queued), int(intermediate or 0), head))
+            if any(map(_is_refusal, replies[first : first + 3])):
+                discovery.refused.add(key)
+                continue
+            queued, intermediate, head = (_unless_another_type(reply, None) for reply in replies[first : first + 3])
+            found.setdefault(keys.queue_name(key), []).append((int(queued or 0), int(intermediate or 0), head))
     return found
 
 
-def _readable(reply: Any, otherwise: Any) -> Any:
-    """What a stranger's key holds; something else where it is of another type, or not for this user."""
-    if isinstance(reply, NoPermissionError):
-        return otherwise
-    return _unless_another_type(reply, otherwise)
+def _is_refusal(reply: Any) -> bool:
+    return isinstance(reply, NoPermissionError)
 
 
 def _rows_by_script(
@@ -292,6 +295,8 @@ class Discovery:
         self.hashes: set[str] = set()
         #: Key prefixes of RQ workers whose class has one of its own.
         self.prefixes: set[str] = set()
+        #: Of those, the keys that this user may not read, at the last look: RQ workers, and lists of jobs.
+        self.refused: set[str] = set()
 
     def look(self, connection: Any, keys: Keys) -> None:
         """Look at the next pieces."""
@@ -334,7 +339,9 @@ def read_rq_workers(
     strange = (key.partition(":worker:") for key in sorted(found) if not key.startswith(keys.rq_worker("")))
     new = (prefix for prefix, separator, _ in strange if separator and prefix not in discovery.prefixes)
     discovery.prefixes.update(islice(new, _MOST_PREFIXES - len(discovery.prefixes)))
-    accounts = sorted(map(keys.account, found | discovery.hashes))
+    refused = _refused(connection, [key for key in found if not key.startswith(keys.rq_worker(""))])
+    discovery.refused = refused
+    accounts = sorted(map(keys.account, (found | discovery.hashes) - refused))
     rows = (scripted and _workers_by_script(connection, keys, accounts, scripted)) or _workers(
         connection, keys, accounts
     )
@@ -346,6 +353,18 @@ def read_rq_workers(
         else:
             discovery.hashes.discard(keys.rq_worker(account))
     return tuple(states)
+
+
+def _refused(connection: Any, strange: Sequence[str]) -> set[str]:
+    """Which of these keys of RQ workers, whose class has a prefix of its own, this user may not read."""
+    refused = set()
+    for piece in _pieces(strange, _PIECE):
+        pipe = connection.pipeline(transaction=False)
+        for key in piece:
+            pipe.hget(key, "birth")
+        replies = pipe.execute(raise_on_error=False)
+        refused |= {key for key, reply in zip(piece, replies, strict=True) if isinstance(reply, NoPermissionError)}
+    return refused
 
 
 def _workers_by_script(
@@ -388,8 +407,11 @@ def still_there(connection: Any, keys: Keys, accounts: Iterable[str]) -> set[str
         pipe = connection.pipeline(transaction=False)
         for account in piece:
             pipe.hmget(keys.rq_worker(account), "state", "birth", "death", "last_heartbeat")
-        replies = [_unless_another_type(reply, [None] * 4) for reply in pipe.execute(raise_on_error=False)]
-        for account, (state, birth, death, heartbeat) in zip(piece, replies, strict=True):
+        for account, reply in zip(piece, pipe.execute(raise_on_error=False), strict=True):
+            if _is_refusal(reply):  # nobody here can tell
+                there.add(account)
+                continue
+            state, birth, death, heartbeat = _unless_another_type(reply, [None] * 4)
             # One whose hash came anew has only counts and heartbeats at first, and its account belongs to those.
             if _lives(state or heartbeat, birth, death):
                 there.add(account)
