@@ -352,6 +352,41 @@ class Choices(Kind[tuple[tuple[str, str], ...]]):
         return name, word
 
 
+@dataclass(frozen=True)
+class TextOfEach(Kind[tuple[tuple[str, str], ...]]):
+    """A text for each of some names.
+
+    Args:
+        name: What the names are.
+        what: What the text is.
+        text: What it must be.
+    """
+
+    name: str
+    what: str
+    text: Text
+
+    @property
+    def expected(self) -> str:
+        return f"pairs of {self.name} and {self.what}, each name once, each {self.what} of {self.text.form}"
+
+    @property
+    def written(self) -> str:
+        return f"{self.name}={self.what} pairs with commas between them, each {self.what} of {self.text.form}"
+
+    def read(self, text: str) -> tuple[tuple[str, str], ...]:
+        parts = filter(None, (part.strip() for part in text.split(",")))
+        return self.take([tuple(word.strip() for word in part.partition("=")[::2]) for part in parts])
+
+    def take(self, value: object) -> tuple[tuple[str, str], ...]:
+        if not isinstance(value, (tuple, list)) or not all(map(_is_pair, value)):
+            raise RefusedError(repr(value))
+        found = {name: self.text.take(text) for name, text in value if name}
+        if len(found) != len(value):
+            raise RefusedError(repr(value))
+        return tuple(found.items())
+
+
 def _is_pair(value: object) -> bool:
     return isinstance(value, (tuple, list)) and [type(part) for part in value] == [str, str]
 

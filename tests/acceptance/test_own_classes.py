@@ -379,6 +379,8 @@ def test_a_bare_class_with_a_prefix_of_its_own_is_the_first_to_be_seen(theatre: 
         assert worker.name.endswith(key)
         assert (worker.succeeded_by_rq, worker.failed_by_rq, worker.instrumented) == (2, 1, False)
         assert (snapshot.uninstrumented, snapshot.unrecorded) == (1, 3)
+        (shown,) = snapshot.queues
+        assert (shown.name, shown.jobs["queued"], shown.jobs["finished"], shown.jobs["failed"]) == ("default", 0, 2, 1)
 
 
 # 39: spans are in the tracing tests' own file for classes of RQ's; here for those that are not

@@ -63,6 +63,7 @@ class Site:
         redis: str = "",
     ) -> None:
         self._redis = redis
+        config = config.of_redis(redis)
         self._connection, self._keys = with_time_limits(connection), Keys(config.key_prefix)
         self._config, self._reader, self._reconciler = config, reader, reconciler
         self._trends = Trends()

@@ -148,9 +148,14 @@ class Reader:
             running, deployed = self._running_and_deploys(look)
             entries = tuple(running_entries(running, rejected))
             gets_on()
-            queues, rate_limits = read_queues(self._connection, self._keys, look.taken_at, self._scripted)
-            gets_on()
+            # First, for they tell of key prefixes under which there are queues.
             workers = read_rq_workers(self._connection, self._keys, self._discovery, self._scripted)
+            gets_on()
+            queues, rate_limits = read_queues(
+                self._connection, self._keys, look.taken_at, self._scripted, self._discovery
+            )
+            for name in sorted(self._discovery.refused):
+                rejected.note(name, "is not for this Redis user")
             self._rq_workers = tuple(worker.name for worker in workers)
             self._compare_with_rq(look, workers, bool(queues))
             own = self._own.read(look.meta, rejected)

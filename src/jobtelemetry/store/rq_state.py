@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
+from itertools import islice
 from typing import Any
 
 from redis.exceptions import NoPermissionError, ResponseError
@@ -47,6 +48,7 @@ _ZSETS = ("started", "scheduled", "deferred", "ready_to_enqueue", "finished", "f
 _PIECE = 500
 _WORKERS_AT_ONCE = 100
 _MOST_NAMED = 5
+_MOST_PREFIXES = 20  # of classes with one of their own; mostly there is one
 #: Queues, and RQ workers, that one script counts: it holds Redis for less than a millisecond.
 _QUEUES_BY_SCRIPT = 50
 _WORKERS_BY_SCRIPT = 100
@@ -126,7 +128,7 @@ class Scripted:
 
 
 def read_queues(
-    connection: Any, keys: Keys, now: float, scripted: Scripted | None = None
+    connection: Any, keys: Keys, now: float, scripted: Scripted | None = None, discovery: Discovery | None = None
 ) -> tuple[tuple[QueueState, ...], tuple[RateLimitState, ...]]:
     """What RQ holds per queue, and what its rate limits hold back.
 
@@ -135,6 +137,8 @@ def read_queues(
         keys: Under which prefix.
         now: The server's clock, Unix time in seconds.
         scripted: Asks by script; by single commands without it.
+        discovery: Knows further prefixes, of applications' own classes, under which queues may be listed; is told of
+            what this user may not read there.
 
     Raises:
         redis.exceptions.RedisError: Redis does not answer or refuses.
@@ -143,14 +147,59 @@ def read_queues(
     pipe.smembers(keys.queues)
     pipe.smembers(keys.rate_limits)
     found, limits = pipe.execute()
-    names = sorted(keys.queue_name(text(key)) for key in found)
+    listed = {text(key) for key in found}
+    elsewhere = _elsewhere(connection, keys, listed, discovery or Discovery())
+    names = sorted({keys.queue_name(key) for key in listed if key.startswith(keys.queue(""))} | elsewhere.keys())
     rows = (scripted and _rows_by_script(connection, keys, names, now, scripted)) or _rows(connection, keys, names, now)
+    for name, row in zip(names, rows, strict=True):
+        for queued, intermediate, head in elsewhere.get(name, ()):
+            row[:3] = [int(row[0]) + queued, int(row[1]) + intermediate, row[2] or head]
     heads = _heads(connection, keys, [text(row[2]) if row[2] else None for row in rows])
     deferred = {name: int(row[_DEFERRED]) for name, row in zip(names, rows, strict=True) if row[_DEFERRED]}
     blocked = find_blocked(connection, keys, deferred)
     return tuple(
         _queue_state(name, row, head, blocked.get(name, ())) for name, row, head in zip(names, rows, heads, strict=True)
     ), _rate_limits(connection, keys, sorted(map(text, limits)), now)
+
+
+def _elsewhere(
+    connection: Any, keys: Keys, listed: set[str], discovery: Discovery
+) -> dict[str, list[tuple[int, int, Any]]]:
+    """By name what the lists of queues hold whose class has a key prefix of its own: jobs, intermediate ones, the head.
+
+    Registries, jobs and locks of such a queue are where all are. Who may not read such a list, as a user who is kept to
+    RQ's keys, does not know the queue: that it is empty would be wrong.
+    """
+    pipe = connection.pipeline(transaction=False)
+    lists = [f"{prefix}:queues" for prefix in sorted(discovery.prefixes)]
+    for name in lists:
+        pipe.smembers(name)
+    replies = pipe.execute(raise_on_error=False) if lists else []
+    discovery.refused |= {name for name, reply in zip(lists, replies, strict=True) if _is_refusal(reply)}
+    more = [() if _is_refusal(reply) else _unless_another_type(reply, ()) for reply in replies]
+    everything = listed.union(*(map(text, members) for members in more))
+    strange = sorted(key for key in everything if not key.startswith(keys.queue("")))
+    if not strange:
+        return {}
+    found: dict[str, list[tuple[int, int, Any]]] = {}
+    for piece in _pieces(strange, _PIECE // 3):
+        pipe = connection.pipeline(transaction=False)
+        for key in piece:
+            pipe.llen(key)
+            pipe.llen(f"{key}:intermediate")
+            pipe.lindex(key, 0)
+        replies = pipe.execute(raise_on_error=False)
+        for key, first in zip(piece, range(0, len(replies), 3), strict=True):
+            if any(map(_is_refusal, replies[first : first + 3])):
+                discovery.refused.add(key)
+                continue
+            queued, intermediate, head = (_unless_another_type(reply, None) for reply in replies[first : first + 3])
+            found.setdefault(keys.queue_name(key), []).append((int(queued or 0), int(intermediate or 0), head))
+    return found
+
+
+def _is_refusal(reply: Any) -> bool:
+    return isinstance(reply, NoPermissionError)
 
 
 def _rows_by_script(
@@ -244,6 +293,10 @@ class Discovery:
         #: The sets in which RQ lists its workers by queue, and the hashes of workers, as far as they have been found.
         self.lists: set[str] = set()
         self.hashes: set[str] = set()
+        #: Key prefixes of RQ workers whose class has one of its own.
+        self.prefixes: set[str] = set()
+        #: Of those, the keys that this user may not read, at the last look: RQ workers, and lists of jobs.
+        self.refused: set[str] = set()
 
     def look(self, connection: Any, keys: Keys) -> None:
         """Look at the next pieces."""
@@ -283,7 +336,12 @@ def read_rq_workers(
         pipe.smembers(by_queue)
     listed = [_unless_another_type(reply, ()) for reply in pipe.execute(raise_on_error=False)]
     found = {text(key) for members in listed for key in members}
-    accounts = sorted(map(keys.account, found | discovery.hashes))
+    strange = (key.partition(":worker:") for key in sorted(found) if not key.startswith(keys.rq_worker("")))
+    new = (prefix for prefix, separator, _ in strange if separator and prefix not in discovery.prefixes)
+    discovery.prefixes.update(islice(new, _MOST_PREFIXES - len(discovery.prefixes)))
+    refused = _refused(connection, [key for key in found if not key.startswith(keys.rq_worker(""))])
+    discovery.refused = refused
+    accounts = sorted(map(keys.account, (found | discovery.hashes) - refused))
     rows = (scripted and _workers_by_script(connection, keys, accounts, scripted)) or _workers(
         connection, keys, accounts
     )
@@ -295,6 +353,18 @@ def read_rq_workers(
         else:
             discovery.hashes.discard(keys.rq_worker(account))
     return tuple(states)
+
+
+def _refused(connection: Any, strange: Sequence[str]) -> set[str]:
+    """Which of these keys of RQ workers, whose class has a prefix of its own, this user may not read."""
+    refused = set()
+    for piece in _pieces(strange, _PIECE):
+        pipe = connection.pipeline(transaction=False)
+        for key in piece:
+            pipe.hget(key, "birth")
+        replies = pipe.execute(raise_on_error=False)
+        refused |= {key for key, reply in zip(piece, replies, strict=True) if isinstance(reply, NoPermissionError)}
+    return refused
 
 
 def _workers_by_script(
@@ -337,8 +407,11 @@ def still_there(connection: Any, keys: Keys, accounts: Iterable[str]) -> set[str
         pipe = connection.pipeline(transaction=False)
         for account in piece:
             pipe.hmget(keys.rq_worker(account), "state", "birth", "death", "last_heartbeat")
-        replies = [_unless_another_type(reply, [None] * 4) for reply in pipe.execute(raise_on_error=False)]
-        for account, (state, birth, death, heartbeat) in zip(piece, replies, strict=True):
+        for account, reply in zip(piece, pipe.execute(raise_on_error=False), strict=True):
+            if _is_refusal(reply):  # nobody here can tell
+                there.add(account)
+                continue
+            state, birth, death, heartbeat = _unless_another_type(reply, [None] * 4)
             # One whose hash came anew has only counts and heartbeats at first, and its account belongs to those.
             if _lives(state or heartbeat, birth, death):
                 there.add(account)
