@@ -21,6 +21,7 @@ from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.dashboards.theme import STATE_COLORS
 from jobtelemetry.mixin.reference import reference
 from jobtelemetry.outcomes import State
+from mixin.promtool import promtool
 from mixin.shipped import FOLDER, shipped
 
 _ROOT = Path(__file__).parents[2]
@@ -207,7 +208,7 @@ def _lines_per(label: str) -> list[tuple[str, dict[str, Any]]]:
         for board in _BOARDS.values()
         for panel in board["panels"]
         if panel["type"] == "timeseries"
-        and {target["legendFormat"] for target in panel["targets"]} == {f"{{{{{label}}}}}"}
+        and f"{{{{{label}}}}}" in {target["legendFormat"] for target in panel["targets"]}
     ]
 
 
@@ -224,10 +225,103 @@ def test_a_worker_and_a_queue_has_one_colour_a_short_name_and_a_way_to_its_dashb
             prop["value"]
             for override in panel["fieldConfig"]["overrides"]
             for prop in override["properties"]
-            if prop["id"] == "links"
+            if prop["id"] == "links" and override["matcher"]["id"] == "byType"
         )
-        assert links[0]["title"] == f"Open ${{__field.labels.{label}}}"
+        # The foot of the tooltip says "Click to open " and this: the whole name.
+        assert (links[0]["title"], links[0]["oneClick"]) == (f"${{__field.labels.{label}}}", True)
         assert links[0]["url"].startswith(f"/d/jobtelemetry-{board}?${{__url_time_range}}&${{datasource:queryparam}}")
+
+
+def test_error_types_are_told_apart_and_none_looks_good() -> None:
+    """Each name has one colour, that is never a shade of green; RQ's own kinds of death have one each."""
+    (panel,) = (one for one in _panels() if one["title"] == "Errors by type")
+    found: dict[str, dict[str, str]] = {"byName": {}, "byRegexp": {}}
+    for one in panel["fieldConfig"]["overrides"]:
+        if one["matcher"]["id"] in found:
+            name = one["matcher"]["options"].strip("/")
+            found[one["matcher"]["id"]][name] = one["properties"][0]["value"]["fixedColor"]
+    assert not [color for colors in found.values() for color in colors.values() if "green" in color]
+
+    def color(name: str) -> str:
+        (one,) = (color for pattern, color in found["byRegexp"].items() if re.search(pattern, name))
+        return found["byName"].get(name, one)
+
+    deaths = ("WorkHorseKilled", "WorkHorseExited", "AbandonedJobError", "StuckInIntermediateQueue")
+    assert len({color(name) for name in (*deaths, "JobTimeoutException", "MaxRetriesExceeded")}) == len(deaths) + 2
+    assert all(color("E" * length) for length in range(1, 200))
+
+
+def test_run_times_and_waits_are_drawn_in_minutes_where_they_take_minutes(tmp_path: Path) -> None:
+    """Of the two sets of queries, one in seconds and one in minutes, exactly one has data, by what there is to see."""
+    panels = [
+        one
+        for one in _panels()
+        if one["type"] == "timeseries"
+        and one["fieldConfig"]["defaults"].get("unit") == "s"
+        and one["title"] != "Time to read Redis"
+    ]
+    assert {panel["title"] for panel in panels} >= {"Run time, percentiles", "Wait, p95", "Run time, p95"}
+    for panel in panels:
+        in_minutes = {
+            one["matcher"]["options"]
+            for one in panel["fieldConfig"]["overrides"]
+            if one["matcher"]["id"] == "byFrameRefID" and {"id": "unit", "value": "suffix:min"} in one["properties"]
+        }
+        assert len(in_minutes) * 2 == len(panel["targets"]), panel["title"]
+    (panel,) = (one for one in panels if one["title"] == "Run time, percentiles")
+    seconds, minutes = (_filled(one["expr"]) for one in panel["targets"] if one["legendFormat"] == "p50")
+    tests = []
+    for bound, in_seconds, in_minutes in (
+        ("60", [{"labels": '{job="jobtelemetry"}', "value": 30}], []),
+        ("240", [], [2]),
+    ):
+        series = f'jobtelemetry_job_duration_seconds_bucket{{job="jobtelemetry", worker="w", queue="q", le="{bound}"}}'
+        more = series.replace(f'le="{bound}"', 'le="+Inf"')
+        samples = [{"labels": '{job="jobtelemetry"}', "value": value} for value in in_minutes]
+        tests.append(
+            {
+                "interval": "15s",
+                "input_series": [{"series": one, "values": "0+1x80"} for one in (series, more)],
+                "promql_expr_test": [
+                    {"expr": seconds, "eval_time": "19m", "exp_samples": in_seconds},
+                    {"expr": minutes, "eval_time": "19m", "exp_samples": samples},
+                ],
+            }
+        )
+    (tmp_path / "tests.yml").write_text(yaml.safe_dump({"rule_files": [], "tests": tests}))
+    done = promtool("test", "rules", tmp_path / "tests.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_red_numbers_of_the_overview_lead_to_where_they_can_be_understood() -> None:
+    """Each figure that can be red, and each number of the summary that is, has a link that keeps what is chosen."""
+    board = _BOARDS["grafana/dashboards/jobtelemetry-overview.json"]
+    panels = {one["title"]: one for one in board["panels"]}
+    figures = [one for one in board["panels"] if one["type"] == "stat" and "red" in json.dumps(one["fieldConfig"])]
+    assert len(figures) == 6
+    for panel in figures:
+        assert "/d/jobtelemetry-" in _link(panel["fieldConfig"]["overrides"][0]), panel["title"]
+    assert panels["Alerts that fire"]["id"] == 10
+    assert _link(panels["Alerts"]["fieldConfig"]["overrides"][0]).endswith("&viewPanel=panel-10")
+    columns = {one["matcher"]["options"]: one for one in panels["Summary"]["fieldConfig"]["overrides"]}
+    for column in ("Failure", "Discard", "Success"):
+        assert "&var-worker=${__data.fields.Worker}" in _link(columns[column])
+
+
+def _link(override: dict[str, Any]) -> str:
+    (url,) = (one["value"][0]["url"] for one in override["properties"] if one["id"] == "links")
+    return str(url)
+
+
+def _filled(expr: str) -> str:
+    """With Grafana's variables as a dashboard of ten minutes fills them in."""
+    for variable, value in {"$__rate_interval": "1m", "$__range": "10m", "$__interval": "30s"}.items():
+        expr = expr.replace(variable, value)
+    return re.sub(r"\$\w+", ".*", expr)
+
+
+def _panels() -> list[dict[str, Any]]:
+    return [panel for board in _BOARDS.values() for panel in board["panels"] if panel["type"] != "row"]
 
 
 def test_long_names_are_short_in_legends() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from jobtelemetry import contract
 from jobtelemetry.contract import Family
+from jobtelemetry.mixin.dashboards.frame import RANGE, STEP
 from jobtelemetry.mixin.exact import gained_on_show
 from jobtelemetry.mixin.promql import PromQL, in_state
 from jobtelemetry.outcomes import Ratio, State
 
-#: Grafana's own: the range on show, the same in seconds, a step that fits it, and a window that fits the scrapes.
-RANGE, RANGE_SECONDS, STEP, RATE = "$__range", "$__range_s", "$__interval", "$__rate_interval"
+#: Grafana's own: the range on show in seconds, and a window that fits the scrapes.
+RANGE_SECONDS, RATE = "$__range_s", "$__rate_interval"
 STEP_SECONDS = "$__interval_ms / 1000"
 
 

@@ -27,6 +27,7 @@ class Column:
         decimals: Digits behind the point; ``None`` leaves it to the unit.
         width: In pixels; 0 shares what is left.
         hidden: Whether the query only brings the rows.
+        leads_to: Title and address of where a number can be understood.
         properties: Further properties of the column.
     """
 
@@ -38,6 +39,7 @@ class Column:
     decimals: int | None = 0
     width: int = 0
     hidden: bool = False
+    leads_to: tuple[str, str] | None = None
     properties: tuple[tuple[str, object], ...] = ()
 
 
@@ -131,4 +133,6 @@ def _column(column: Column) -> list[model.DynamicConfigValue]:
         if not any(name == "mappings" for name, _ in column.properties):
             nothing = {"match": "null+nan", "result": {"text": "-", "color": theme.NEUTRAL, "index": 0}}
             properties.append(theme.prop("mappings", [{"type": "special", "options": nothing}]))
+    if column.leads_to is not None:
+        properties.append(theme.prop("links", [{"title": column.leads_to[0], "url": column.leads_to[1]}]))
     return properties + [theme.prop(name, value) for name, value in column.properties]

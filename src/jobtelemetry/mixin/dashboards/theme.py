@@ -28,6 +28,35 @@ STATUS_COLORS: dict[str, str] = {
     "rate_limited": "orange",
 }
 
+#: Of error types, none of which may look like something good. Grafana tells series apart by nothing but their names, so
+#: the colour goes by how long a name is: an error type has the same one everywhere, and two seldom share one.
+_ERROR_COLORS = (
+    "red",
+    "yellow",
+    "purple",
+    "orange",
+    "light-purple",
+    "dark-yellow",
+    "light-red",
+    "dark-orange",
+    "super-light-purple",
+    "light-yellow",
+    "light-orange",
+)
+
+#: Of what only an RQ worker dies of.
+DEATH_COLORS: dict[str, str] = {
+    "WorkHorseKilled": "dark-red",
+    "WorkHorseExited": "super-light-red",
+    "AbandonedJobError": "dark-purple",
+    "StuckInIntermediateQueue": "super-light-orange",
+}
+
+#: What a name matches -> its colour.
+ERROR_COLORS: dict[str, str] = {
+    f"/^(?:.{{{len(_ERROR_COLORS)}}})*.{{{rest}}}$/": color for rest, color in enumerate(_ERROR_COLORS)
+}
+
 QUANTILE_COLORS: dict[str, str] = {"p50": "super-light-blue", "p95": "blue", "p99": "dark-blue"}
 
 #: Below this part of the error budget nobody needs to know how far.

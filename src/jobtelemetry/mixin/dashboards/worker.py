@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as build
-from grafana_foundation_sdk.builders import prometheus as prom
 
 from jobtelemetry import contract
 from jobtelemetry.mixin.config import MixinConfig
@@ -112,6 +111,8 @@ def causes(q: PromQL) -> list[panels.PanelBuilder]:
             stacked=True,
             bars=True,
             interval="1m",
+            colors=theme.DEATH_COLORS,
+            by_pattern=theme.ERROR_COLORS,
             no_value="Nothing failed",
         ),
     ]
@@ -135,18 +136,16 @@ def times(q: PromQL) -> list[panels.PanelBuilder]:
             wait,
             scheme="Purples",
         ),
-        panels.lines(
+        panels.durations(
             "Run time, percentiles",
             "The run time that 50, 95 and 99 % of the executions did not exceed.",
             _percentiles(q, contract.JOB_DURATION),
-            unit=theme.SECONDS,
             colors=theme.QUANTILE_COLORS,
         ),
-        panels.lines(
+        panels.durations(
             "Wait, percentiles",
             "The wait that 50, 95 and 99 % of the executions did not exceed.",
             _percentiles(q, contract.JOB_WAIT),
-            unit=theme.SECONDS,
             colors=theme.QUANTILE_COLORS,
         ),
     ]
@@ -163,15 +162,13 @@ def resources(q: PromQL) -> list[panels.PanelBuilder]:
             "How many processors this worker's executions keep busy. Without data where RQ workers do not measure it.",
             [range_query(cpu, "processors")],
             width=8,
-            decimals=2,
             colors={"processors": "blue"},
             no_value="Not measured",
         ),
-        panels.lines(
+        panels.durations(
             "Processor time of an execution",
             "The mean. An execution that was abandoned has none.",
-            [range_query(f"{cpu} / ({ended} > 0)", "mean")],
-            unit=theme.SECONDS,
+            [(f"{cpu} / ({ended} > 0)", "mean")],
             width=8,
             colors={"mean": "blue"},
             connect=True,
@@ -189,6 +186,7 @@ def resources(q: PromQL) -> list[panels.PanelBuilder]:
             width=8,
             colors={"limit": "red"},
             no_value="Not measured",
+            per=("queue", q),
         ),
     ]
 
@@ -219,7 +217,6 @@ def traffic(q: PromQL) -> list[panels.PanelBuilder]:
             "Executions for each job that came to its end. 1 means that nothing is retried.",
             [range_query(f"{ended} / ({terminal} > 0)", "attempts")],
             width=8,
-            decimals=2,
             colors={"attempts": "purple"},
             connect=True,
         ),
@@ -259,10 +256,5 @@ def traffic(q: PromQL) -> list[panels.PanelBuilder]:
     ]
 
 
-def _percentiles(q: PromQL, family: contract.Family) -> list[prom.Dataquery]:
-    return [
-        range_query(
-            q.quantile(level, family, "$__rate_interval", ()), name, exemplar=family.exemplars and name == "p95"
-        )
-        for name, level in _LEVELS.items()
-    ]
+def _percentiles(q: PromQL, family: contract.Family) -> list[tuple[str, str]]:
+    return [(q.quantile(level, family, "$__rate_interval", ()), name) for name, level in _LEVELS.items()]
