@@ -207,8 +207,7 @@ def _lines_per(label: str) -> list[tuple[str, dict[str, Any]]]:
         (board["uid"], panel)
         for board in _BOARDS.values()
         for panel in board["panels"]
-        if panel["type"] == "timeseries"
-        and f"{{{{{label}}}}}" in {target["legendFormat"] for target in panel["targets"]}
+        if panel["type"] == "timeseries" and any(f'"{label}", "(.*)")' in target["expr"] for target in panel["targets"])
     ]
 
 
@@ -220,7 +219,8 @@ def test_a_worker_and_a_queue_has_one_colour_a_short_name_and_a_way_to_its_dashb
     for where, panel in found:
         defaults = panel["fieldConfig"]["defaults"]
         assert defaults["color"]["mode"] == "palette-classic-by-name", (where, panel["title"])
-        assert [one["id"] for one in panel["transformations"]] == ["renameByRegex"]
+        assert not panel.get("transformations"), "Grafana would colour the line by one name, the legend by the other"
+        assert "{{short}}" in {target["legendFormat"] for target in panel["targets"]}
         (links,) = (
             prop["value"]
             for override in panel["fieldConfig"]["overrides"]
@@ -326,11 +326,23 @@ def _panels() -> list[dict[str, Any]]:
 
 def test_long_names_are_short_in_legends() -> None:
     """Of a long dotted name the last two parts are left; a short one, and one without dots, stay as they are."""
-    options = _lines_per("worker")[0][1]["transformations"][0]["options"]
-    pattern, put = options["regex"], options["renamePattern"].replace("$1", r"\1")
-    assert re.sub(pattern, put, "cinema.scraping.jobs.process_showtime") == "…jobs.process_showtime"
+    expr = _lines_per("worker")[0][1]["targets"][0]["expr"]
+    put, pattern = re.findall(r'"short", "([^"]+)", "worker", "([^"]+)"\)', expr)[-1]
+    pattern, put = pattern.replace("\\\\", "\\"), put.replace("$1", r"\1")
+
+    def short(name: str) -> str:
+        return re.sub(f"^(?:{pattern})$", put, name)
+
+    assert short("cinema.scraping.jobs.process_showtime") == "…jobs.process_showtime"
     for name in ("cinema.jobs.process_showtime", "a" * 60, "default"):
-        assert re.sub(pattern, put, name) == name
+        assert short(name) == name
+    assert not [
+        (panel["title"], label)
+        for panel in _panels()
+        for target in panel.get("targets", ())
+        for label in ("worker", "queue")
+        if panel["type"] == "timeseries" and target["legendFormat"] == f"{{{{{label}}}}}"
+    ]
 
 
 def test_legends_have_no_series_that_is_all_zero() -> None:

@@ -195,7 +195,7 @@ def summary_columns(q: PromQL) -> list[Column]:
             queries.counted(q, contract.JOB_EXECUTIONS, "worker", in_state(state)),
             color=theme.STATE_COLORS[state.value],
             width=105,
-            leads_to=why if state.failed or state is State.CANCELLED else None,
+            leads_to=why if state.failed else None,
         )
         for state in State
     ]

@@ -146,7 +146,7 @@ def lines(
         .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING))
     )
     for letter, query in zip(ascii_uppercase, queries, strict=False):
-        panel = panel.with_target(query.ref_id(letter))
+        panel = panel.with_target(_named(query, per).ref_id(letter))
     for pattern, color in (by_pattern or {}).items():
         panel = panel.override_by_regexp(pattern, [theme.color(color)])
     for name, color in (colors or {}).items():
@@ -170,22 +170,36 @@ def lines(
     return _per(*per, panel, colors or ()) if per else panel
 
 
-#: Of a name longer than this before its last two parts, these two are shown.
-LONG_NAME, SHORT_NAME = r"^.{12,}\.([^.]+\.[^.]+)$", "…$1"
 _BOARDS = {"worker": Board.WORKER, "queue": Board.QUEUES}
+#: Of a name longer than this before its last two parts, these two are shown.
+_LONG_NAME, _SHORT_NAME = r".{12,}\.([^.]+\.[^.]+)", "…$1"
+
+
+def shortened(expr: str, label: str) -> str:
+    """With the label ``short``: the last two parts of a long dotted name.
+
+    It has to be the query that shortens names. Where a transformation does, Grafana takes the colour of a line from the
+    whole name and that of its place in the legend from the short one.
+    """
+    pattern = _LONG_NAME.replace("\\", "\\\\")
+    whole = f'label_replace({expr}, "short", "$1", "{label}", "(.*)")'
+    return f'label_replace({whole}, "short", "{_SHORT_NAME}", "{label}", "{pattern}")'
+
+
+def _named(query: prom.Dataquery, per: tuple[str, PromQL] | None) -> prom.Dataquery:
+    """The query of a line for each worker or queue, with short names."""
+    asked = query.build()
+    if per is None or asked.legend_format != f"{{{{{per[0]}}}}}":
+        return query
+    return query.expr(shortened(asked.expr, per[0])).legend_format("{{short}}")
 
 
 def _per(label: str, q: PromQL, panel: timeseries.Panel, others: Iterable[str]) -> timeseries.Panel:
     # Grafana writes "Click to open " and the title at the foot of the tooltip of a line that has such a link.
     name = f"${{__field.labels.{label}}}"
     link = {"title": name, "url": board_url(_BOARDS[label], q, label=label, value=name), "oneClick": True}
-    panel = (
-        panel.color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
-        .override_by_field_type("number", [theme.prop("links", [link])])
-        .with_transformation(
-            model.DataTransformerConfig("renameByRegex", options={"regex": LONG_NAME, "renamePattern": SHORT_NAME})
-        )
-    )
+    by_name = build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
+    panel = panel.color_scheme(by_name).override_by_field_type("number", [theme.prop("links", [link])])
     for other in others:
         panel = panel.override_by_name(other, [theme.prop("links", [])])
     return panel
@@ -211,11 +225,11 @@ def durations(
         options: As :func:`lines` takes them.
     """
     peak = f"max(max_over_time((\n{longest or series[-1][0]}\n)[{RANGE}:{STEP}] @ end()) >= {_MINUTES_FROM})"
-    panel = lines(title, description, [], unit=theme.SECONDS, **options)
+    panel, per = lines(title, description, [], unit=theme.SECONDS, **options), options.get("per")
     for letter, (expr, legend) in zip(_IN_SECONDS, series, strict=False):
-        panel = panel.with_target(range_query(f"({expr})\nunless on () {peak}", legend).ref_id(letter))
+        panel = panel.with_target(_named(range_query(f"({expr})\nunless on () {peak}", legend), per).ref_id(letter))
     for letter, (expr, legend) in zip(_IN_MINUTES, series, strict=False):
-        panel = panel.with_target(range_query(f"({expr}) / 60\nand on () {peak}", legend).ref_id(letter))
+        panel = panel.with_target(_named(range_query(f"({expr}) / 60\nand on () {peak}", legend), per).ref_id(letter))
         panel = panel.override_by_query(letter, [theme.prop("unit", theme.MINUTES)])
     return panel
 

@@ -40,8 +40,8 @@ def funnel(q: PromQL) -> panels.PanelBuilder:
         "Stages",
         f"Executions of each stage in the time range, exactly. {_ORDER} Whole names are in the table.",
         [
-            instant_query(_short(_first_seen(q)), "A"),
-            instant_query(_short(queries.counted(q, contract.JOB_EXECUTIONS, "worker")), "B"),
+            instant_query(panels.shortened(_first_seen(q), "worker"), "A"),
+            instant_query(panels.shortened(queries.counted(q, contract.JOB_EXECUTIONS, "worker"), "worker"), "B"),
         ],
         width=12,
         height=8,
@@ -53,7 +53,7 @@ def funnel(q: PromQL) -> panels.PanelBuilder:
                 "organize",
                 options={
                     "excludeByName": {"Time": True, "worker": True, "Value #A": True},
-                    "indexByName": {"stage": 0, "Value #B": 1},
+                    "indexByName": {"short": 0, "Value #B": 1},
                 },
             ),
         ],
@@ -163,10 +163,3 @@ def _p95(q: PromQL, family: contract.Family) -> str:
 
 def _first_seen(q: PromQL) -> str:
     return f"1000 * min by (worker) ({q.raw(contract.JOB_EXECUTIONS, suffix='_created')})"
-
-
-def _short(expr: str) -> str:
-    """With the label ``stage``: a long name's last two parts, for which there is room beside a bar."""
-    whole = f'label_replace({expr}, "stage", "$1", "worker", "(.*)")'
-    pattern = panels.LONG_NAME.strip("^$").replace("\\", "\\\\")
-    return f'label_replace({whole}, "stage", "{panels.SHORT_NAME}", "worker", "{pattern}")'
