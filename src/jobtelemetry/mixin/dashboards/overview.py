@@ -131,7 +131,8 @@ def throughput(q: PromQL) -> panels.PanelBuilder:
         stacked=True,
         bars=True,
         interval="1m",
-        width=10,
+        width=9,
+        height=9,
     )
 
 
@@ -156,14 +157,15 @@ def alerts(q: PromQL) -> panels.PanelBuilder:
         [Column("Since", since, theme.FROM_NOW, decimals=None, width=110)],
         sort="Severity",
         descending=False,
-        width=14,
-        height=8,
+        width=15,
+        height=9,
         links={
             "Alert": about,
             "Worker": ("Open this worker", board_url(Board.WORKER, q, label="worker", value="${__value.raw}")),
             "Queue": ("Open this queue", board_url(Board.QUEUES, q, label="queue", value="${__value.raw}")),
         },
-        widths={"Alert": 265, "Severity": 80},
+        widths={"Alert": 270, "Severity": 80, "Worker": 330},
+        wrapped=("Worker", "Queue"),
         no_value="No alert fires",
     )
 
@@ -180,7 +182,7 @@ def summary(q: PromQL) -> panels.PanelBuilder:
         summary_columns(q),
         sort="Discard",
         then=(("Success", False), ("Failure", True)),
-        height=9,
+        height=10,
         links={"Worker": ("Open this worker", board_url(Board.WORKER, q, label="worker", value="${__value.raw}"))},
     )
 

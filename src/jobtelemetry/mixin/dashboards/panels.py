@@ -97,7 +97,6 @@ def lines(
     width: int = 12,
     height: int = 8,
     colors: Mapping[str, str] | None = None,
-    by_pattern: Mapping[str, str] | None = None,
     stacked: bool = False,
     highest: float | None = None,
     thresholds: build.ThresholdsConfig | None = None,
@@ -122,7 +121,6 @@ def lines(
         per: ``worker`` or ``queue`` where there is a line for each, and what the dashboard shows. The colour of a line
             comes from its name then, so it is the same on every panel; a long dotted name is short in the legend and
             whole at the foot of the tooltip; a click on the line leads to its dashboard.
-        by_pattern: Like ``colors``, for names that match a pattern.
     """
     legend = common.VizLegendOptions().show_legend(with_legend).placement(kinds.LegendPlacement.BOTTOM)
     panel = (
@@ -147,8 +145,6 @@ def lines(
     )
     for letter, query in zip(ascii_uppercase, queries, strict=False):
         panel = panel.with_target(_named(query, per).ref_id(letter))
-    for pattern, color in (by_pattern or {}).items():
-        panel = panel.override_by_regexp(pattern, [theme.color(color)])
     for name, color in (colors or {}).items():
         panel = panel.override_by_name(name, [theme.color(color)])
     panel = panel.with_override(

@@ -56,6 +56,7 @@ def listing(
     height: int = 9,
     links: Mapping[str, tuple[str, str]] | None = None,
     widths: Mapping[str, int] | None = None,
+    wrapped: Sequence[str] = (),
     no_value: str = "-",
 ) -> table.Panel:
     """A table with a row per label set and a column per query.
@@ -66,6 +67,7 @@ def listing(
         sort: Heading of the column to sort by.
         then: Further headings, and whether the highest comes first there.
         widths: Heading -> width in pixels.
+        wrapped: Headings of keys whose values go on in a second line, where there is no room.
         links: Heading of a key -> title and address of what a click on a value leads to.
     """
     letters = [chr(ord("A") + index) for index in range(len(columns))]
@@ -111,6 +113,8 @@ def listing(
         properties = [theme.prop("noValue", "-")]
         if widths and heading in widths:
             properties.append(theme.prop("custom.width", widths[heading]))
+        if heading in wrapped:
+            properties.append(theme.prop("custom.cellOptions", {"type": "auto", "wrapText": True}))
         if links and heading in links:
             title, url = links[heading]
             properties.append(theme.prop("links", [{"title": title, "url": url}]))

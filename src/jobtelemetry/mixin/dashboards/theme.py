@@ -28,33 +28,22 @@ STATUS_COLORS: dict[str, str] = {
     "rate_limited": "orange",
 }
 
-#: Of error types, none of which may look like something good. Grafana tells series apart by nothing but their names, so
-#: the colour goes by how long a name is: an error type has the same one everywhere, and two seldom share one.
-_ERROR_COLORS = (
-    "red",
-    "yellow",
-    "purple",
-    "orange",
-    "light-purple",
-    "dark-yellow",
-    "light-red",
-    "dark-orange",
-    "super-light-purple",
-    "light-yellow",
-    "light-orange",
-)
-
-#: Of what only an RQ worker dies of.
-DEATH_COLORS: dict[str, str] = {
-    "WorkHorseKilled": "dark-red",
-    "WorkHorseExited": "super-light-red",
-    "AbandonedJobError": "dark-purple",
-    "StuckInIntermediateQueue": "super-light-orange",
-}
-
-#: What a name matches -> its colour.
+#: Of error types, none of which may look like something good: those that many jobs know have a colour each, RQ's own
+#: kinds of death are purple; every other one gets a shade of red of its own in its panel.
 ERROR_COLORS: dict[str, str] = {
-    f"/^(?:.{{{len(_ERROR_COLORS)}}})*.{{{rest}}}$/": color for rest, color in enumerate(_ERROR_COLORS)
+    "WorkHorseKilled": "purple",
+    "WorkHorseExited": "super-light-purple",
+    "AbandonedJobError": "dark-purple",
+    "StuckInIntermediateQueue": "light-purple",
+    "JobTimeoutException": "orange",
+    "MaxRetriesExceeded": "dark-orange",
+    "ConnectionError": "yellow",
+    "TimeoutError": "light-orange",
+    "ValueError": "dark-yellow",
+    "KeyError": "light-yellow",
+    "TypeError": "super-light-orange",
+    "RuntimeError": "semi-dark-yellow",
+    "OSError": "super-light-yellow",
 }
 
 QUANTILE_COLORS: dict[str, str] = {"p50": "super-light-blue", "p95": "blue", "p99": "dark-blue"}

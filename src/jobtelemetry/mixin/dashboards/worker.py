@@ -111,8 +111,8 @@ def causes(q: PromQL) -> list[panels.PanelBuilder]:
             stacked=True,
             bars=True,
             interval="1m",
-            colors=theme.DEATH_COLORS,
-            by_pattern=theme.ERROR_COLORS,
+            colors=theme.ERROR_COLORS,
+            shades=theme.STATE_COLORS[State.DISCARD],
             no_value="Nothing failed",
         ),
     ]
