@@ -112,10 +112,10 @@ def kinds_of_failures(q: PromQL) -> table.Panel:
 def newest(config: MixinConfig) -> logs.Panel:
     """The failures themselves."""
     line = (
-        "{{.worker}} {{.error_type}}: {{.detail}} [{{.state}}, attempt {{.attempt}}, job {{.job_id}}"
-        "{{if .trace_id}}, trace {{.trace_id}}{{end}}]"
+        "{{.worker}} {{.error_type}}{{if .signal}} (signal {{.signal}}){{end}}: {{.detail}} [{{.state}}, "
+        "attempt {{.attempt}}, job {{.job_id}}{{if .trace_id}}, trace {{.trace_id}}{{end}}]"
     )
-    facts = ("error_type", "detail", "attempt", "job_id", "trace_id")
+    facts = ("error_type", "signal", "detail", "attempt", "job_id", "trace_id")
     lines = failures(config, "|~ `(?i)${search:regex}`", f"| line_format `{line}`", facts=facts)
     return (
         logs.Panel()

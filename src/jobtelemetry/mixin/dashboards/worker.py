@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 from jobtelemetry import contract
 from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.dashboards import panels, queries, theme
-from jobtelemetry.mixin.dashboards.frame import frame, row, scoped
+from jobtelemetry.mixin.dashboards.frame import board_url, frame, row, scoped
 from jobtelemetry.mixin.dashboards.panels import range_query
 from jobtelemetry.mixin.names import Board
 from jobtelemetry.mixin.promql import PromQL, in_state
@@ -40,12 +40,14 @@ def make(config: MixinConfig) -> build.Dashboard:
 
 def figures(q: PromQL) -> list[panels.PanelBuilder]:
     """Exact counts by state, what runs now, and when it last completed."""
+    in_the_log = ("Which ones? Open the log", board_url(Board.EXECUTIONS, q))
     counts: list[panels.PanelBuilder] = [
         panels.figure(
             state.value.capitalize(),
             f"Executions in the time range, exactly: {state.row.meaning}.",
             queries.total(q, contract.JOB_EXECUTIONS, in_state(state)),
             thresholds=theme.steps(theme.NEUTRAL, (1, theme.STATE_COLORS[state.value])),
+            leads_to=in_the_log if state.failed and q.config.loki_selector else None,
         )
         for state in State
     ]
