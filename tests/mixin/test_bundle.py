@@ -232,18 +232,34 @@ def test_a_worker_and_a_queue_has_one_colour_a_short_name_and_a_way_to_its_dashb
         assert links[0]["url"].startswith(f"/d/jobtelemetry-{board}?${{__url_time_range}}&${{datasource:queryparam}}")
 
 
-def test_error_types_are_told_apart_and_none_looks_good() -> None:
-    """Those that many know have a colour each, the others a shade of red each; there is no green among them."""
-    (panel,) = (one for one in _panels() if one["title"] == "Errors by type")
-    colors = [
-        one["properties"][0]["value"]["fixedColor"]
-        for one in panel["fieldConfig"]["overrides"]
-        if one["matcher"]["id"] == "byName"
-    ]
-    assert panel["fieldConfig"]["defaults"]["color"] == {"mode": "shades", "fixedColor": "red"}
-    assert len(colors) == len(set(colors)) > 10
-    good = {STATE_COLORS["completed"], STATE_COLORS["cancelled"]}
-    assert not [color for color in colors if "green" in color or color in good]
+def test_error_types_and_reasons_are_told_apart_and_look_like_what_they_are(tmp_path: Path) -> None:
+    """A colour for each rank: never green for an error, never red for a reason; and each type is in one query."""
+    never = {"Errors by type": ("green", "blue"), "Cancellations by reason": ("red", "green", "orange")}
+    panels = {one["title"]: one for one in _panels() if one["title"] in never}
+    for title, wrong in never.items():
+        colors = [
+            one["properties"][0]["value"]["fixedColor"]
+            for one in panels[title]["fieldConfig"]["overrides"]
+            if one["matcher"]["id"] == "byFrameRefID"
+        ]
+        assert len(colors) == len(set(colors)) == len(panels[title]["targets"]) == 6
+        assert not [color for color in colors for one in wrong if one in color]
+    names = "abcdefgh"
+    series = 'jobtelemetry_job_errors_total{{job="jobtelemetry", worker="w", queue="q", error_type="{name}"}}'
+    growth = {name: min(rank, 6) for rank, name in enumerate(reversed(names), start=1)}  # three share the first rank
+    expected = [("c",), ("b",), ("a",), ("d",), ("e",), ("f", "g", "h")]
+    inputs = [{"series": series.format(name=name), "values": f"0+{growth[name]}x80"} for name in names]
+    inputs.append({"series": 'jobtelemetry_up{job="jobtelemetry"}', "values": "1x80"})
+    exprs = [_filled(one["expr"]) for one in panels["Errors by type"]["targets"]]
+    shown = " or ".join(f'label_replace(count({expr}), "at", "{at}", "", "")' for at, expr in enumerate(exprs))
+    every = " or ".join(f"({expr})" for expr in exprs)
+    samples = [{"labels": f'{{at="{at}"}}', "value": len(some)} for at, some in enumerate(expected)]
+    tests = [{"expr": shown, "eval_time": "19m", "exp_samples": samples}]
+    tests.append({"expr": f"count({every})", "eval_time": "19m", "exp_samples": [{"labels": "{}", "value": 8}]})
+    document = {"rule_files": [], "tests": [{"interval": "15s", "input_series": inputs, "promql_expr_test": tests}]}
+    (tmp_path / "tests.yml").write_text(yaml.safe_dump(document))
+    done = promtool("test", "rules", tmp_path / "tests.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_run_times_and_waits_are_drawn_in_minutes_where_they_take_minutes(tmp_path: Path) -> None:
@@ -310,7 +326,12 @@ def _link(override: dict[str, Any]) -> str:
 
 def _filled(expr: str) -> str:
     """With Grafana's variables as a dashboard of ten minutes fills them in."""
-    for variable, value in {"$__rate_interval": "1m", "$__range": "10m", "$__interval": "30s"}.items():
+    for variable, value in {
+        "$__rate_interval": "1m",
+        "$__range": "10m",
+        "$__interval_ms": "30000",
+        "$__interval": "30s",
+    }.items():
         expr = expr.replace(variable, value)
     return re.sub(r"\$\w+", ".*", expr)
 

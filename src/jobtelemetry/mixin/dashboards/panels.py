@@ -104,7 +104,6 @@ def lines(
     interval: str = "30s",
     bars: bool = False,
     connect: bool = False,
-    shades: str = "",
     least_axis: float | None = None,
     with_legend: bool = True,
     no_value: str = "",
@@ -116,7 +115,6 @@ def lines(
         interval: The least step, and so the least window of ``$__rate_interval``.
         connect: Whether a line goes on across a time without data. For figures that say what the last work was like;
             a wait does not shrink slowly while nothing waits.
-        shades: The colour of which every series gets a shade.
         least_axis: How far up the axis goes at least; by default it depends on the unit.
         per: ``worker`` or ``queue`` where there is a line for each, and what the dashboard shows. The colour of a line
             comes from its name then, so it is the same on every panel; a long dotted name is short in the legend and
@@ -152,8 +150,6 @@ def lines(
     )
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A"))
-    if shades:
-        panel = panel.color_scheme(build.FieldColor().mode(model.FieldColorModeId.SHADES).fixed_color(shades))
     if highest is not None:
         panel = panel.max(highest)
     if decimals is not None:

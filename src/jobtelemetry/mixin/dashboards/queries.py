@@ -29,6 +29,23 @@ def per_interval(q: PromQL, family: Family, by: str, extra: str = "") -> str:
     return f"sum by ({by}) (\n{gained_on_show(q, family, STEP, extra, span=STEP_SECONDS)}\n) > 0"
 
 
+def by_rank(q: PromQL, family: Family, label: str, ranks: int) -> list[str]:
+    """The same by one label, in several queries: of each rank in the range on show, and of all that come after.
+
+    Each value of the label is in exactly one of them; of several that come as often, two may share a rank.
+    """
+    series, labels = q.raw(family), q.by(*q.labels(family))
+    begun, ended = f"max by ({labels}) ({series} @ end() offset {RANGE})", f"max by ({labels}) ({series} @ end())"
+    grown = f"sum by ({label}) ({ended} - ({begun} or {ended} * 0))"
+    most = [f"topk({rank}, {grown})" for rank in range(1, ranks + 1)]
+    every = f"({per_interval(q, family, label)})"
+    found = []
+    for rank, here in enumerate(most):
+        above = "".join(f"\nunless on ({label}) {one}" for one in most[:rank])
+        found.append(f"{every}\nand on ({label}) {here}{above}")
+    return [*found, every + "".join(f"\nunless on ({label}) {one}" for one in most)]
+
+
 def ratio(q: PromQL, by: str, which: Ratio) -> str:
     """A ratio, in the range on show."""
     good = counted(q, contract.JOB_EXECUTIONS, by, in_state(State.COMPLETED))

@@ -28,23 +28,10 @@ STATUS_COLORS: dict[str, str] = {
     "rate_limited": "orange",
 }
 
-#: Of error types, none of which may look like something good: those that many jobs know have a colour each, RQ's own
-#: kinds of death are purple; every other one gets a shade of red of its own in its panel.
-ERROR_COLORS: dict[str, str] = {
-    "WorkHorseKilled": "purple",
-    "WorkHorseExited": "super-light-purple",
-    "AbandonedJobError": "dark-purple",
-    "StuckInIntermediateQueue": "light-purple",
-    "JobTimeoutException": "orange",
-    "MaxRetriesExceeded": "dark-orange",
-    "ConnectionError": "yellow",
-    "TimeoutError": "light-orange",
-    "ValueError": "dark-yellow",
-    "KeyError": "light-yellow",
-    "TypeError": "super-light-orange",
-    "RuntimeError": "semi-dark-yellow",
-    "OSError": "super-light-yellow",
-}
+#: Of error types, and of reasons to cancel: the one that comes most often first. No error looks like something good,
+#: and no reason like something bad.
+ERROR_COLORS = ("red", "orange", "purple", "yellow", "dark-red")
+REASON_COLORS = ("blue", "light-purple", "super-light-blue", "dark-purple", "dark-blue")
 
 QUANTILE_COLORS: dict[str, str] = {"p50": "super-light-blue", "p95": "blue", "p99": "dark-blue"}
 
