@@ -56,7 +56,7 @@ def test_panels(board: dict[str, Any]) -> None:
             assert panel["fieldConfig"]["defaults"]["unit"], where
 
 
-@pytest.mark.parametrize("uid", set(_BOARDS) - {"jobtelemetry-executions"})
+@pytest.mark.parametrize("uid", sorted(_BOARDS.keys() - {"jobtelemetry-executions"}))
 def test_queries(uid: str) -> None:
     """target-rate-interval, target-job: rates have Grafana's window, and no job is named but by the selector."""
     for panel in _panels(_BOARDS[uid]):
