@@ -60,7 +60,7 @@ def objective(q: PromQL) -> list[panels.PanelBuilder]:
             "Error budget left",
             f"Per worker: the part of the discards that the objective of {config.slo:g} % allows in "
             f"{spoken(config.slo_window)} that is left. Empty means that the objective is missed.",
-            [instant_query(f"sort({left})", "A", legend="{{worker}}")],
+            [instant_query(f"sort({panels.shortened(left, 'worker')})", "A", legend="{{short}}")],
             unit=theme.PERCENT,
             width=12,
             height=8,
