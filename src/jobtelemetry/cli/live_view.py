@@ -100,7 +100,7 @@ class Watcher:
         asked = most_telling(snapshot.rq_workers)[:_MOST_RQ_WORKERS]
         return Scene(
             snapshot,
-            jobs(snapshot, lately if lately.seconds else Lately()),
+            jobs(snapshot, lately if lately.seconds else Lately(), failed),
             audit(snapshot),
             from_counters(snapshot, lambda series: True),
             queue_lines(snapshot, before),

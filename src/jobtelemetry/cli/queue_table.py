@@ -36,6 +36,13 @@ def columns(now: float) -> list[Column[QueueLine]]:
         status("scheduled", spare=3),
         status("deferred", spare=2),
         status("failed", style=STYLES[State.DISCARD]),
+        Column(
+            "blocked",
+            lambda line: f"{line.state.blocked or 0:,}",
+            lambda line: "" if line.state.blocked is None else str(line.state.blocked),
+            right=True,
+            style=lambda line: STYLES[State.FAILURE] if line.state.blocked else "dim",
+        ),
         Column("oldest", oldest, lambda line: formats.plain_moment(line.state.oldest_enqueued_at), right=True),
         Column("in/min", lambda line: _rate(line.rate_in), lambda line: _plain(line.rate_in), right=True, spare=5),
         Column("out/min", lambda line: _rate(line.rate_out), lambda line: _plain(line.rate_out), right=True, spare=5),

@@ -134,12 +134,15 @@ class Site:
         if reading.snapshot is not None and self._trends.is_due(now):  # where no thread samples, those who look do
             self._trends.add(reading.snapshot)
         problem = (self._reconciler.problem if self._reconciler else None) or ""
-        return Look(snapshot, now, reading.error, self._trends, root, self._config.trace_url, problem, self._redis)
+        failed = Failed() if snapshot is None or reading.error else self._or_nothing(self._failed, Failed())
+        return Look(
+            snapshot, now, reading.error, self._trends, root, self._config.trace_url, problem, self._redis, failed
+        )
 
     def _overview(self) -> Answer:
         look = self._look()
         shown = overview.shown_rq_workers(look.snapshot) if look.snapshot else []
-        groups = group_failures(self._or_nothing(self._failed, Failed()).entries) if look.snapshot else ()
+        groups = group_failures(look.failed.entries)
         return page(overview.render(look, self._details(look, shown), groups))
 
     def _rq_workers(self) -> Answer:
@@ -147,12 +150,12 @@ class Site:
         return page(listing.rq_workers(look, self._details(look)))
 
     def _failures(self) -> Answer:
-        failed = self._or_nothing(self._failed, Failed())
-        return page(listing.failures(self._look(), group_failures(failed.entries), failed.since))
+        look = self._look()
+        return page(listing.failures(look, group_failures(look.failed.entries), look.failed.since))
 
     def _worker(self, name: str) -> Answer:
         look = self._look("../")
-        failed = self._or_nothing(self._failed, Failed()).of(name)
+        failed = look.failed.of(name)
         text = worker.render(look, name, failed.entries, failed.since)
         return page(text) if text is not None else Answer(HTTPStatus.NOT_FOUND, HTML, worker.missing(look, name))
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from jobtelemetry._version import __version__
 from jobtelemetry.exporter import formats, trouble
+from jobtelemetry.exporter.logbook import Failed
 from jobtelemetry.exporter.markup import Markup, element, join
 from jobtelemetry.exporter.trends import Lately, Trends
 from jobtelemetry.exporter.trouble import Trouble
@@ -61,6 +62,7 @@ class Look:
         trace_url: Where a trace is shown, with ``{trace_id}``; empty for nowhere.
         reconciler_problem: Why this exporter's reconciler cannot write; empty if it can, or if there is none.
         redis: The name of the Redis server, where there are several.
+        failed: What failed lately.
     """
 
     snapshot: Snapshot | None
@@ -71,6 +73,7 @@ class Look:
     trace_url: str = ""
     reconciler_problem: str = ""
     redis: str = ""
+    failed: Failed = field(default_factory=Failed)
 
     @property
     def lately(self) -> Lately:
@@ -81,7 +84,7 @@ class Look:
         """What is wrong with the jobs."""
         if self.snapshot is None:
             return Trouble(Level.BAD, "Nobody knows: Redis was never read")
-        return trouble.jobs(self.snapshot, self.lately)
+        return trouble.jobs(self.snapshot, self.lately, self.failed)
 
     def queues(self) -> tuple[QueueLine, ...]:
         """The queues with their rates, what needs a look first."""
@@ -185,7 +188,9 @@ def _said(about: str, headline: str, detail: str) -> Markup:
 
 
 def _finding(look: Look, finding: trouble.Finding) -> Markup:
-    text = formats.cut(finding.text, 300)
+    text = formats.cut(finding.text, 400)
+    if finding.queue:
+        return element("a", text, href=f"{look.root}queues")
     return look.worker_link(finding.worker, text) if finding.worker else element("span", text)
 
 

@@ -15,7 +15,7 @@ from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.failures import FailureGroup
 from jobtelemetry.questions.queues import QueueLine
 from jobtelemetry.questions.rq_workers import RQWorker
-from jobtelemetry.store.snapshot import RQWorkerState, RunningExecution, Snapshot
+from jobtelemetry.store.snapshot import QueueState, RQWorkerState, RunningExecution, Snapshot
 
 _WORKER_COLUMNS = (
     "Worker",
@@ -40,6 +40,7 @@ _WORDS = {"error", "message", "example", "state", "job", "trace", "RQ worker", "
           "status", "why", "attributes", "version", ""}  # fmt: skip
 _MOST_SUSPECTS = 20
 _MOST_REASONS = 3
+_MOST_NAMED = 5
 
 
 def worst_first(lines: Iterable[WorkerFigures]) -> list[WorkerFigures]:
@@ -83,6 +84,7 @@ def queues(look: Look, lines: Sequence[QueueLine], most: int | None = None) -> M
         "RQ workers",
         "scheduler",
         "overdue",
+        "blocked",
     )
     rows = [_queue_row(line, shown, look.now) for line in lines[:most]]
     return table(f"Jobs by queue{_of(len(rows), len(lines))}", columns, rows)
@@ -193,8 +195,13 @@ def _first(counts: Sequence[tuple[str, int]]) -> Iterable[tuple[str, int]]:
     return [("all others" if name == OTHER else name, count) for name, count in counts[:_MOST_REASONS]]
 
 
-def _queues(names: Sequence[str]) -> Markup:
-    return element("span", formats.cut(", ".join(names)), class_="sub")
+def _queues(names: Sequence[str], kind: str = "sub") -> Markup:
+    """The first few; all of them for who points at it."""
+    more = len(names) - _MOST_NAMED
+    if more <= 1:
+        return element("span", formats.cut(", ".join(names)) or formats.NOTHING, class_=kind)
+    shown = f"{formats.cut(', '.join(names[:_MOST_NAMED]))} and {formats.number(more)} more"
+    return element("span", shown, class_=kind, title=formats.cut(", ".join(names), 2000))
 
 
 def _bar(line: WorkerFigures) -> Markup:
@@ -237,7 +244,16 @@ def _queue_row(line: QueueLine, statuses: Sequence[str], now: float) -> Sequence
         element("span", "none", class_="discard") if unattended else _count(line.listening),
         element("span", "up" if queue.scheduler_up else formats.NOTHING),
         _count(queue.overdue_scheduled, kind="overdue"),
+        _blocked(queue),
     )
+
+
+def _blocked(queue: QueueState) -> Markup:
+    """Deferred jobs that will never run; for who points at it, what some of them wait for."""
+    if not queue.blocked:
+        return _count(0)
+    why = formats.cut("; ".join(queue.blocked_by), 500)
+    return element("span", formats.number(queue.blocked), class_="count overdue", title=why)
 
 
 def _rq_worker_row(look: Look, worker: RQWorker) -> Sequence[Markup]:
@@ -251,7 +267,7 @@ def _rq_worker_row(look: Look, worker: RQWorker) -> Sequence[Markup]:
         _text(worker.name),
         element("span", formats.cut(worker.hostname, 60) or formats.NOTHING),
         element("span", str(worker.pid) if worker.pid is not None else formats.NOTHING),
-        element("span", formats.cut(", ".join(worker.queues), 120) or formats.NOTHING, class_="wrap"),
+        _queues(worker.queues, "wrap"),
         element("span", formats.cut(worker.state, 20) or formats.NOTHING),
         job,
         moment(worker.job_since, look.now) if worker.job else element("span", formats.NOTHING),
@@ -269,7 +285,7 @@ def _rq_worker_row(look: Look, worker: RQWorker) -> Sequence[Markup]:
 def _suspect_row(worker: RQWorkerState) -> Sequence[Markup]:
     return (
         _text(worker.name),
-        element("span", formats.cut(", ".join(worker.queues)) or formats.NOTHING, class_="wrap"),
+        _queues(worker.queues, "wrap"),
         element("span", formats.cut(worker.status, 20) or formats.NOTHING),
         element("span", "yes" if worker.instrumented else "no"),
         _count(worker.counted_by_rq),
