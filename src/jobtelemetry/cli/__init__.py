@@ -29,6 +29,7 @@ COMMANDS = {
     "jobs": "List executions, newest first: how each ended and why.",
     "stats": "States, ratios, run times and waits per worker.",
     "top": "What comes most often: by film_id, reason, error_type, ...",
+    "metrics": "Metrics of your own: what jobs measured.",
     "show": "The story of one job.",
     "tail": "Executions as they end.",
     "deploy": "Mark deploys, or list them.",

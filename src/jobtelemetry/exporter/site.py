@@ -15,7 +15,7 @@ from jobtelemetry.exporter.background import every
 from jobtelemetry.exporter.connection import with_time_limits
 from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.exporter.logbook import Failed, Logbook
-from jobtelemetry.exporter.pages import job, listing, overview, worker
+from jobtelemetry.exporter.pages import job, listing, overview, own, worker
 from jobtelemetry.exporter.pages.frame import Look
 from jobtelemetry.exporter.reading import TIME_LIMIT, Reading, SnapshotReader, TimeLimited, explain
 from jobtelemetry.exporter.reconciling import Reconciler
@@ -76,6 +76,7 @@ class Site:
             "/queues": lambda: page(listing.queues(self._look())),
             "/rq-workers": self._rq_workers,
             "/failures": self._failures,
+            "/own-metrics": lambda: page(own.all_metrics(self._look())),
         }
 
     def begin_anew(self) -> None:
@@ -85,7 +86,7 @@ class Site:
     @property
     def places(self) -> tuple[str, ...]:
         """Where there is something to see."""
-        return (*self._pages, "/worker/NAME", "/job/ID", "/api/v1")
+        return (*self._pages, "/worker/NAME", "/job/ID", "/own-metrics/NAME", "/api/v1")
 
     @property
     def backgrounds(self) -> tuple[Callable[[threading.Event], None], ...]:
@@ -107,7 +108,7 @@ class Site:
         path = _as_text(path)
         if shown := self._pages.get(path.rstrip("/") or "/"):
             return shown
-        for prefix, answer in (("/worker/", self._worker), ("/job/", self._job)):
+        for prefix, answer in (("/worker/", self._worker), ("/job/", self._job), ("/own-metrics/", self._own_metric)):
             name = path.removeprefix(prefix)
             if path.startswith(prefix) and 0 < len(name) <= _LONGEST_NAME:
                 return lambda: answer(name)
@@ -164,6 +165,11 @@ class Site:
         story = Story(name) if look.error else self._tell(name)
         known = story.known or look.error
         return Answer(HTTPStatus.OK if known else HTTPStatus.NOT_FOUND, HTML, job.render(look, story))
+
+    def _own_metric(self, name: str) -> Answer:
+        look = self._look("../")
+        text = own.one_metric(look, name)
+        return page(text) if text is not None else Answer(HTTPStatus.NOT_FOUND, HTML, own.missing(look, name))
 
     def _tell(self, name: str) -> Story:
         with self._telling:

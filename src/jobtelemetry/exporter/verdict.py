@@ -8,7 +8,6 @@ from enum import Enum
 from jobtelemetry.exporter.formats import duration, iso, number
 from jobtelemetry.store.snapshot import RQWorkerState, Snapshot, WrongClock
 
-
 #: Seconds by which a clock may differ before ages and waits mislead, and clocks that are named.
 _MOST_SKEW = 2.0
 _MOST_NAMED = 3
@@ -94,8 +93,8 @@ def remarks(snapshot: Snapshot, reconciler_problem: str = "") -> tuple[Verdict, 
         found.append(
             Verdict(
                 Level.WARNING,
-                f"{_many(len(wrong), 'clock')} not Redis's: {named}{f', and {number(more)} more' if more > 0 else ''}",
-                "RQ dates by them: the waits and ages of their jobs are wrong by as much. Keep them by NTP.",
+                f"{_many(len(wrong), 'wrong clock')}: {named}{f'; and {number(more)} more' if more > 0 else ''}",
+                "RQ dates by them, so waits and ages of their jobs are wrong by as much. Keep these clocks by NTP.",
             )
         )
     if snapshot.reconciled:
@@ -154,7 +153,7 @@ def _blind_spot(snapshot: Snapshot) -> Verdict:
 
 
 def _how_wrong(clock: WrongClock) -> str:
-    return f"{clock.where} is {duration(abs(clock.ahead))} {'ahead' if clock.ahead > 0 else 'behind'}"
+    return f"{clock.where} is {duration(abs(clock.ahead))} {'ahead of' if clock.ahead > 0 else 'behind'} Redis's"
 
 
 def _many(count: int, noun: str) -> str:

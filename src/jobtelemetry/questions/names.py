@@ -59,6 +59,17 @@ def queue_called(name: str, known: Iterable[str]) -> str:
     return name if name in names else next(iter(_unknown("queue", name, names)))
 
 
+def metric_called(name: str, known: Iterable[str]) -> str:
+    """The metric of this name; a counter's may be without ``_total``.
+
+    Raises:
+        UnknownNameError: There is none; the message names what is near.
+    """
+    names = sorted(known)
+    found = next((one for one in (name, f"{name}_total") if one in names), None)
+    return found or next(iter(_unknown("metric of your own", name, names)))
+
+
 def near(name: str, known: Iterable[str]) -> list[str]:
     """The known names that are most like it, the best first; a short name is compared with short names."""
     short: dict[str, str] = {}

@@ -179,7 +179,11 @@ class WrongClock:
         host = self.host or "an unknown host"
         if self.kind == "rq_worker":
             return f"{host}, where RQ worker {self.who} runs,"
-        return f"{host}, where process {self.who} enqueues," if self.kind == "producer" else f"whoever enqueues on {self.who}"
+        return (
+            f"{host}, where process {self.who} enqueues,"
+            if self.kind == "producer"
+            else f"whoever enqueues on {self.who}"
+        )
 
 
 @dataclass(frozen=True)

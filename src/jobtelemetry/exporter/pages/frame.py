@@ -34,6 +34,7 @@ _PLACES = (
     ("workers", "Workers"),
     ("queues", "Queues"),
     ("rq-workers", "RQ workers"),
+    ("own-metrics", "Own metrics"),
 )
 
 
@@ -93,6 +94,10 @@ class Look:
     def worker_link(self, worker: str, text: str, **attributes: str) -> Markup:
         """A link to the page of a worker."""
         return element("a", text, href=f"{self.root}worker/{quote(worker, safe='')}", **attributes)
+
+    def metric_link(self, name: str) -> Markup:
+        """A link to the page of one of the user's own metrics."""
+        return element("a", formats.cut(name), href=f"{self.root}own-metrics/{quote(name, safe='')}", class_="name")
 
     def job_link(self, job: str) -> Markup:
         """A link to the page of a job."""
@@ -200,6 +205,8 @@ def _header(look: Look, place: str | None) -> Markup:
         links.append(element("a", "All Redis servers", href=f"{look.root}../../"))
         links.append(element("strong", look.redis))
     for path, name in _PLACES if place is not None else ():
+        if path == "own-metrics" and not (look.snapshot and look.snapshot.own) and place != path:
+            continue  # most have none
         here = {"aria_current": "page"} if path == place else {}
         links.append(element("a", name, href=f"{look.root}{path}" or "./", **here))
     when = Markup("")

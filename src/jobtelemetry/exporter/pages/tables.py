@@ -37,7 +37,7 @@ _NEWEST_COLUMNS = ("Ended", "state", "attempt", "error", "message", "ran", "job"
 _RUNNING_COLUMNS = ("Job", "queue", "attempt", "since", "RQ worker")
 #: Columns of words, set to the left as the first one is; the others are numbers.
 _WORDS = {"error", "message", "example", "state", "job", "trace", "RQ worker", "host", "queues", "current job", "queue",
-          "status", "why", "attributes", "version", ""}  # fmt: skip
+          "status", "why", "attributes", "version", "type", "help", ""}  # fmt: skip
 _MOST_SUSPECTS = 20
 _MOST_REASONS = 3
 _MOST_NAMED = 5
@@ -84,7 +84,6 @@ def queues(look: Look, lines: Sequence[QueueLine], most: int | None = None) -> M
         "RQ workers",
         "scheduler",
         "overdue",
-        "blocked",
     )
     rows = [_queue_row(line, shown, look.now) for line in lines[:most]]
     return table(f"Jobs by queue{_of(len(rows), len(lines))}", columns, rows)
@@ -135,7 +134,7 @@ def running(look: Look, runs: Sequence[RunningExecution], caption: str) -> Marku
     return table(caption, _RUNNING_COLUMNS, rows)
 
 
-def shares(caption: str, first: str, counts: Sequence[tuple[str, int]], kind: str) -> Markup:
+def shares(caption: str, first: str, counts: Sequence[tuple[str, int]], kind: str, what: str = "executions") -> Markup:
     """Names with how often each came, and a strip for the eye."""
     whole, most = sum(count for _, count in counts), max((count for _, count in counts), default=1)
     rows = []
@@ -145,7 +144,7 @@ def shares(caption: str, first: str, counts: Sequence[tuple[str, int]], kind: st
         share = element("span", formats.percent(count / whole if whole else None))
         label = "all others" if name == OTHER else formats.cut(name)
         rows.append((element("span", label, class_="name"), _count(count, kind), share, strip))
-    return table(caption, (first, "executions", "share", ""), rows)
+    return table(caption, (first, what, "share", ""), rows)
 
 
 def table(
@@ -236,7 +235,12 @@ def _queue_row(line: QueueLine, statuses: Sequence[str], now: float) -> Sequence
     unattended = bool(line.waiting and not line.listening)
     return (
         _text(queue.name),
-        *(_count(queue.jobs.get(status, 0), kind=status) for status in statuses),
+        *(
+            join(
+                _count(queue.jobs.get(status, 0), kind=status), _blocked(queue) if status == "deferred" else Markup("")
+            )
+            for status in statuses
+        ),
         moment(queue.oldest_enqueued_at, now),
         element("span", formats.per_minute(line.rate_in)),
         element("span", formats.per_minute(line.rate_out)),
@@ -244,16 +248,15 @@ def _queue_row(line: QueueLine, statuses: Sequence[str], now: float) -> Sequence
         element("span", "none", class_="discard") if unattended else _count(line.listening),
         element("span", "up" if queue.scheduler_up else formats.NOTHING),
         _count(queue.overdue_scheduled, kind="overdue"),
-        _blocked(queue),
     )
 
 
 def _blocked(queue: QueueState) -> Markup:
-    """Deferred jobs that will never run; for who points at it, what some of them wait for."""
+    """Of the deferred jobs those that will never run; for who points at it, what some of them wait for."""
     if not queue.blocked:
-        return _count(0)
+        return Markup("")
     why = formats.cut("; ".join(queue.blocked_by), 500)
-    return element("span", formats.number(queue.blocked), class_="count overdue", title=why)
+    return element("span", f"{formats.number(queue.blocked)} blocked", class_="why overdue", title=why)
 
 
 def _rq_worker_row(look: Look, worker: RQWorker) -> Sequence[Markup]:
