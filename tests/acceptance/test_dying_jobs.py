@@ -51,6 +51,8 @@ def test_a_work_horse_that_dies_is_counted(theatre: Theatre, kind: str, how: str
     def scene(stage: Stage) -> None:
         stage.enqueue(jobs.die, how, retry=Retry(max=1))
         stage.run(kind)
+        if how != "memory":
+            assert {entry["message"] for entry in stage.log()} == {f"killed by {how}"}
 
     assert theatre.play(scene) == told(failure=1, discard=1, errors={"WorkHorseKilled": 2})
 

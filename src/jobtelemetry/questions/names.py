@@ -82,6 +82,13 @@ def near(name: str, known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))[:_MOST_NAMED]
 
 
+def near_ids(name: str, known: Iterable[str]) -> list[str]:
+    """The known ids that begin with it, then those that hold it, in their order: there are too many to compare."""
+    ids = list(dict.fromkeys(known))
+    found = [*(one for one in ids if one.startswith(name)), *(one for one in ids if name in one)]
+    return list(dict.fromkeys(found))[:_MOST_NAMED]
+
+
 def _unknown(what: str, name: str, known: list[str]) -> frozenset[str]:
     if not known:
         raise UnknownNameError(f"no {what} is called {name!r}: nothing has been recorded in this Redis yet")
