@@ -56,7 +56,7 @@ def render(look: Look, rq_workers: Sequence[RQWorker] = (), groups: Sequence[Fai
         trouble_banner(look, trouble),
         *telemetry,
         *(banner(remark, "note") for remark in remarks(snapshot, look.reconciler_problem)),
-        tables.suspects(snapshot),
+        tables.suspects(look, snapshot),
         *_sections(look, snapshot, rq_workers, groups),
     ]
     title = "Redis is away" if look.error else trouble.headline

@@ -38,7 +38,7 @@ _RUNNING_COLUMNS = ("Job", "queue", "attempt", "since", "RQ worker")
 #: Columns of words, set to the left as the first one is; the others are numbers.
 _WORDS = {"error", "message", "example", "state", "job", "trace", "RQ worker", "host", "queues", "current job", "queue",
           "status", "why", "attributes", "version", "type", "help", ""}  # fmt: skip
-_MOST_SUSPECTS = 20
+_MOST_SUSPECTS = 5
 _MOST_REASONS = 3
 _MOST_NAMED = 5
 
@@ -95,14 +95,16 @@ def rq_workers(look: Look, workers: Sequence[RQWorker], live: int) -> Markup:
     return table(f"RQ workers{_of(len(rows), live)}", _RQ_WORKER_COLUMNS, rows)
 
 
-def suspects(snapshot: Snapshot) -> Markup:
+def suspects(look: Look, snapshot: Snapshot) -> Markup:
     """The RQ workers behind a blind spot; nothing where there is none."""
     found = verdict.suspects(snapshot)
     if not found:
         return Markup("")
     more = len(found) - _MOST_SUSPECTS
     caption = "RQ workers in the blind spot" + (f" (the first {_MOST_SUSPECTS} of {len(found)})" if more > 0 else "")
-    return table(caption, _SUSPECT_COLUMNS, [_suspect_row(worker) for worker in found[:_MOST_SUSPECTS]])
+    shown = table(caption, _SUSPECT_COLUMNS, [_suspect_row(worker) for worker in found[:_MOST_SUSPECTS]])
+    link = element("a", "All RQ workers, with host and process", href=f"{look.root}rq-workers")
+    return join(shown, element("p", link, class_="aside"))
 
 
 def failures(look: Look, groups: Sequence[FailureGroup], caption: str, *, one: bool = False) -> Markup:
