@@ -28,7 +28,7 @@ from jobtelemetry.outcomes import Outcome, State
 from jobtelemetry.own_metrics.buffer import Buffer, Series
 from jobtelemetry.store.books import acknowledge_losses
 from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.own import Definition, Measurements, definition_of, measure_command, parts_of_series
+from jobtelemetry.store.own import Definition, Measurements, definition_of, measure_command, parts_of_series, redefined
 from jobtelemetry.store.read import Reader, read_snapshot
 from jobtelemetry.store.record import Booking, Limits, append_finish, text
 from jobtelemetry.store.reset import forget_metric
@@ -63,7 +63,7 @@ def write(redis: Redis, measured: Buffer | Measurements, *, batch: int = 0, most
     command = measure_command(
         KEYS, measured.taken(), writer="me", batch=batch or next(_numbers), families=most, series=limit
     )
-    answer, fault = map(text, run(redis, command))
+    answer, fault = map(text, run(redis, command)[:2])
     assert fault == ""
     return answer
 
@@ -73,6 +73,22 @@ def sell(redis: Redis, film: str, number: float = 1, definition: Definition = TI
     buffer = Buffer(10)
     assert buffer.add(Series(definition, (film,)), number)
     return write(redis, buffer, **options)
+
+
+def test_a_changed_definition_is_told_to_who_brings_it_and_once(redis: Redis) -> None:
+    """The reply names it and how it was; the same definition again, or an older deploy's, is no news."""
+
+    def told(definition: Definition) -> dict[str, str]:
+        buffer = Buffer(10)
+        assert buffer.add(Series(definition, tuple("x" for _ in definition.labels)), 1)
+        number = next(_numbers)
+        command = measure_command(KEYS, buffer.taken(), writer="me", batch=number, families=9, series=9)
+        return redefined(run(redis, command)[2])
+
+    other = Definition(TICKETS.name, TICKETS.kind, TICKETS.help, ("film", "hall"))
+    assert [told(one) for one in (TICKETS, TICKETS, other, TICKETS, other)] == [
+        {}, {}, {TICKETS.name: "counter with labels film"}, {}, {},
+    ]  # fmt: skip
 
 
 def shown(redis: Redis) -> dict[str, float]:

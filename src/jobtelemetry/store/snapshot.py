@@ -193,6 +193,18 @@ class WrongClock:
     host: str
     ahead: float
 
+    @property
+    def where(self) -> str:
+        """Whose clock it is, in words: ``web-1, where process 12 enqueues,``."""
+        host = self.host or "an unknown host"
+        if self.kind == "rq_worker":
+            return f"{host}, where RQ worker {self.who} runs,"
+        return (
+            f"{host}, where process {self.who} enqueues,"
+            if self.kind == "producer"
+            else f"whoever enqueues on {self.who}"
+        )
+
 
 @dataclass(frozen=True)
 class RQWorkerState:
