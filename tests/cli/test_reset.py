@@ -159,7 +159,7 @@ def test_what_nobody_has_written_down_yet_is_acknowledged_too(cli: Cli, server: 
     redis = server.connection()
     sell(server, "Alien")
     redis.delete(*redis.keys(Keys().series("*")))
-    sell(server, "Alien")  # who writes there again notes the loss; what is missing, a reader finds out
+    sell(server, "Alien", "Brazil")  # who writes there again notes the loss; what is missing, a reader finds out
     assert "a series of an own metric was gone" in cli("reset", "--losses", "--yes").out
     reader = Reader(redis, Keys())
     assert reader.read().proven
