@@ -287,7 +287,7 @@ class _PerformsByItself:
     """Calls the job's function itself, and RQ's methods for how it ends."""
 
     def perform_job(self: Any, job: Any, queue: Any, *executions: Any) -> bool:
-        rest = {"execution": execution for execution in executions}
+        rest = {"execution": executions[0]} if executions else {}
         self.prepare_job_execution(job, True)
         job.started_at = now()
         try:
