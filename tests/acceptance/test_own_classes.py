@@ -314,6 +314,17 @@ def test_a_job_class_with_a_perform_of_its_own_may_cancel(theatre: Theatre, kind
 
 
 @pytest.mark.row(35)
+@pytest.mark.parametrize("kind", ["PerformsByItself", "PerformsByItselfSimply"])
+def test_a_class_that_calls_the_function_itself_has_jobs_that_may_cancel(theatre: Theatre, kind: str) -> None:
+    """A raised ``Cancel`` or ``Discard`` holds where nothing but RQ's ``handle_job_failure`` hears of it."""
+    with theatre.stage().open() as stage:
+        _enqueue_each(stage)
+        stage.run(kind)
+        assert stage.told() == EACH
+        assert stage.status("job-4") == "canceled"
+
+
+@pytest.mark.row(35)
 @pytest.mark.parametrize("kind", ["HasQuietJobs", "HasQuietJobsSimply", "HasCallingJobs"])
 def test_a_job_class_that_hides_its_job_may_cancel(theatre: Theatre, kind: str) -> None:
     """So it is where the worker class brings the job class, and RQ knows no current job; raised and returned."""

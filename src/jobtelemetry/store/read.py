@@ -447,8 +447,10 @@ class Reader:
         if reborn or queues_gone or any(more < 0 for more in went_on.values()):
             return "RQ lost the same"
         why = self._noticed[2] if self._noticed is not None else look.meta.get("why", "")
-        # An older state may have come back whose counts have been passed since.
-        return "RQ still has its own counts" if went_on and why not in _GO_BACK else ""
+        # An older state may have come back whose counts have been passed since; nor does a hash that had come anew
+        # before tell whether it did so again.
+        kept = any(birth is not None and name in went_on for name, (birth, _) in before.items())
+        return "RQ still has its own counts" if kept and why not in _GO_BACK else ""
 
     def _loss(self, look: _Look, meta: Mapping[str, str], numbers: Mapping[str, int]) -> tuple[float | None, int, str]:
         """Since when counts are missing, how many as far as anybody knows, and why; by Redis and by this reader."""

@@ -29,7 +29,7 @@ local function was_expected()
   return known
 end
 local function closed_is_lost()
-  local till = tonumber(call('HGET', META, SHARED.closed_until) or 0) or 0
+  local till = whole(call('HGET', META, SHARED.closed_until) or '')
   return till > tonumber(clock[1]) and call('EXISTS', CLOSED) == 0
 end
 local id, total = generation()

@@ -58,7 +58,7 @@ local function own()
         if not full then call('HSET', set, SERIES.exemplar .. '|' .. field, exemplar .. '|' .. now) end
       end
       call('HINCRBY', set, SERIES.observations, one.observations)
-      call('ZADD', index, call('HINCRBY', META, SHARED.own_change, 1) or 0, id)
+      call('ZADD', index, next_change(SHARED.own_change, index), id)
       total = total + one.observations
     end
   end
