@@ -13,6 +13,9 @@ end
 local function whole(value)
   return value and #value < 16 and string.match(value, '^%-?%d+$') and tonumber(value) or 0
 end
+local function put(list, ...)
+  for _, value in ipairs({...}) do list[#list + 1] = value end
+end
 local e = cjson.decode(ARGV[1])
 -- Moments are Redis's, whatever a job or a host did to its own clock.
 local clock = call('TIME') or {'0', '0'}
