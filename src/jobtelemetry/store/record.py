@@ -237,9 +237,11 @@ def log_fields(event: ExecutionEvent) -> list[str]:
         "cpu": "" if event.cpu is None else _micros(event.cpu),
         "memory": "" if event.memory is None else str(event.memory),
         "trace": event.trace_id,
-        **{name if name == "source" else f"label.{name}": value for name, value in event.labels.items()},
-        "attributes": json.dumps(dict(event.attributes), ensure_ascii=False) if event.attributes else "",
     }
+    for name, value in event.labels.items():
+        entry[name if name == "source" else f"label.{name}"] = value
+    if event.attributes:
+        entry["attributes"] = json.dumps(dict(event.attributes), ensure_ascii=False)
     return [word for pair in entry.items() if pair[1] for word in pair]
 
 

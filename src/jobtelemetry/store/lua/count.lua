@@ -63,7 +63,7 @@ local function recent()
 end
 -- As many as there is room for, and none of them cut.
 local function remember_recent(list)
-  local ids = e.id .. ' ' .. list
+  local ids = list == '' and e.id or e.id .. ' ' .. list
   if #ids > 800 then ids = string.match(string.sub(ids, 1, 800), '^(.*) ') or e.id end
   call('HSET', ACCOUNTS, e.account .. '|' .. COLUMN.recent, ids)
 end
