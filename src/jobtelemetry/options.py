@@ -33,7 +33,7 @@ class JobOptions:
     max_attempts: int = 0
 
 
-_NOTHING = JobOptions()
+_NOTHING_NOTED = JobOptions()
 
 
 def job(*, name: str | None = None, report: Report | None = None, max_attempts: int | None = None) -> Callable[[F], F]:
@@ -72,4 +72,4 @@ def job(*, name: str | None = None, report: Report | None = None, max_attempts: 
 def options_of(function: object) -> JobOptions:
     """What was noted on a function, a class, a method or an instance; nothing noted gives the defaults."""
     options = attribute(function, _ATTRIBUTE)
-    return options if isinstance(options, JobOptions) else _NOTHING
+    return options if isinstance(options, JobOptions) else _NOTHING_NOTED

@@ -18,7 +18,7 @@ from typing import Any
 MOST_BYTES = 60_000
 #: Made once: ``json.dumps`` makes an encoder for every call that is not its usual one.
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_of_json = json.JSONDecoder().decode
+_from_json = json.JSONDecoder().decode
 
 
 class PipeLost(OSError):
@@ -88,11 +88,13 @@ class HorsePipe:
         said: dict[str, Any] = {}
         attributes: dict[str, Any] = {}
         self.in_parent()  # where RQ's own way was not taken
-        for line in self._read().splitlines():
-            with suppress(ValueError):  # cut off by the horse's death
-                message = _of_json(line.decode())
-                attributes.update(message.pop("attributes", {}))
-                said.update(message)
+        for line in self._read().decode("utf-8", "replace").split("\n")[:-1]:  # what follows was cut off by its death
+            try:
+                message = _from_json(line)
+            except ValueError:  # somebody else's
+                continue
+            attributes.update(message.pop("attributes", {}))
+            said.update(message)
         said["attributes"] = attributes
         self.close()
         return said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -162,6 +163,7 @@ class Attachments:
 
     def _wrapper(self, hook: Hook, original: Any, find: Callable[[Hook], Callable[..., Any]]) -> Any:
         plan, active = _plan(hook, original), self._active
+        first, one = plan[0] if plan else ("", _NOWHERE), len(plan) == 1
         handler: Any = None
 
         @functools.wraps(original)
@@ -174,24 +176,35 @@ class Attachments:
             call = partial(original, owner, *args, **kwargs)
             if not plan:
                 return handler(call, owner)
-            values = []
-            for name, place in plan:
-                if name in kwargs:
-                    values.append(kwargs[name])
-                elif place is None:
-                    values.append(args[len(values) :] if name == REST else None)
-                else:
-                    values.append(args[place] if place < len(args) else None)
-            return handler(call, owner, *values)
+            if one:  # nearly every hook
+                return handler(call, owner, _value(first, args, kwargs))
+            return handler(call, owner, *[_value(value, args, kwargs) for value in plan])
 
         return wrapper
 
 
-def _plan(hook: Hook, original: Any) -> tuple[tuple[str, int | None], ...]:
-    """Where a call has each value, found once: by name, or at this place among the positional arguments."""
+#: The place of what is no parameter of this RQ.
+_NOWHERE = sys.maxsize
+_Place = tuple[str, int | slice]
+
+
+def _plan(hook: Hook, original: Any) -> tuple[_Place, ...]:
+    """Where a call has each value, found once: at this place among the positional arguments, or by its name."""
     names = hook.parameters(original)[1:]
     wanted = (*hook.needs, *hook.wants)
-    return tuple((name, names.index(name) if name in names else None) for name in wanted)
+    places = [names.index(name) if name in names else _NOWHERE for name in wanted]
+    return tuple(
+        (name, slice(number, None) if name == REST else place)
+        for number, (name, place) in enumerate(zip(wanted, places, strict=True))
+    )
+
+
+def _value(place: _Place, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    name, where = place
+    try:
+        return kwargs[name] if name in kwargs else args[where]
+    except IndexError:  # by default, or this RQ has no such parameter
+        return None
 
 
 def _parameters(function: Any) -> list[str]:

@@ -60,7 +60,7 @@ class ConsumerSpans:
             kept = traceparent(run.trace.context)
             if creation.is_valid:
                 kept += f" {'link' if linked else 'parent'} {traceparent(creation)}"
-            run.start = replace(run.start, trace=kept)
+            run.start = run.start._replace(trace=kept)
 
     def enter(self, run: Run, job: Job, *, in_horse: bool) -> tuple[Any, Token[Any] | None]:
         """The job is about to run: make its span current, and receive its attributes.

@@ -68,7 +68,7 @@ def _of_callable(function: Any) -> str:
 def of_waiting_job(job: Job) -> str:
     """The label of a job that must not be loaded: noted by its producer, or read from RQ's description."""
     if noted := job.__dict__.get(_NOTED):
-        return label_text(noted)
+        return str(noted)
     call = _CALL.match(job.description or "")
     return label_text(_of_path(call[1])) if call else UNKNOWN
 
@@ -95,9 +95,9 @@ def of_loaded_job(job: Job, known: str) -> str:
 
 def note(job: Job, function: Any) -> None:
     """Remember a job's label until the job is saved."""
-    job.__dict__[_NEW] = True
-    job.__dict__[_NOTED] = of_callable(function)
-    note_options(job, function)
+    noted = job.__dict__
+    noted[_NEW], noted[_NOTED] = True, of_callable(function)
+    noted[_REPORT], noted[_MOST] = _options(function)
 
 
 def note_loaded(job: Job) -> dict[str, str]:
@@ -115,12 +115,20 @@ def note_options(job: Job, function: Any) -> dict[str, str]:
     Returns:
         What that changes in the job's hash.
     """
+    reports, most = _options(function)
+    news = {}
+    if reports != report(job):
+        news[JOB_REPORT_FIELD] = reports
+    if most != max_attempts(job):
+        news[JOB_MAX_ATTEMPTS_FIELD] = str(most or "")
+    job.__dict__[_REPORT], job.__dict__[_MOST] = reports, most
+    return news
+
+
+def _options(function: Any) -> tuple[str, int]:
+    """Of a job's function or, where that says nothing, its class: when Sentry hears of it, and how many attempts."""
     own, of_class = options_of(function), options_of(attribute(function, "__self__"))
-    most = own.max_attempts or of_class.max_attempts
-    said = {JOB_REPORT_FIELD: own.report or of_class.report, JOB_MAX_ATTEMPTS_FIELD: str(most or "")}
-    before = {JOB_REPORT_FIELD: report(job), JOB_MAX_ATTEMPTS_FIELD: str(max_attempts(job) or "")}
-    job.__dict__[_REPORT], job.__dict__[_MOST] = said[JOB_REPORT_FIELD], most
-    return {field: value for field, value in said.items() if value != before[field]}
+    return own.report or of_class.report, own.max_attempts or of_class.max_attempts
 
 
 def max_attempts(job: Job) -> int:
@@ -206,6 +214,7 @@ def _of_method(cls: type, name: str) -> str:
     return _of_class(cls) if name in ENTRY_POINTS else f"{_of_class(cls)}.{name}"
 
 
+@functools.lru_cache(maxsize=1_000)
 def _of_path(path: str) -> str:
     """The label of a dotted path; that its last name is a class's method shows in the class's capital letter."""
     owner, _, name = path.rpartition(".")

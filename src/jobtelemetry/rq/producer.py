@@ -73,9 +73,9 @@ class ProducerHooks:
         return self._in_span(call, queue, job, None) if _again.get() else call()
 
     def _in_span(self, call: Call, queue: Queue, job: Job, due: datetime | None) -> Any:
-        traced = False
+        traced: bool | int = False
         with self._runtime.fence("trace"):
-            in_horse = self._runtime.horse_of != 0  # only there a span is one without an SDK
+            in_horse = self._runtime.horse_of  # a spawned one without an SDK has a span to go on with
             traced = provider() is not None or (in_horse and isinstance(trace.get_current_span(), HorseSpan))
         if not traced:
             return call()
@@ -153,8 +153,8 @@ class ProducerHooks:
         """A job of several is made; it carries the context of its own ``create`` span."""
         job = call()
         with self._runtime.fence("trace"):
-            batch, source = _batch.get(), provider()
-            if batch is not None and source is not None:
+            batch = _batch.get()
+            if batch is not None and (source := provider()) is not None:
                 self._create(source, queue, job, *batch)
         return job
 

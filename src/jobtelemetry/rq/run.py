@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -251,14 +251,14 @@ class Run:
 
     def waited(self, seconds: float) -> Start:
         """The start with a wait that nobody but this process knows."""
-        return replace(self.start, wait=max(0.0, seconds))
+        return self.start._replace(wait=max(0.0, seconds))
 
     def started(self, said: Started) -> None:
         """Redis has written its start."""
         self.attempt, self.in_table = said.attempt, not said.fault
         self.max_attempts = said.attempt + self.start.retries_left
         if said.at is not None:
-            self.start = replace(self.start, started_at=said.at, wait=said.wait)
+            self.start = self.start._replace(started_at=said.at, wait=said.wait)
 
     def begin(self, ending: Ending, *, will_retry: bool = False, error: BaseException | None = None) -> Transaction:
         """RQ is about to write its end."""
@@ -364,7 +364,7 @@ def new_run(
     if created is not None and created < start.started_at:
         run.began -= start.started_at - created
         wait = None if run.ready_at is None else max(0.0, created - run.ready_at)
-        run.start = replace(start, started_at=created, wait=wait)
+        run.start = start._replace(started_at=created, wait=wait)
     return run
 
 

@@ -77,7 +77,7 @@ def with_prelude(argv: Any) -> Any:
         facts = {
             "config": asdict(config),
             "off": off,
-            "start": asdict(run.start),
+            "start": run.start._asdict(),
             "home": run.home,
             "known": [known.generation, known.total],
             "began": run.began,

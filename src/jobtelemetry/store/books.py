@@ -79,7 +79,7 @@ def witness(
         StoreError: It could not be written.
         redis.exceptions.RedisError: Redis does not answer or refuses.
     """
-    facts = known.packed() or {"generation": ""}
+    facts = known.packed()
     if why:
         facts |= {"lost": lost, "why": why}
     if note:

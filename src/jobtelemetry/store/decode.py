@@ -218,18 +218,14 @@ def running_entry(execution_id: str, value: str) -> RunningExecution:
         ValueError, KeyError, TypeError, AttributeError, OverflowError: It is not one.
     """
     entry = json.loads(value)
-    extra = entry.get("extra") or {}
+    series = series_of(_string(entry["labels"]))
     start, wait = count_of(_string(entry["start"])), count_of(_string(entry.get("wait") or "0"))
-    if start is None or wait is None or start > _LATEST * 1_000_000:
+    if series is None or start is None or wait is None or start > _LATEST * 1_000_000:
         raise ValueError("no moment")
     return RunningExecution(
         execution_id=execution_id,
         job_id=_string(entry["job"]),
-        series=Series(
-            _string(entry["worker"]),
-            _string(entry["queue"]),
-            tuple((_string(name), _string(label)) for name, label in extra.items()),
-        ),
+        series=series,
         rq_worker=_string(entry["rq_worker"]),
         started_at=start / 1_000_000,
         attempt=_whole(entry["attempt"]),

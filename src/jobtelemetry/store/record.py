@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobtelemetry.contract import DURATION_BUCKETS, WAIT_BUCKETS, le
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import State
-from jobtelemetry.store.keys import FAILED, FAILED_AGAIN, SUCCEEDED, SUCCEEDED_AGAIN, UNBOOKED, Keys, encode
+from jobtelemetry.store.keys import FAILED, SUCCEEDED, UNBOOKED, Keys, encode
 from jobtelemetry.store.own import Measurements, packed, redefined
 from jobtelemetry.store.scripts import Script, as_keys, by_text
 from jobtelemetry.text import label_text
@@ -29,7 +29,7 @@ _SET = ("META", "ACCOUNTS", "SETS", "SET", "OTHER_SET")
 _START = Script("common", "generation", "tables", "sets", "clock", "start", keys=(*_SET, "RUNNING", "JOB"))
 _FINISH = Script(
     *("common", "generation", "tables", "sets", "count", "own", "finish"),
-    keys=(*_SET, "TRACES", "RUNNING", "CLOSED", "LOG", "RQ_WORKER", "JOB", "EXECUTION", "INTERMEDIATE"),
+    keys=(*_SET, "TRACES", "RUNNING", "CLOSED", "LOG", "RQ_WORKER", "INTERMEDIATE", "JOB", "EXECUTION"),
 )
 _BOOK = Script("common", "generation", "count", "book", keys=("META", "ACCOUNTS", "SETS"))
 _TALLY = Script("common", "generation", "sets", "clock", "tally", keys=_SET)
@@ -59,8 +59,7 @@ class Limits:
     own_metrics: int = 100
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """What a process knows of the numbers, so that Redis can notice that something was lost.
 
     Args:
@@ -76,8 +75,12 @@ class Known:
         return {"generation": self.generation, "counted": self.total} if self.generation else {}
 
 
-@dataclass(frozen=True)
-class Start:
+#: Of a process that has not heard from Redis.
+NOTHING_KNOWN = Known()
+NOTHING_REDEFINED: Mapping[str, str] = MappingProxyType({})
+
+
+class Start(NamedTuple):
     """What is known when an execution starts.
 
     Args:
@@ -107,8 +110,7 @@ class Start:
     trace: str = ""
 
 
-@dataclass(frozen=True)
-class Started:
+class Started(NamedTuple):
     """What Redis said to a :class:`Start`.
 
     Args:
@@ -123,11 +125,10 @@ class Started:
     fault: str = ""
     at: float | None = None
     wait: float | None = None
-    known: Known = Known()
+    known: Known = NOTHING_KNOWN
 
 
-@dataclass(frozen=True)
-class Booking:
+class Booking(NamedTuple):
     """How RQ counts an ending for its worker, in the same transaction.
 
     Args:
@@ -148,8 +149,8 @@ class Booking:
 
     def packed(self) -> dict[str, object]:
         """For a script."""
-        again = SUCCEEDED_AGAIN if self.column == SUCCEEDED else FAILED_AGAIN
-        return {"booked": self.column, "again": again, "bookings": self.times, "later": self.later}
+        facts: dict[str, object] = {"booked": self.column, "bookings": self.times}
+        return {**facts, "later": True} if self.later else facts
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class Settling:
 
     def packed(self) -> dict[str, object]:
         """For a script."""
-        return {"status": self.status, "exists": self.exists, "abandoned": self.abandoned}
+        return {"mode": "settle", "status": self.status, "exists": self.exists, "abandoned": self.abandoned}
 
 
 def text(value: Any) -> str:
@@ -184,18 +185,34 @@ def labels_of(worker: str, queue: str, extra: tuple[tuple[str, str], ...] = ()) 
     )
 
 
+# Keys are the same for every job of a kind, and on the path of each.
+
+
 @lru_cache(maxsize=1_000)
 def _set_keys(prefix: str, labels: str) -> tuple[bytes, ...]:
-    """The keys of :data:`_SET`. They are the same for every job of a kind, and on the path of each."""
+    """The keys of :data:`_SET`."""
     keys = Keys(prefix)
     return as_keys(keys.meta, keys.accounts, keys.sets, keys.label_set(labels), keys.label_set(OTHER_LABELS))
 
 
 @lru_cache(maxsize=1_000)
-def _end_keys(prefix: str, labels: str) -> tuple[bytes, ...]:
-    """Those that an ending needs besides, and that do not depend on the job."""
+def _start_keys(prefix: str, labels: str) -> tuple[bytes, ...]:
+    """Those of a start, but for the job's."""
+    return (*_set_keys(prefix, labels), *as_keys(Keys(prefix).running))
+
+
+@lru_cache(maxsize=1_000)
+def _end_keys(prefix: str, labels: str, rq_worker_key: str, queue: str) -> tuple[bytes, ...]:
+    """Those of an ending, but for the job's and the execution's."""
     keys = Keys(prefix)
-    return as_keys(keys.traces(labels), keys.running, keys.closed, keys.log)
+    of_ours = (keys.traces(labels), keys.running, keys.closed, keys.log)
+    return (*_set_keys(prefix, labels), *as_keys(*of_ours, rq_worker_key, keys.intermediate(queue)))
+
+
+@lru_cache(maxsize=1_000)
+def _account(name: str) -> str:
+    """An RQ worker's account as the scripts have it."""
+    return encode([name])
 
 
 def _micros(seconds: float) -> str:
@@ -221,9 +238,11 @@ def log_fields(event: ExecutionEvent) -> list[str]:
         "cpu": "" if event.cpu is None else _micros(event.cpu),
         "memory": "" if event.memory is None else str(event.memory),
         "trace": event.trace_id,
-        **{name if name == "source" else f"label.{name}": value for name, value in event.labels.items()},
-        "attributes": json.dumps(dict(event.attributes), ensure_ascii=False) if event.attributes else "",
     }
+    for name, value in event.labels.items():
+        entry[name if name == "source" else f"label.{name}"] = value
+    if event.attributes:
+        entry["attributes"] = json.dumps(dict(event.attributes), ensure_ascii=False)
     return [word for pair in entry.items() if pair[1] for word in pair]
 
 
@@ -236,7 +255,7 @@ def append_start(
     limits: Limits,
     ready_at: float | None = None,
     clock: float | None = None,
-    known: Known = Known(),
+    known: Known = NOTHING_KNOWN,
 ) -> Any:
     """Append the command that puts an execution into the running table; :func:`started` reads its reply.
 
@@ -245,43 +264,45 @@ def append_start(
         clock: What time it is for RQ in this RQ worker, Unix time; ``None`` if nobody asks whether that is right.
     """
     labels = labels_of(start.worker, start.queue, start.extra)
-    entry: dict[str, object] = {
-        "worker": label_text(start.worker),
-        "queue": label_text(start.queue),
+    facts: dict[str, object] = {
+        "id": start.execution_id,
+        "labels": labels,
+        "limit": limits.label_sets,
         "job": start.job_id,
         "rq_worker": start.rq_worker,
-        "retries": start.retries_left,
-        "trace": start.trace,
     }
+    if start.retries_left:
+        facts["retries"] = start.retries_left
+    if start.trace:
+        facts["trace"] = start.trace
     if start.account != start.rq_worker:
-        entry["account"] = start.account
-    if start.extra:
-        entry["extra"] = dict(start.extra)
-    facts: dict[str, object] = {"id": start.execution_id, "labels": labels, "limit": limits.label_sets, "entry": entry}
+        facts["account"] = start.account
     if ready_at is not None:
         facts["ready"] = ready_at
     if clock is not None:
-        facts.update(clock=clock, account=encode([start.account or start.rq_worker]))
-    facts.update(known.packed())
-    return _START.append(pipeline, (*_set_keys(keys.prefix, labels), *as_keys(keys.running, job_key)), facts)
+        facts["clock"] = clock
+        facts["who"] = _account(start.account or start.rq_worker)
+    if known.generation:
+        facts["generation"], facts["counted"] = known
+    where = (*_start_keys(keys.prefix, labels), *as_keys(job_key))
+    return pipeline.execute_command(*_START.prepared(where, facts))
 
 
 def started(reply: Any) -> Started:
     """Read the reply to :func:`append_start`, or the exception that stands for it."""
     if isinstance(reply, Exception):
         return Started(0, str(reply))
-    attempt, fault, at, wait, generation, total = reply
+    attempt, at, wait, generation, total, fault = text(reply).split("|", 5)
     return Started(
         int(attempt),
-        text(fault),
+        fault,
         int(at) / 1_000_000 if at else None,
         int(wait) / 1_000_000 if wait else None,
-        Known(text(generation), int(total)),
+        Known(generation, int(total)),
     )
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(NamedTuple):
     """What became of an ending.
 
     Args:
@@ -293,8 +314,8 @@ class Finished:
 
     answer: str
     fault: str = ""
-    known: Known = Known()
-    redefined: Mapping[str, str] = field(default_factory=dict)
+    known: Known = NOTHING_KNOWN
+    redefined: Mapping[str, str] = NOTHING_REDEFINED
 
 
 def append_finish(
@@ -307,7 +328,7 @@ def append_finish(
     limits: Limits,
     booking: Booking,
     stuck: bool = False,
-    known: Known = Known(),
+    known: Known = NOTHING_KNOWN,
     measured: Measurements | None = None,
 ) -> Any:
     """Append the command that counts an ended execution, once however often it is executed.
@@ -342,7 +363,7 @@ def finish_command(
     booking: Booking,
     settling: Settling | None = None,
     stuck: bool = False,
-    known: Known = Known(),
+    known: Known = NOTHING_KNOWN,
     measured: Measurements | None = None,
 ) -> tuple[Any, ...]:
     """The command of :func:`append_finish`.
@@ -350,59 +371,61 @@ def finish_command(
     Args:
         settling: What it was concluded from, where nobody reported the ending.
     """
-    outcome = event.outcome
     labels = labels_of(event.worker, event.queue, tuple(event.labels.items()))
-    account = encode([keys.account(rq_worker_key)])
     facts: dict[str, object] = {
-        "mode": "stuck" if stuck else "settle" if settling else "ended",
         "id": event.execution_id or f"job:{event.job_id}",
         "job": event.job_id,
-        "account": account,
-        "marked": not settling,
+        "account": _account(keys.account(rq_worker_key)),
         "labels": labels,
         "limit": limits.label_sets,
-        "state": outcome.state.value,
         **booking.packed(),
-        **known.packed(),
     }
-    if settling:
-        facts.update(settling.packed())
+    if known.generation:
+        facts["generation"], facts["counted"] = known
+    if stuck:
+        facts["mode"] = "stuck"
+    elif settling is not None:
+        facts |= settling.packed()
+    _put_event(facts, event)
+    if limits.log_size:
+        facts["log"], facts["log_size"] = log_fields(event), limits.log_size
+    of_job = as_keys(job_key, keys.execution(event.job_id, event.execution_id))
+    where = (*_end_keys(keys.prefix, labels, rq_worker_key, event.queue), *of_job)
+    if measured is not None:
+        where = _with_measured(where, facts, measured, keys, event, limits)
+    return _FINISH.prepared(where, facts)
+
+
+def _put_event(facts: dict[str, object], event: ExecutionEvent) -> None:
+    """What of an event is counted in its label set."""
+    state = event.outcome.state
+    facts["state"] = state.value
     if event.duration is not None:
-        facts.update(duration=_micros(event.duration), duration_bucket=le(max(0.0, event.duration), DURATION_BUCKETS))
+        facts["duration"], facts["duration_bucket"] = _micros(event.duration), le(event.duration, DURATION_BUCKETS)
     if event.wait is not None:
-        facts.update(wait=_micros(event.wait), wait_bucket=le(max(0.0, event.wait), WAIT_BUCKETS))
-    facts.update(_used(event))
-    if outcome.state is State.CANCELLED:
-        facts.update(family="cancellations", value=encode([label_text(outcome.reason)]))
-    elif outcome.state.failed:
-        facts.update(family="errors", value=encode([label_text(outcome.error_type)]))
+        facts["wait"], facts["wait_bucket"] = _micros(event.wait), le(event.wait, WAIT_BUCKETS)
+    if event.cpu is not None:
+        facts["cpu"] = _micros(event.cpu)
+    if event.memory is not None:
+        facts["memory"] = event.memory
+    if state is State.CANCELLED:
+        facts["family"], facts["value"] = "cancellations", encode([label_text(event.outcome.reason)])
+    elif state.failed:
+        facts["family"], facts["value"] = "errors", encode([label_text(event.outcome.error_type)])
         if event.rate_limited:
             facts["limited"] = True
     if event.trace_id:
         facts["trace"] = f"{event.trace_id}|{event.span_id}|"
-    if limits.log_size:
-        facts.update(log=log_fields(event), log_size=limits.log_size)
-    execution_key = keys.execution(event.job_id, event.execution_id)
-    of_rq = as_keys(rq_worker_key, job_key, execution_key, keys.intermediate(event.queue))
-    where: tuple[str | bytes, ...] = (*_set_keys(keys.prefix, labels), *_end_keys(keys.prefix, labels), *of_rq)
-    if measured is not None:
-        where = _with_measured(where, facts, measured, keys, event, limits)
-    return _FINISH.command(where, facts)
-
-
-def _used(event: ExecutionEvent) -> dict[str, object]:
-    cpu: dict[str, object] = {} if event.cpu is None else {"cpu": _micros(event.cpu)}
-    return cpu if event.memory is None else {**cpu, "memory": event.memory}
 
 
 def _with_measured(
-    where: tuple[str | bytes, ...],
+    where: tuple[bytes, ...],
     facts: dict[str, object],
     measured: Measurements,
     keys: Keys,
     event: ExecutionEvent,
     limits: Limits,
-) -> tuple[str | bytes, ...]:
+) -> tuple[bytes, ...]:
     """The keys with those that what was measured needs besides; it is put into the facts."""
     if measured.unwritten:
         facts["unwritten"] = True
@@ -410,17 +433,17 @@ def _with_measured(
     trace = {"trace_id": event.trace_id, "span_id": event.span_id} if event.trace_id else {}
     bounds = {"families": limits.own_metrics, "series": limits.label_sets}
     further, facts["own"] = packed(measured, keys, at=len(where) + 1, trace=trace, **bounds)
-    return *where, *further
+    return *where, *as_keys(*further)
 
 
 def finished(reply: Any) -> Finished:
     """Read the reply to :func:`append_finish`, or the exception that stands for it."""
     if isinstance(reply, Exception):
         return Finished("", str(reply))
-    answer, fault, generation, total, changed = reply
-    return Finished(
-        text(answer), text(fault), Known(text(generation), int(total)), redefined(changed) if changed else {}
-    )
+    said, changed = reply if isinstance(reply, list) else (reply, ())
+    answer, generation, total, fault = text(said).split("|", 3)
+    known = Known(generation, int(total))
+    return Finished(answer, fault, known, redefined(changed) if changed else NOTHING_REDEFINED)
 
 
 def append_booked(pipeline: Any, keys: Keys, execution_id: str, rq_worker_key: str) -> Any:
@@ -447,7 +470,7 @@ def append_enqueued(
         clock: What time it is for RQ in this process, Unix time; ``None`` if nobody asks whether that is right.
         who: What this process is called: its host and its number there.
     """
-    told: dict[str, object] = {} if clock is None else {"clock": clock, "who": encode([who])}
+    told: dict[str, object] = {} if clock is None else {"clock": clock, "who": _account(who)}
     return _tally(pipeline, keys, "enqueued", labels_of(worker, queue, extra), number, limits, told)
 
 
@@ -468,7 +491,7 @@ def _tally(
     told: Mapping[str, object] = MappingProxyType({}),
 ) -> Any:
     facts = {"field": field, "labels": labels, "number": number, "limit": limits.label_sets, **told}
-    return _TALLY.append(pipeline, _set_keys(keys.prefix, labels), facts)
+    return pipeline.execute_command(*_TALLY.prepared(_set_keys(keys.prefix, labels), facts))
 
 
 def append_cancelled(pipeline: Any, keys: Keys, queue: str, job_id: str = "", ttl: int = 0) -> Any:

@@ -95,10 +95,17 @@ class Script:
         return run(connection, self.command(keys, packed))
 
     def command(self, keys: Sequence[str | bytes], packed: Mapping[str, object]) -> tuple[Any, ...]:
-        """The command. All text is bytes: redis-py would encode it while RQ's transaction is sent, too late to fail."""
+        """The command, with the keys in whatever form."""
         if len(keys) < len(self.keys):
             raise ValueError(f"the script takes the keys {', '.join(self.keys)}; got {len(keys)}")
-        return ("EVALSHA", self.digest, len(keys), *as_keys(*keys), pack(packed))
+        return self.prepared(as_keys(*keys), packed)
+
+    def prepared(self, keys: tuple[bytes, ...], packed: Mapping[str, object]) -> tuple[Any, ...]:
+        """The command, with all keys as :func:`as_keys` makes them, for the path of every job.
+
+        All of it is bytes: redis-py would encode it while RQ's transaction is sent, too late to fail.
+        """
+        return ("EVALSHA", self.digest, b"%d" % len(keys), *keys, pack(packed))
 
 
 def as_keys(*names: str | bytes) -> tuple[bytes, ...]:

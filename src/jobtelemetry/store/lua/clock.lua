@@ -24,12 +24,11 @@ local function note_clock(field, off)
   end
   call('HSET', META, field, string.format('%.3f %.0f', off, now_micros / 1000000))
 end
--- Of e: clock, the process's own Unix time when it sent this. What is on its way for long looks like a clock that is
--- behind, until the same process sends the next one.
-local function compare_clock(kind, who)
-  local field = CLOCKS .. kind .. '|' .. who
+-- Of e: clock, the process's own Unix time when it sent this; known, what its field has. What is on its way for long looks
+-- like a clock that is behind, until the same process sends the next one.
+local function compare_clock(field, known)
   local off = e.clock - now_micros / 1000000
-  if math.abs(off) > 1 then note_clock(field, off) else call('HDEL', META, field) end
+  if math.abs(off) > 1 then note_clock(field, off) elseif known then call('HDEL', META, field) end
 end
 -- A job was enqueued in the future, by somebody who is not instrumented. The largest lead is kept while such jobs go on
 -- to come; a lesser one is not its echo.

@@ -23,6 +23,9 @@ local function next_change(field, index)
   call('HSET', META, field, string.format('%.0f', number))
   return number
 end
+local function put(list, ...)
+  for _, value in ipairs({...}) do list[#list + 1] = value end
+end
 local e = cjson.decode(ARGV[1])
 -- Moments are Redis's, whatever a job or a host did to its own clock.
 local clock = call('TIME') or {'0', '0'}

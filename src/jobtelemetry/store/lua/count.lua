@@ -1,30 +1,36 @@
 -- Adds one ended execution to its label set. Of e: state, duration and wait (microseconds) with their buckets, family
 -- and value (cancellations or errors), limited, cpu (microseconds), memory (bytes), trace ('trace_id|span_id|'). Returns whether it was counted.
 local function count()
-  local set, labels = admit()
-  local counted = call('HINCRBY', set, FIELD.executions .. '|' .. e.state, 1)
-  if not counted then return false end
+  local duration = FIELD.duration .. '|' .. e.state .. '|'
+  local fields, amounts = {FIELD.executions .. '|' .. e.state}, {1}
+  local function also(field, amount)
+    fields[#fields + 1], amounts[#amounts + 1] = field, amount
+  end
   if e.duration then
-    call('HINCRBY', set, FIELD.duration .. '|' .. e.state .. '|' .. e.duration_bucket, 1)
-    call('HINCRBY', set, FIELD.duration .. '|' .. e.state .. '|sum', e.duration)
+    also(duration .. e.duration_bucket, 1)
+    also(duration .. 'sum', e.duration)
   end
   if e.wait then
-    call('HINCRBY', set, FIELD.wait .. '|' .. e.wait_bucket, 1)
-    call('HINCRBY', set, FIELD.wait .. '|sum', e.wait)
+    also(FIELD.wait .. '|' .. e.wait_bucket, 1)
+    also(FIELD.wait .. '|sum', e.wait)
   end
-  if e.cpu then call('HINCRBY', set, FIELD.cpu, e.cpu) end
-  if e.memory then
-    -- The largest of two hours in which it ran, so that what it needed long ago is forgotten.
-    local hour, memory = string.format('%.0f', math.floor(clock[1] / 3600)), string.format('%.0f', e.memory)
-    local known = call('HMGET', set, FIELD.memory_hour, FIELD.memory) or {}
-    if known[1] ~= hour then
-      call('HSET', set, FIELD.memory_hour, hour, FIELD.memory, memory, FIELD.memory_before, known[2] or '0')
-    elseif e.memory > (tonumber(known[2] or 0) or 0) then
-      call('HSET', set, FIELD.memory, memory)
+  if e.cpu then also(FIELD.cpu, e.cpu) end
+  if e.limited then also(FIELD.limited, 1) end
+  put(fields, FIELD.memory_hour, FIELD.memory)
+  local set, labels = add(fields, amounts, function(had, written)
+    if e.state == 'completed' then put(written, FIELD.completed, now) end
+    if e.memory then
+      -- The largest of two hours in which it ran, so that what it needed long ago is forgotten.
+      local hour, memory = string.format('%.0f', math.floor(clock[1] / 3600)), string.format('%.0f', e.memory)
+      local known_hour, known = had[#amounts + 1], had[#amounts + 2] or '0'
+      if known_hour ~= hour then
+        put(written, FIELD.memory_hour, hour, FIELD.memory, memory, FIELD.memory_before, known)
+      elseif e.memory > (tonumber(known) or 0) then
+        put(written, FIELD.memory, memory)
+      end
     end
-  end
-  if e.state == 'completed' then call('HSET', set, FIELD.completed, now) end
-  if e.limited then call('HINCRBY', set, FIELD.limited, 1) end
+  end)
+  if not set then return false end
   if e.family then
     local where, detail = set, e.family .. '|' .. e.value
     if call('HSETNX', set, FIELD.created .. '|' .. detail, now) == 1
@@ -40,13 +46,12 @@ local function count()
     call('HINCRBY', where, detail, 1)
   end
   if e.trace and labels == e.labels then
-    call('HSET', TRACES, FIELD.executions .. '|' .. e.state, e.trace .. '1000000|' .. now)
+    local recent = {FIELD.executions .. '|' .. e.state, e.trace .. '1000000|' .. now}
     if e.duration then
-      call('HSET', TRACES, FIELD.duration .. '|' .. e.state .. '|' .. e.duration_bucket,
-        e.trace .. e.duration .. '|' .. now)
+      recent[3], recent[4] = duration .. e.duration_bucket, e.trace .. e.duration .. '|' .. now
     end
+    call('HSET', TRACES, unpack(recent))
   end
-  touch(set, labels)
   return true
 end
 -- The second entry. It is made only after the first, so an ending that could not be counted shows as unrecorded.
@@ -56,12 +61,11 @@ end
 local function recent()
   return call('HGET', ACCOUNTS, e.account .. '|' .. COLUMN.recent) or ''
 end
+-- As many as there is room for, and none of them cut.
 local function remember_recent(list)
-  local kept = {e.id}
-  for id in string.gmatch(list, '%S+') do
-    if #kept < 16 and id ~= e.id then kept[#kept + 1] = id end
-  end
-  call('HSET', ACCOUNTS, e.account .. '|' .. COLUMN.recent, table.concat(kept, ' '))
+  local ids = list == '' and e.id or e.id .. ' ' .. list
+  if #ids > 800 then ids = string.match(string.sub(ids, 1, 800), '^(.*) ') or e.id end
+  call('HSET', ACCOUNTS, e.account .. '|' .. COLUMN.recent, ids)
 end
 -- Takes an account into that of the departed, whose sum stays right; what it counted last is still known.
 local function fold(account)

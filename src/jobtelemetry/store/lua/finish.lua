@@ -1,11 +1,11 @@
 -- An execution ended: it leaves the running table and is counted, once. Runs in the transaction in which RQ changes the
 -- job's state, or, where nobody reported the end ('settle'), by itself.
--- Of e, besides what count.lua takes: mode ('ended', 'settle', 'stuck'), id, job, account, booked (a column, how RQ
--- counts it), again (the column if it was counted before), bookings (how often RQ counts it), log; for 'settle' what
--- the decision was made from (status, exists) and whether a reconciler asked (abandoned); own, what the job measured, or
--- unwritten, where that died with it.
--- Returns {'counted', 'late' (settled before), 'again' (reported before), 'ended', 'changed' or '' (it could not be
--- counted), a fault or '', generation, total}.
+-- Of e, besides what count.lua takes: mode ('settle', 'stuck', or nothing), id, job, account, booked (a column, how RQ
+-- counts it), bookings (how often RQ counts it), later (whether it does so only after this transaction), log; for 'settle'
+-- what the decision was made from (status, exists) and whether a reconciler asked (abandoned); own, what the job measured,
+-- or unwritten, where that died with it.
+-- Returns 'verdict|generation|total|fault', the verdict being 'counted', 'late' (settled before), 'again' (reported before),
+-- 'ended', 'changed' or '' (it could not be counted); where own metrics were redefined, that and a list of these.
 local function remember(member)
   call('ZADD', CLOSED, 'NX', now, member)
   call('ZREMRANGEBYSCORE', CLOSED, '-inf', clock[1] - 86400)
@@ -33,19 +33,20 @@ local function closed_is_lost()
   return till > tonumber(clock[1]) and call('EXISTS', CLOSED) == 0
 end
 local id, total = generation()
-if not id then return {'', fault, '', 0, {}} end
+if not id then return '||0|' .. fault end
 local function answer(verdict)
-  return {verdict, fault or '', id, total, redefined}
+  local said = table.concat({verdict, id, string.format('%.0f', total), fault or ''}, '|')
+  return redefined[1] and {said, redefined} or said
 end
 -- RQ's hash of this worker came anew under it (it had expired, or was lost), and with it RQ's counts.
-if e.marked and not call('HGET', RQ_WORKER, 'jobtelemetry')
+if e.mode ~= 'settle' and not call('HGET', RQ_WORKER, 'jobtelemetry')
   and (e.bookings > 0 or e.later or call('EXISTS', RQ_WORKER) == 1) then
   local known = recent()
   fold(e.account)
   if known ~= '' then call('HSET', ACCOUNTS, e.account .. '|' .. COLUMN.recent, known) end
   call('HSET', RQ_WORKER, 'jobtelemetry', '{}')
 end
-local verdict = 'counted'
+local verdict, again = 'counted', e.booked == COLUMN.succeeded and COLUMN.succeeded_again or COLUMN.failed_again
 if e.mode == 'settle' then
   if not call('HGET', RUNNING, e.id) then return answer('ended') end
   if (call('HGET', JOB, 'status') or '') ~= e.status or (call('EXISTS', EXECUTION) == 1) ~= e.exists then
@@ -85,7 +86,7 @@ if verdict == 'counted' then
   total = call('HINCRBY', META, SHARED.counted, 1) or total
   enter(e.booked, 1)
   if e.later then call('HSET', ACCOUNTS, e.account .. '|' .. COLUMN.later, e.id) end
-  if e.bookings > 1 then enter(e.again, e.bookings - 1) end
+  if e.bookings > 1 then enter(again, e.bookings - 1) end
   if e.mode == 'settle' then
     remember(e.id)
     if e.abandoned then call('HINCRBY', META, SHARED.reconciled, 1) end
@@ -97,7 +98,7 @@ if verdict == 'counted' then
   end
   if e.log then call('XADD', LOG, 'MAXLEN', '~', e.log_size, '*', 'ended', now, unpack(e.log)) end
 else
-  if e.bookings > 0 then enter(e.again, e.bookings) end
+  if e.bookings > 0 then enter(again, e.bookings) end
   if verdict == 'late' then call('HINCRBY', META, SHARED.late, 1) end
 end
 -- With the verdict, once: what comes again has been written, and what comes late was measured all the same.

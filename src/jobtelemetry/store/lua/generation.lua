@@ -43,14 +43,9 @@ end
 local function is_among(id, list)
   return string.find(' ' .. (list or '') .. ' ', ' ' .. id .. ' ', 1, true) ~= nil
 end
--- Returns the present generation and its total, or nothing if this store has another layout.
-local function generation()
-  local m = call('HMGET', META, SHARED.layout, SHARED.generation, SHARED.counted, SHARED.previous, SHARED.start) or {}
-  local id, total, mine, seen = m[2], whole(m[3] or ''), e.generation or '', tonumber(e.counted or 0) or 0
-  if m[1] and m[1] ~= LAYOUT then
-    fault = fault or ('the layout of ' .. META .. ' is ' .. m[1] .. ' where this jobtelemetry writes ' .. LAYOUT)
-    return nil
-  end
+-- What a process knows is not what is here: a new generation begins, or an earlier one of its is noticed to be incomplete.
+local function notice_loss(m, total)
+  local id, mine, seen = m[2], e.generation or '', e.counted or 0
   if not id then
     local left = call('EXISTS', ACCOUNTS) == 1 or call('EXISTS', SETS) == 1
     -- Changes go on after the last one that the index knows, or readers would take the next ones for old.
@@ -59,8 +54,6 @@ local function generation()
     note_again()
     id, total = begin_generation(sum_of_accounts(), mine)
     if mine ~= '' or left then note_loss(math.max(0, seen - total), 'the generation was gone') end
-  elseif mine == '' then
-    return id, total
   elseif mine ~= id then
     local began = whole(m[5] or '')
     if not is_among(mine, m[4]) then
@@ -71,10 +64,23 @@ local function generation()
       local known = whole(call('HGET', META, SHARED.lost) or '')
       if known > 0 and seen - began > known then note_loss(seen - began - known, 'an older state came back') end
     end
-  elseif seen > total then
+  else
     local missing = seen - total
     id, total = begin_generation(total, mine)
     note_loss(missing, 'an older state came back')
   end
   return id, total
+end
+-- Returns the present generation, its total, and what the shared hash has in a further field; nothing if this store has
+-- another layout.
+local function generation(further)
+  local m = call('HMGET', META, SHARED.layout, SHARED.generation, SHARED.counted, SHARED.previous, SHARED.start,
+    further or SHARED.layout) or {}
+  local id, total = m[2], whole(m[3] or '')
+  if m[1] and m[1] ~= LAYOUT then
+    fault = fault or ('the layout of ' .. META .. ' is ' .. m[1] .. ' where this jobtelemetry writes ' .. LAYOUT)
+    return nil
+  end
+  if not id or e.generation and (e.generation ~= id or e.counted > total) then id, total = notice_loss(m, total) end
+  return id, total, m[6]
 end
