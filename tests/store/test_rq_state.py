@@ -13,7 +13,8 @@ from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.store.books import append_register, registered
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.record import Known
-from jobtelemetry.store.rq_state import Discovery, Scripted, read_queues, read_rq_workers
+from jobtelemetry.store.rq_state import Queues, RQWorkers
+from jobtelemetry.store.scripted import Scripted
 from jobtelemetry.store.scripts import execute
 
 KEYS = Keys("{a}rq")
@@ -59,15 +60,16 @@ def fill(connection: Any) -> None:
 
 def test_scripts_and_commands_say_the_same(server: EmbeddedServer) -> None:
     """Whatever the names and numbers are, and whatever is missing."""
-    connection, scripted = server.connection(), Scripted()
-    queues, limited = read_queues(connection, KEYS, NOW)
-    assert read_queues(connection, KEYS, NOW, scripted) == (queues, limited)
+    connection = server.connection()
+    scripted = Scripted(connection)
+    queues, limited = Queues(connection, KEYS).read(NOW)
+    assert Queues(connection, KEYS, scripted).read(NOW) == (queues, limited)
     assert len(queues) == 125
     assert {queue.jobs["failed"] for queue in queues} == set(range(1, 8))
     assert {queue.overdue_scheduled for queue in queues} == {1}
     assert any(queue.oldest_enqueued_at for queue in queues)
-    workers = read_rq_workers(connection, KEYS, Discovery())
-    assert read_rq_workers(connection, KEYS, Discovery(), scripted) == workers
+    workers = RQWorkers(connection, KEYS).read()
+    assert RQWorkers(connection, KEYS, scripted).read() == workers
     assert len(workers) == 228
 
 
@@ -75,10 +77,10 @@ def test_a_thousand_cost_a_few_commands_that_hold_nobody(server: EmbeddedServer)
     """The number of commands follows the pieces, and not the queues; each is short."""
     connection = server.connection()
     connection.config_resetstat()
-    read_queues(connection, KEYS, NOW, Scripted())
-    read_rq_workers(connection, KEYS, Discovery(), Scripted())
+    Queues(connection, KEYS, Scripted(connection)).read(NOW)
+    RQWorkers(connection, KEYS, Scripted(connection)).read()
     stats = connection.info("commandstats")
-    assert stats["cmdstat_eval"]["calls"] == 3 + 3
+    assert stats["cmdstat_eval"]["calls"] == (2 + 5) + (1 + 5)
 
 
 def test_who_may_not_run_scripts_reads_all_the_same(server: EmbeddedServer) -> None:
@@ -88,10 +90,11 @@ def test_who_may_not_run_scripts_reads_all_the_same(server: EmbeddedServer) -> N
     connection.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", *allowed)
     connection.execute_command("ACL", "LOG", "RESET")
     reader = Redis(unix_socket_path=str(server.socket), username="reader", password="pw")
-    scripted = Scripted()
+    scripted = Scripted(reader)
+    queues, rq_workers = Queues(reader, KEYS, scripted), RQWorkers(reader, KEYS, scripted)
     for _ in range(3):
-        assert read_queues(reader, KEYS, NOW, scripted) == read_queues(connection, KEYS, NOW)
-        assert read_rq_workers(reader, KEYS, Discovery(), scripted) == read_rq_workers(connection, KEYS, Discovery())
+        assert queues.read(NOW) == Queues(connection, KEYS).read(NOW)
+        assert rq_workers.read() == RQWorkers(connection, KEYS).read()
     assert sum(entry["count"] for entry in connection.acl_log()) <= 3
     reader.close()
 
@@ -103,4 +106,4 @@ def test_a_strange_key_is_an_error_as_before(server: EmbeddedServer) -> None:
         connection.sadd(KEYS.queues, KEYS.queue("q"))
         connection.set(KEYS.queue("q"), "no list")
         with pytest.raises(Exception, match="WRONGTYPE"):
-            read_queues(connection, KEYS, time.time(), Scripted())
+            Queues(connection, KEYS, Scripted(connection)).read(time.time())

@@ -25,7 +25,8 @@ from jobtelemetry.store.keys import FAILED, LAYOUT, SUCCEEDED, UNBOOKED, Keys
 from jobtelemetry.store.keys import decode as parts_of
 from jobtelemetry.store.own_read import OwnReader
 from jobtelemetry.store.record import Known, text
-from jobtelemetry.store.rq_state import Discovery, Scripted, read_queues, read_rq_workers
+from jobtelemetry.store.rq_state import Queues, RQWorkers
+from jobtelemetry.store.scripted import Scripted
 from jobtelemetry.store.snapshot import (
     Amount,
     Counter,
@@ -96,8 +97,9 @@ class Reader:
         self._connection = connection
         self._keys = keys
         self._lock = threading.Lock()
-        self._discovery = Discovery()
-        self._scripted = Scripted()
+        self._scripted = Scripted(connection)
+        self._queues = Queues(connection, keys, self._scripted)
+        self._rq_workers = RQWorkers(connection, keys, self._scripted)
         self._idleness = Idleness()
         self._own = OwnReader(connection, keys)
         self._known = Known()
@@ -109,14 +111,13 @@ class Reader:
         self._repairable: tuple[int, int] | None = None
         self._unindexed = False
         self._strange = Rejected()
-        self._rq_workers: tuple[str, ...] = ()
         #: A table without counts of its own that is gone, and since when it is.
         self._gone: tuple[float, str] | None = None
         #: The note of a loss that this reader has seen last: since when, in Redis's words, and how many.
         self._noted: tuple[str, int] | None = None
         self._wiped = self._rq_written = False
         #: What RQ had counted for its workers at the last look, and what became of it when something was lost.
-        self._rq_counted: _Counts = {}
+        self._counted_by_rq: tuple[RQWorkerState, ...] = ()
         self._rq_said, self._lost_before, self._had_queues = "", False, False
 
     def _begin_anew(self) -> None:
@@ -148,10 +149,9 @@ class Reader:
             running, deployed = self._running_and_deploys(look)
             entries = tuple(running_entries(running, rejected))
             gets_on()
-            queues, rate_limits = read_queues(self._connection, self._keys, look.taken_at, self._scripted)
+            queues, rate_limits = self._queues.read(look.taken_at)
             gets_on()
-            workers = read_rq_workers(self._connection, self._keys, self._discovery, self._scripted)
-            self._rq_workers = tuple(worker.name for worker in workers)
+            workers = self._rq_workers.read()
             self._compare_with_rq(look, workers, bool(queues))
             own = self._own.read(look.meta, rejected)
             shared = decode.meta(look.meta, rejected)
@@ -214,7 +214,7 @@ class Reader:
         """
         with self._lock:
             noticed, repairable, known = self._noticed, self._repairable, self._known
-            unindexed, workers, gone = self._unindexed, self._rq_workers, self._gone is not None
+            unindexed, workers, gone = self._unindexed, self._counted_by_rq, self._gone is not None
             dropped = sorted(self._dropped)
             note, rq = self._noted if self._wiped else None, "" if self._rq_written else self._rq_said
             own = self._own.tend()
@@ -227,10 +227,8 @@ class Reader:
             books.witness(self._connection, self._keys, known, lost=lost, why=why, note=note, rq=rq)
         if repairable is not None:
             change, executions = repairable
-            workers = workers or tuple(
-                worker.name for worker in read_rq_workers(self._connection, self._keys, self._discovery, self._scripted)
-            )
-            books.repair(self._connection, self._keys, change=change, executions=executions, rq_workers=workers)
+            names = [worker.name for worker in workers or self._rq_workers.read()]
+            books.repair(self._connection, self._keys, change=change, executions=executions, rq_workers=names)
         return own or noticed is not None or repairable is not None or note is not None or gone
 
     # the label sets
@@ -421,14 +419,13 @@ class Reader:
         if not look.meta and not self._ended:
             self._difference, self._repairable = 0, None
 
-    def _compare_with_rq(self, look: _Look, workers: Iterable[RQWorkerState], has_queues: bool) -> None:
+    def _compare_with_rq(self, look: _Look, workers: tuple[RQWorkerState, ...], has_queues: bool) -> None:
         """Where something of ours was lost: has RQ lost the same? Its counts of workers that live on tell."""
-        now = {worker.name: (worker.birth, worker.counted_by_rq) for worker in workers}
-        before, self._rq_counted = self._rq_counted, now
+        before, self._counted_by_rq = self._counted_by_rq, workers
         queues_gone, self._had_queues = self._had_queues and not has_queues, has_queues
         lost = self._noticed is not None or self._difference != 0 or bool(look.meta.get("lost_at"))
         if lost and not self._lost_before:
-            self._rq_said = self._what_rq_lost(look, before, now, queues_gone)
+            self._rq_said = self._what_rq_lost(look, _counts(before), _counts(workers), queues_gone)
         self._lost_before = lost
         if not lost:
             self._rq_said = ""
@@ -528,6 +525,10 @@ def _executions(sets: tuple[LabelSet, ...]) -> dict[tuple[Series, State], Counte
     return {
         (one.series, state): one.executions.get(state) or Counter(0, one.created) for one in sets for state in State
     }
+
+
+def _counts(workers: Iterable[RQWorkerState]) -> _Counts:
+    return {worker.name: (worker.birth, worker.counted_by_rq) for worker in workers}
 
 
 def _birth(counts: _Counts, name: str) -> float | None:
