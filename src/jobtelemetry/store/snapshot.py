@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from jobtelemetry.contract import Kind
 from jobtelemetry.outcomes import State
+from jobtelemetry.store.listeners import Listeners, by_queue
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -430,6 +432,11 @@ class Snapshot:
     own_missing: int = 0
     own_unwritten: int = 0
     own_left_out: int = 0
+
+    @cached_property
+    def listeners(self) -> Mapping[str, Listeners]:
+        """The RQ workers of each queue on which any listens, taken together."""
+        return by_queue(self.rq_workers)
 
     @property
     def rate_limited(self) -> int:
