@@ -17,7 +17,7 @@ from jobtelemetry.exporter import own_families, queue_families
 from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.figures import fold
 from jobtelemetry.outcomes import State
-from jobtelemetry.store.snapshot import Amount, Counter, Exemplar, Histogram, LabelSet, Series, Snapshot
+from jobtelemetry.store.snapshot import Amount, Counter, Exemplar, Histogram, LabelSet, Progress, Series, Snapshot
 
 
 class Scrape(NamedTuple):
@@ -28,12 +28,16 @@ class Scrape(NamedTuple):
         seconds: How long that took.
         reconciler: Whether this exporter's reconciler can write; ``None`` if it has none, or has not tried yet.
         redis: The server's name, where there are several: the label ``redis`` of everything that it said.
+        progress: How far its label sets are read; ``None`` if it does not answer.
+        under_way: Whether there is no snapshot because everything is still being read for the first time.
     """
 
     snapshot: Snapshot | None
     seconds: float
     reconciler: bool | None = None
     redis: str = ""
+    progress: Progress | None = None
+    under_way: bool = False
 
 
 Value = Counter | Amount | Histogram | float
@@ -274,7 +278,9 @@ OF_RQ_WORKERS = (contract.RQ_WORKER_PROCESSES, contract.RQ_WORKERS_UNINSTRUMENTE
 #: Where the rows of the families about the scrape are.
 _ABOUT: Mapping[Family, Callable[[Scrape], list[Row]]] = {
     contract.RECONCILER_UP: lambda one: _if_known(one.reconciler),
-    contract.UP: lambda one: [((), float(one.snapshot is not None))],
+    contract.UP: lambda one: [((), float(one.snapshot is not None or one.under_way))],
+    contract.LABEL_SETS: lambda one: _if_known(one.progress.of if one.progress else None),
+    contract.LABEL_SETS_READ: lambda one: _if_known(one.progress.read if one.progress else None),
     contract.SCRAPE_DURATION: lambda one: [((), one.seconds)],
     contract.BUILD_INFO: lambda one: [((__version__,), 1.0)],
 }

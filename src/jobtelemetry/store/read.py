@@ -34,6 +34,7 @@ from jobtelemetry.store.snapshot import (
     Histogram,
     LabelSet,
     Merged,
+    Progress,
     RQWorkerState,
     Series,
     Snapshot,
@@ -103,6 +104,8 @@ class Reader:
         self._idleness = Idleness()
         self._own = OwnReader(connection, keys)
         self._known = Known()
+        #: How far the label sets are read; ``None`` before Redis has said how many there are.
+        self.progress: Progress | None = None
         self._begin_anew()
         #: What this reader has noticed itself, as long as Redis does not say it: when, how many, what.
         self._noticed: tuple[float, int, str] | None = None
@@ -124,6 +127,7 @@ class Reader:
         #: Label sets that the index has, and whose hashes are gone.
         self._dropped: set[str] = set()
         self._sets: dict[str, LabelSet] = {}
+        self._first_time = True
         self._ended = 0
         self._last, self._last_labels = -1, ""
         self._epoch: tuple[str, str] | None = None
@@ -160,6 +164,8 @@ class Reader:
             for found in self._rejected.values():
                 rejected.number += found.number
                 rejected.names = (rejected.names + found.names)[:20]
+            self._first_time = False
+            self._note_progress(look)
             return self._snapshot(
                 look,
                 shared,
@@ -250,8 +256,10 @@ class Reader:
             look = self._look([])
         begun, looks = look.number("counted"), 0
         goal = look.change
+        self._note_progress(look)
         while look.changed:
             look = self._look(look.changed)
+            self._note_progress(look)
             gets_on()
             if self._last >= goal:
                 looks += 1
@@ -260,6 +268,12 @@ class Reader:
         self._drop_missing()
         self._judge(look, begun)
         return look
+
+    def _note_progress(self, look: _Look) -> None:
+        read = look.sets
+        if self._first_time:  # it is not all before everything else is read as well
+            read = max(0, min(len(self._sets) + len(self._dropped), look.sets - 1))
+        self.progress = Progress(read, look.sets)
 
     def _look(self, page: list[tuple[str, int]]) -> _Look:
         """Read one page of label sets, the books, and what changed after that page, as they are at one moment."""

@@ -37,6 +37,13 @@ class Deploy(NamedTuple):
     by: str = ""
 
 
+class Progress(NamedTuple):
+    """How many label sets a reader has read, and how many there are; fewer while it reads all for the first time."""
+
+    read: int
+    of: int
+
+
 class Exemplar(NamedTuple):
     """A recent sampled execution behind a series.
 
