@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -81,6 +81,57 @@ def test_a_thousand_cost_a_few_commands_that_hold_nobody(server: EmbeddedServer)
     RQWorkers(connection, KEYS, Scripted(connection)).read()
     stats = connection.info("commandstats")
     assert stats["cmdstat_eval"]["calls"] == (2 + 5) + (1 + 5)
+
+
+def test_what_did_not_change_is_the_same_object(server: EmbeddedServer) -> None:
+    """Who comes, goes or changes is read anew, alone; the others are not, wherever they stand then."""
+    connection = server.connection()
+    scripted = Scripted(connection)
+    queues, rq_workers = Queues(connection, KEYS, scripted), RQWorkers(connection, KEYS, scripted)
+    before, workers = queues.read(NOW)[0], rq_workers.read()
+    assert queues.read(NOW)[0] is before
+    assert rq_workers.read() is workers
+
+    def new(now: Sequence[Any], then: Sequence[Any]) -> set[str]:
+        known = set(map(id, then))
+        return {one.name for one in now if id(one) not in known}
+
+    connection.rpush(KEYS.queue("q-1"), "job")
+    connection.hset(KEYS.rq_worker("w|3%"), "state", "idle")
+    assert new(queues.read(NOW)[0], before) == {"q-1"}
+    assert new(rq_workers.read(), workers) == {"w|3%"}
+    connection.delete(KEYS.queue("q-1"))
+    connection.hset(KEYS.rq_worker("w|3%"), "state", "busy")
+    before, workers = queues.read(NOW)[0], rq_workers.read()
+    connection.sadd(KEYS.queues, KEYS.queue("0"))
+    connection.sadd(KEYS.rq_workers, KEYS.rq_worker("a"))
+    connection.hset(KEYS.rq_worker("a"), mapping={"state": "busy", "birth": "2026-01-01T00:00:00.000000Z"})
+    connection.hincrby(KEYS.rq_worker("a"), "failed_job_count")
+    assert new(queues.read(NOW)[0], before) == {"0"}
+    assert new(rq_workers.read(), workers) == {"a"}
+    connection.srem(KEYS.queues, KEYS.queue("0"))
+    connection.srem(KEYS.rq_workers, KEYS.rq_worker("a"))
+    connection.delete(KEYS.rq_worker("a"))
+    assert queues.read(NOW)[0] == before
+    assert rq_workers.read() == workers
+
+
+def test_rq_workers_that_stand_only_in_lists_of_queues_are_read(server: EmbeddedServer) -> None:
+    """In short lists and in long ones, whatever the prefix of their class, and whoever may run what."""
+    connection = server.connection()
+    expected = {worker.name for worker in RQWorkers(connection, KEYS).read()}
+    for name, queue, number in (("own", "short", 3), ("other", "long", 150)):
+        for one in range(number):
+            key = f"{{a}}{name}:worker:{one}"
+            connection.sadd(KEYS.workers_by_queue(queue), key, KEYS.rq_worker("w|1%"))
+            facts = {"state": "busy", "birth": "2026-01-01T00:00:00.000000Z", "failed_job_count": 1}
+            connection.hset(key, mapping=facts)
+            expected.add(KEYS.account(key))
+    connection.set(KEYS.workers_by_queue("none"), "of somebody else")
+    for allowed in (True, False):
+        found = RQWorkers(connection, KEYS, Scripted(connection, allowed=allowed)).read()
+        assert {worker.name for worker in found} == expected
+    connection.delete(*(KEYS.workers_by_queue(queue) for queue in ("short", "long", "none")))
 
 
 def test_who_may_not_run_scripts_reads_all_the_same(server: EmbeddedServer) -> None:

@@ -18,10 +18,11 @@ from jobtelemetry.contract import HOOKS
 from jobtelemetry.errors import StoreError
 from jobtelemetry.outcomes import State
 from jobtelemetry.store import books, decode, deploys
+from jobtelemetry.store.accounts import Accounts
 from jobtelemetry.store.clocks import wrong_clocks
 from jobtelemetry.store.decode import Rejected, count_of, moment_of, running_entries
 from jobtelemetry.store.idle import Idleness
-from jobtelemetry.store.keys import FAILED, LAYOUT, SUCCEEDED, UNBOOKED, Keys
+from jobtelemetry.store.keys import LAYOUT, Keys
 from jobtelemetry.store.keys import decode as parts_of
 from jobtelemetry.store.own_read import OwnReader
 from jobtelemetry.store.record import Known, text
@@ -73,7 +74,6 @@ class _Look:
 
     taken_at: float
     meta: Mapping[str, str]
-    accounts: Mapping[str, str]
     sets: int
     changed: list[tuple[str, int]]
     replaced: bool = False
@@ -99,6 +99,7 @@ class Reader:
         self._keys = keys
         self._lock = threading.Lock()
         self._scripted = Scripted(connection)
+        self._accounts = Accounts(connection, keys, self._scripted)
         self._queues = Queues(connection, keys, self._scripted)
         self._rq_workers = RQWorkers(connection, keys, self._scripted)
         self._idleness = Idleness()
@@ -283,7 +284,6 @@ class Reader:
         pipe = self._connection.pipeline()
         pipe.time()
         pipe.hgetall(keys.meta)
-        pipe.hgetall(keys.accounts)
         pipe.zcard(keys.sets)
         pipe.zrangebyscore(keys.sets, after, "+inf", start=0, num=PAGE, withscores=True)
         pipe.hget(keys.label_set(self._last_labels), "changed")
@@ -291,7 +291,7 @@ class Reader:
             pipe.hgetall(keys.label_set(labels))
             pipe.hgetall(keys.traces(labels))
         replies = self._ours(pipe.execute(raise_on_error=False))
-        clock, meta, accounts, sets, changed, last, *rows = replies
+        clock, meta, sets, changed, last, *rows = replies
         found_changed = [(text(labels), int(score)) for labels, score in changed or ()]
         replaced = False
         if not page and found_changed and found_changed[0][1] == self._last:
@@ -299,7 +299,6 @@ class Reader:
         look = _Look(
             int(clock[0]) + int(clock[1]) / 1_000_000,
             _texts(meta or {}),
-            _texts(accounts or {}),
             int(sets or 0),
             found_changed,
             replaced,
@@ -413,13 +412,6 @@ class Reader:
     def _judge(self, look: _Look, begun: int) -> None:
         """Do the two entries of every execution agree? Exactly, if nothing happened meanwhile; else within bounds."""
         expected = look.number("counted") - look.number("forgotten") - look.number("written_off")
-        accounts = 0
-        for field, value in look.accounts.items():
-            if parts_of(field)[-1] in (SUCCEEDED, FAILED, UNBOOKED):
-                number = _signed(value)
-                accounts += number or 0
-                if number is None:
-                    self._strange.note("accounts", field)
         if look.changed:  # it never stood still
             least = expected - (look.number("counted") - begun)
             self._missing = max(0, least - self._ended) - max(0, self._ended - expected)
@@ -427,7 +419,7 @@ class Reader:
             return
         self._missing = expected - self._ended
         self._unindexed = self._missing > 0 or look.sets < len(self._sets)
-        unbalanced = accounts - look.number("counted")
+        unbalanced = self._accounts.unbalanced(self._strange)
         self._difference = self._missing or unbalanced
         self._repairable = (look.change, self._ended) if self._missing or unbalanced else None
         if not look.meta and not self._ended:
@@ -547,12 +539,6 @@ def _counts(workers: Iterable[RQWorkerState]) -> _Counts:
 
 def _birth(counts: _Counts, name: str) -> float | None:
     return counts[name][0] if name in counts else -1.0
-
-
-def _signed(value: str) -> int | None:
-    """A column of an account; that of the departed is below zero where a repair has taken something out."""
-    number = count_of(value.removeprefix("-"))
-    return -number if number is not None and value.startswith("-") else number
 
 
 def _texts(reply: Mapping[Any, Any]) -> dict[str, str]:

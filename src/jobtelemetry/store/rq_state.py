@@ -335,7 +335,8 @@ class RQWorkers:
         """
         connection, keys, hashes = self._connection, self._keys, self._discovery.hashes
         self._discovery.look(connection, keys)
-        found = (*self._listed(), frozenset(hashes))
+        listed = self._listed()
+        found = (*listed, frozenset(hashes.difference(*listed)))
         if found != self._found:
             self._found = found
             self._accounts = sorted(map(keys.account, frozenset().union(*found)))
