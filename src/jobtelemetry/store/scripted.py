@@ -8,6 +8,7 @@ arguments: the declared key says in which slot they are.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -56,11 +57,13 @@ class Scripted:
         if not self._allowed:
             return None
         replies: list[Any] = []
+        digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         try:
             for first in range(0, len(calls), _CALLS_AT_ONCE):
                 pipe = self._connection.pipeline(transaction=False)
-                for key, arguments in calls[first : first + _CALLS_AT_ONCE]:
-                    pipe.eval(script, 1, key, *arguments)
+                for number, (key, arguments) in enumerate(calls[first : first + _CALLS_AT_ONCE]):
+                    # The first one brings the script for the others, which come right after it.
+                    (pipe.evalsha if number else pipe.eval)(digest if number else script, 1, key, *arguments)
                 replies += pipe.execute()
                 self.gets_on()
         except ResponseError as error:
