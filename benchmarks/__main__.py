@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from benchmarks import peers, profile, report, startup
-from benchmarks.pairing import CROWDS, WORKLOADS, bench
+from benchmarks.pairing import GROWTH, WORKLOADS, bench
 from benchmarks.variants import BARE, BY_NAME, PEERS, VARIANTS, Variant
 
 
@@ -34,9 +34,7 @@ _home = click.option(
 
 
 @main.command("overhead")
-@click.option(
-    "--workload", "workloads", multiple=True, type=click.Choice([*WORKLOADS, *CROWDS]), help="Else all but crowds."
-)
+@click.option("--workload", "workloads", multiple=True, type=click.Choice(list(WORKLOADS)), help="Else all of them.")
 @click.option(
     "--variant", "names", multiple=True, type=click.Choice(list(BY_NAME)), help="Else all but the failing ones."
 )
@@ -70,14 +68,15 @@ def profile_command(names: Sequence[str], jobs: int, rounds: int, as_json: bool)
     _print(sections, {"profile": figures}, {}, as_json)
 
 
-@main.command("crowd")
+@main.command("growth")
+@click.option("--workload", "workloads", multiple=True, type=click.Choice(list(GROWTH)), help="Else all of them.")
 @_jobs
 @_rounds
 @_json
-def crowd_command(jobs: int, rounds: int, as_json: bool) -> None:
-    """What one execution costs the server with 1, 8 and 64 RQ workers on it."""
-    sections, figures, _ = _overhead(list(CROWDS), ("default",), jobs, rounds, False, None)
-    _print(sections, {"crowd": figures}, {}, as_json)
+def growth_command(workloads: Sequence[str], jobs: int, rounds: int, as_json: bool) -> None:
+    """What one execution adds with 1, 8 and 64 RQ workers on one server, and with 10 to 5,000 label sets in it."""
+    sections, figures = _growth(workloads, jobs, rounds)
+    _print(sections, {"growth": figures}, {}, as_json)
 
 
 @main.command("startup")
@@ -108,12 +107,12 @@ def all_command(
     about = report.machine()  # before all this makes the load
     sections, figures, versions = _overhead((), (), jobs, rounds, with_peers, environments)
     profile_sections, profiles = _profile((), jobs, max(1, rounds // 3))
-    crowd_sections, crowds, _ = _overhead(list(CROWDS), ("default",), jobs, max(1, rounds // 3), False, None)
+    growth_sections, growths = _growth((), jobs, rounds)
     starts = startup.measure(rounds)
     scales = scale.measure(small=small, rounds=rounds, with_peers=with_peers, environments=environments, say=_say)
-    sections += [*crowd_sections, *profile_sections, report.startup(starts), scale.markdown(scales)]
+    sections += [*growth_sections, *profile_sections, report.startup(starts), scale.markdown(scales)]
     versions |= scales["versions"]
-    everything = {"overhead": figures, "crowd": crowds, "profile": profiles, "startup": starts, "scale": scales}
+    everything = {"overhead": figures, "growth": growths, "profile": profiles, "startup": starts, "scale": scales}
     if write_docs:
         report.write_docs(sections, report.machine_lines(about, versions))
         data = {"machine": about, "peers": versions, **everything}
@@ -164,7 +163,8 @@ def _overhead(
     if BARE not in {variant.name for variant in chosen}:
         chosen.insert(0, BY_NAME[BARE])
     with _environments(environments) as home:
-        interpreters = peers.for_variants(home, chosen)
+        interpreters = peers.for_variants(home, chosen, _say)
+        chosen = [variant for variant in chosen if not variant.packages or variant.name in interpreters]
         versions = {
             f"{name} (for {variant.name})": version
             for variant in chosen
@@ -173,17 +173,27 @@ def _overhead(
         }
         with bench(interpreters) as running:
             measured = [
-                running.measure(
-                    name, _fitting(chosen, name), jobs=jobs, rounds=rounds, count=name in WORKLOADS, say=_say
-                )
+                running.measure(name, _fitting(chosen, name), jobs=jobs, rounds=rounds, say=_say)
                 for name in workloads or WORKLOADS
             ]
     return [report.overhead(one) for one in measured], [asdict(one) for one in measured], versions
 
 
+def _growth(workloads: Sequence[str], jobs: int, rounds: int) -> tuple[list[str], list[dict[str, Any]]]:
+    variants = [BY_NAME[BARE], BY_NAME["default"]]
+    with bench() as running:
+        measured = [
+            running.measure(name, variants, jobs=jobs, rounds=rounds, count=False, say=_say)
+            for name in workloads or GROWTH
+        ]
+    return [report.growth(measured)], [asdict(one) for one in measured]
+
+
 def _fitting(chosen: Sequence[Variant], workload: str) -> list[Variant]:
-    """Importing jobs beforehand is about forked work-horses alone."""
-    return [variant for variant in chosen if workload.startswith("forking") or not variant.preload]
+    """What is done before a fork is about forked work-horses alone, and collecting garbage about ``gc.freeze()``."""
+    if workload == "forking, allocating":
+        return [variant for variant in chosen if variant.frozen or variant.name in (BARE, "default")]
+    return [v for v in chosen if workload.startswith("forking") or not (v.preload or v.frozen)]
 
 
 def _profile(names: Sequence[str], jobs: int, rounds: int) -> tuple[list[str], dict[str, Any]]:

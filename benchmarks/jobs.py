@@ -14,6 +14,11 @@ def sleep_50_ms() -> None:
     time.sleep(0.05)
 
 
+def allocating() -> None:
+    """What makes Python look for garbage, several times among all objects."""
+    _ = [[number] for number in range(200_000)]
+
+
 def marked() -> None:
     """A no-op that notes when it ran."""
     marks.mark(marks.FUNCTION)

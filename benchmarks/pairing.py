@@ -22,9 +22,9 @@ from jobtelemetry.demo.server import EmbeddedServer
 
 ROOT = Path(__file__).parents[1]
 #: What is worked on, and how many jobs a trial has: the slow ones fewer.
-WORKLOADS = {"forking": 1.0, "simple": 3.0, "enqueue": 3.0, "forking 50 ms": 0.2}
-#: One server with more and more RQ workers; of interest is what one execution costs the server.
-CROWDS = {"crowd 1": 2.0, "crowd 8": 2.0, "crowd 64": 4.0}
+WORKLOADS = {"forking": 1.0, "simple": 3.0, "enqueue": 3.0, "forking 50 ms": 0.2, "forking, allocating": 0.2}
+#: One server with more and more RQ workers, or label sets; of interest is whether one execution costs more then.
+GROWTH = {"crowd 1": 2.0, "crowd 8": 4.0, "crowd 64": 8.0, "sets 10": 3.0, "sets 1000": 3.0, "sets 5000": 3.0}
 
 Figures = dict[str, Any]
 
@@ -50,6 +50,11 @@ class Measured:
         of: Callable[[Figures], float] = figure if callable(figure) else lambda figures: figures[figure]
         pairs = zip(self.rounds[variant], self.rounds[BARE], strict=True)
         return [of(with_) / of(without) for with_, without in pairs if of(without)]
+
+    def added(self, variant: str, figure: Callable[[Figures], float]) -> list[float]:
+        """That of the variant less that of bare RQ in the same round, for every round."""
+        pairs = zip(self.rounds[variant], self.rounds[BARE], strict=True)
+        return [figure(with_) - figure(without) for with_, without in pairs]
 
     def median(self, variant: str, figure: str) -> float:
         """Of all rounds."""
@@ -82,11 +87,10 @@ class Bench:
         """
         order = Order(self._socket, self._addresses[variant.receiver], variant.name, workload, jobs, count, mark)
         python = str(self._interpreters.get(variant.name, sys.executable))
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
         done = subprocess.run(  # noqa: S603 - our own module
             [python, "-m", "benchmarks.trial", order.argument()],
             cwd=ROOT,
-            env=environ,
+            env=environ(),
             capture_output=True,
             text=True,
             timeout=600,
@@ -117,7 +121,7 @@ class Bench:
         say: Callable[[str], None] = lambda text: None,
     ) -> Measured:
         """Every variant in turn, ``rounds`` times, in an order that is another one in each round."""
-        measured = Measured(workload, max(10, int(jobs * {**WORKLOADS, **CROWDS}[workload])))
+        measured = Measured(workload, max(10, int(jobs * {**WORKLOADS, **GROWTH}[workload])))
         for number in range(rounds):
             for variant in random.sample(variants, len(variants)):
                 figures = self.trial(variant, workload, measured.jobs)
@@ -130,8 +134,14 @@ class Bench:
         return measured
 
 
-#: Settings of whoever runs this would change what is measured.
-_OTHERS = ("JOBTELEMETRY_", "OTEL_", "SENTRY_", "RQ_", "PYTHONPROFILE")
+#: Settings of whoever runs this would change what is measured. Without bytecode every process, and every work-horse of
+#: bare RQ too, would compile what it imports; an installed package never does.
+_OTHERS = ("JOBTELEMETRY_", "OTEL_", "SENTRY_", "RQ_", "PYTHONPROFILE", "PYTHONDONTWRITEBYTECODE")
+
+
+def environ() -> dict[str, str]:
+    """The environment of a process that is measured."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -19,22 +19,26 @@ def environment(home: Path, name: str, packages: Iterable[str]) -> Path:
         subprocess.CalledProcessError: Something cannot be installed; pip has said what.
     """
     folder = home / "".join(letter if letter.isalnum() else "-" for letter in name)
-    python = folder / "bin" / "python"
-    if not python.exists():
+    python, ready = folder / "bin" / "python", folder / "ready"
+    if not ready.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)  # noqa: S603 - our own arguments
         command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
         subprocess.run(command, check=True)  # noqa: S603 - the requirements stand in this package
+        ready.touch()
     return python
 
 
-def for_variants(home: Path, variants: Iterable[Variant]) -> dict[str, Path]:
-    """The Python of every variant that needs one of its own."""
+def for_variants(home: Path, variants: Iterable[Variant], say: Callable[[str], None]) -> dict[str, Path]:
+    """The Python of every variant that needs one of its own; one that cannot be installed is left out, and named."""
     same = [f"{name}=={metadata.version(name)}" for name in ("rq", "redis")]
-    return {
-        variant.name: environment(home, variant.packages[0], _requirements(variant, same))
-        for variant in variants
-        if variant.packages
-    }
+    found = {}
+    for variant in variants:
+        if variant.packages:
+            try:
+                found[variant.name] = environment(home, variant.packages[0], _requirements(variant, same))
+            except subprocess.CalledProcessError:  # pip has said why
+                say(f"{variant.name} cannot be installed here and is left out")
+    return found
 
 
 def _requirements(variant: Variant, same: Iterable[str]) -> list[str]:

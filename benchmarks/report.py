@@ -58,7 +58,7 @@ def overhead(measured: Measured) -> str:
     """One workload as Markdown: ratios, then what is spent where, then what was counted."""
     names = [variant for variant in BY_NAME if variant in measured.rounds]
     rounds = len(measured.rounds[BARE])
-    forking = measured.workload.startswith(("forking", "crowd"))  # or its workers are children, each of them
+    forking = measured.workload.startswith("forking")
     title = f"## {TITLES[measured.workload]}\n\n{measured.jobs} jobs a trial, {rounds} rounds.\n"
     ratio_rows = [[f"**{name}**", BY_NAME[name].meaning, *_ratios(measured, name)] for name in names]
     ratio_rows += [
@@ -99,10 +99,45 @@ TITLES = {
     "simple": "No-op jobs, `SimpleWorker`",
     "enqueue": "Enqueuing",
     "forking 50 ms": "Jobs of 50 ms, forking `Worker`",
-    "crowd 1": "One RQ worker (`SimpleWorker`), start and stop included",
-    "crowd 8": "8 RQ workers at once",
-    "crowd 64": "64 RQ workers at once",
+    "forking, allocating": "Jobs that make 200,000 lists, forking `Worker`: Python collects garbage in the work-horse",
 }
+
+
+_GROWTH = """## Growth
+
+Processor time of one execution, of all RQ workers (`SimpleWorker`) and the server together, with more and more RQ
+workers at once on one server, and with more and more label sets in it. All begin together, once each has run its first
+jobs; their starts and stops are not in the figures. *Added* is that of *default* less that of *bare* in the same round.
+"""
+
+
+def growth(measured: Sequence[Measured]) -> str:
+    """What an execution adds as RQ workers and label sets become more, as Markdown."""
+    rows = []
+    for one in measured:
+        kind, number = one.workload.split()
+        what = "RQ workers" if kind == "crowd" else "label sets"
+        rows.append(
+            [
+                f"{int(number):,} {what if int(number) > 1 else 'RQ worker'}",
+                f"{one.jobs:,} x {len(one.rounds[BARE])}",
+                *(f"{statistics.median(map(_cpu, one.rounds[name])) * 1e6:,.0f}" for name in (BARE, "default")),
+                _middle([1e6 * added for added in one.added("default", _cpu)]),
+                _middle([1e6 * added for added in one.added("default", _server)]),
+                spread(one.ratios("default", _cpu)),
+                spread(one.ratios("default", _server)),
+            ]
+        )
+    heads = ["on one server", "jobs x rounds", "bare, us", "default, us", "added, us", "of that the server's, us"]
+    return f"{_GROWTH}\n{table([*heads, 'CPU / bare', 'server CPU / bare'], rows)}"
+
+
+def _middle(values: Sequence[float]) -> str:
+    """The median, and in brackets the middle half: one round may have been disturbed."""
+    if len(values) < 4:
+        return f"{statistics.median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:,.0f} ({low:,.0f}-{high:,.0f})"
 
 
 def _cpu(figures: Figures) -> float:
@@ -161,8 +196,9 @@ def startup(found: Mapping[str, Mapping[str, float]]) -> str:
         [step, f"{of['milliseconds']:.1f}", f"{of['megabytes']:.2f}", f"{of['modules']:.0f}"]
         for step, of in found.items()
     ]
-    sums = [sum(of[figure] for of in found.values()) for figure in ("milliseconds", "megabytes", "modules")]
-    rows.append(["both", f"{sums[0]:.1f}", f"{sums[1]:.2f}", f"{sums[2]:.0f}"])
+    begun = list(found.values())[:2]
+    sums = [sum(of[figure] for of in begun) for figure in ("milliseconds", "megabytes", "modules")]
+    rows.insert(2, ["both", f"{sums[0]:.1f}", f"{sums[1]:.2f}", f"{sums[2]:.0f}"])
     return "## Starting, on top of `import rq`\n\n" + table(["step", "ms", "MB", "modules"], rows)
 
 

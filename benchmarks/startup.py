@@ -1,15 +1,18 @@
-"""What ``import jobtelemetry`` and ``instrument()`` add to a process that has imported RQ, in fresh interpreters."""
+"""What ``import jobtelemetry`` and ``instrument()`` add to a process that has imported RQ, in fresh interpreters.
+
+And what the first hook that is called adds to that, once: in an application as it enqueues its first job, in an RQ
+worker as it starts.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 from typing import Any
 
-from benchmarks.pairing import ROOT
+from benchmarks.pairing import ROOT, environ
 
 #: Imports what a worker has anyway, then ours; resident memory is private and shared together.
 _PROGRAM = """
@@ -29,17 +32,17 @@ def step(name, action):
     }
 step("import jobtelemetry", lambda: __import__("jobtelemetry"))
 step("instrument()", lambda: sys.modules["jobtelemetry"].instrument())
+step("then, once, as the first job is enqueued or an RQ worker starts", lambda: __import__("jobtelemetry.rq.working"))
 print(json.dumps(figures))
 """
 
 
 def measure(rounds: int) -> dict[str, dict[str, float]]:
     """Medians per step: milliseconds, megabytes of resident memory (where there is /proc), modules loaded."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("JOBTELEMETRY_")}
     found: list[dict[str, dict[str, float]]] = []
     for _ in range(rounds + 1):
         done: Any = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-c", _PROGRAM], cwd=ROOT, env=environ, capture_output=True, text=True, check=True
+            [sys.executable, "-c", _PROGRAM], cwd=ROOT, env=environ(), capture_output=True, text=True, check=True
         )
         found.append(json.loads(done.stdout))
     warm = found[1:]  # the first one may have compiled

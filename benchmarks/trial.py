@@ -5,6 +5,7 @@ Counts of calls and times are never taken together: counting makes everything sl
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import logging
@@ -16,9 +17,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.marks import WARM_UP
-from benchmarks.variants import BY_NAME
+from benchmarks.variants import BARE, BY_NAME
 
 _NO_OP, _MARKED = "benchmarks.jobs.no_op", "benchmarks.jobs.marked"
+_FUNCTIONS = {"forking 50 ms": "benchmarks.jobs.sleep_50_ms", "forking, allocating": "benchmarks.jobs.allocating"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class Order:
         socket: The Redis server's unix socket; the server is emptied.
         receiver: ``host:port`` of what receives spans and errors.
         variant: Its name.
-        workload: ``forking``, ``simple``, ``enqueue``, ``forking 50 ms``, ``crowd 64`` (RQ workers)
+        workload: ``forking``, ``simple``, ``enqueue``, ``forking 50 ms``, ``forking, allocating``,
+            ``crowd 64`` (RQ workers),
+            ``sets 5000`` (label sets)
         jobs: How many.
         count: Count function calls instead of measuring times.
         mark: Note the moments of each job (see :mod:`benchmarks.marks`).
@@ -54,9 +58,14 @@ def main() -> None:
     logging.basicConfig(stream=open(os.devnull, "w"), level=logging.INFO)  # noqa: PTH123, SIM115 - until the end
     logging.getLogger("rq").setLevel(logging.ERROR)
     variant = BY_NAME[order.variant]
+    if order.workload.startswith("sets"):
+        os.environ["JOBTELEMETRY_MAX_LABEL_SETS"] = "10000"
     variant.set_up(order.receiver)
     if variant.preload:
         importlib.import_module("benchmarks.jobs")
+    if variant.frozen:
+        gc.collect()
+        gc.freeze()
     figures = _run(order)
     sys.stdout.write(json.dumps(figures))
     sys.stdout.flush()
@@ -74,15 +83,23 @@ def _run(order: Order) -> dict[str, Any]:
         meter.begin()
         _enqueue(connection, _NO_OP, order.jobs)
         return meter.end()
-    function = _MARKED if order.mark else "benchmarks.jobs.sleep_50_ms" if "50 ms" in order.workload else _NO_OP
+    function = _MARKED if order.mark else _FUNCTIONS.get(order.workload, _NO_OP)
+    number = int(order.workload.split()[1]) if order.workload.startswith(("crowd", "sets")) else 1
+    rq_workers = number if order.workload.startswith("crowd") else 1
     child = os.fork()
     if not child:  # in a process of its own: what enqueuing imports and builds is not the worker's
-        _enqueue(Redis(unix_socket_path=order.socket), function, order.jobs + WARM_UP)
+        fresh = Redis(unix_socket_path=order.socket)
+        _enqueue(fresh, function, order.jobs + WARM_UP * rq_workers)
+        if order.workload.startswith("sets") and order.variant != BARE:
+            from benchmarks import seeding
+
+            seeding.label_sets(fresh, range(number - 1), 10, all_states=False)
         os._exit(0)
-    os.waitpid(child, 0)
+    if os.waitpid(child, 0)[1]:
+        raise RuntimeError("the jobs, or the label sets, could not be written")
     if order.workload.startswith("crowd"):
-        return _crowd(meter, order, int(order.workload.split()[1]))
-    kind = _metered(meter, "SimpleWorker" if order.workload == "simple" else "Worker")
+        return _crowd(meter, order, rq_workers)
+    kind = _metered(meter, "Worker" if order.workload.startswith("forking") else "SimpleWorker")
     worker = kind(["default"], connection=connection, log_job_description=False)
     worker.work(burst=True, logging_level="ERROR")
     return meter.figures
@@ -97,21 +114,49 @@ def _enqueue(connection: Any, function: str, jobs: int) -> None:
 
 
 def _crowd(meter: Meter, order: Order, rq_workers: int) -> dict[str, Any]:
-    """So many RQ workers at once on one server; their starts and stops are in the figures, of bare RQ as well."""
+    """So many RQ workers at once on one server, each in a process; they begin together, warmed up."""
+    import multiprocessing
+
+    context = multiprocessing.get_context("fork")
+    together, spent = context.Barrier(rq_workers + 1, timeout=300), context.SimpleQueue()
+    for _ in range(rq_workers):
+        if not os.fork():
+            _one_of_the_crowd(order, together, spent)
+            os._exit(0)
+    together.wait()  # all are warm
+    meter.begin()
+    together.wait()  # all go
+    used = sum(spent.get() for _ in range(rq_workers))
+    figures = meter.end()
+    together.wait()  # only now they leave: what that costs is not in the figures
+    for _ in range(rq_workers):
+        os.wait()
+    return {**figures, "cpu_parent": used / order.jobs, "cpu_horse": 0.0}
+
+
+def _one_of_the_crowd(order: Order, together: Any, spent: Any) -> None:
+    """An RQ worker that says what it took from when all are warm until there are no more jobs."""
     from redis import Redis
     from rq import SimpleWorker
 
-    meter.begin()
-    for _ in range(rq_workers):
-        if not os.fork():
-            worker = SimpleWorker(
-                ["default"], connection=Redis(unix_socket_path=order.socket), log_job_description=False
-            )
-            worker.work(burst=True, logging_level="ERROR")
-            os._exit(0)
-    for _ in range(rq_workers):
-        os.wait()
-    return meter.end()
+    asked, began = 0, 0.0
+
+    class Waiting(SimpleWorker):
+        def dequeue_job_and_maintain_ttl(self, *args: Any, **kwargs: Any) -> Any:
+            nonlocal asked, began
+            if asked == WARM_UP:
+                together.wait()
+                together.wait()
+                began = time.process_time()
+            asked += 1
+            found = super().dequeue_job_and_maintain_ttl(*args, **kwargs)
+            if found is None:
+                spent.put(time.process_time() - began)
+                together.wait()
+            return found
+
+    worker = Waiting(["default"], connection=Redis(unix_socket_path=order.socket), log_job_description=False)
+    worker.work(burst=True, logging_level="ERROR")
 
 
 def _metered(meter: Meter, name: str) -> Any:

@@ -24,6 +24,7 @@ class Variant:
         meaning: What it is, for a reader of the tables.
         set_up: Called in the process that is measured, with the address of the local receiver.
         preload: Whether the jobs' module is imported before the fork.
+        frozen: Whether ``gc.freeze()`` is called before the first fork, as ``jobtelemetry worker`` does.
         packages: Requirements of an environment of its own; none for this one.
         receiver: How the receiver of spans and errors behaves: ``answers``, ``hangs`` or ``refuses``.
         against: A variant that it is compared with besides bare RQ: what it stands on.
@@ -34,6 +35,7 @@ class Variant:
     meaning: str
     set_up: Callable[[str], None]
     preload: bool = False
+    frozen: bool = False
     packages: tuple[str, ...] = ()
     receiver: str = "answers"
     against: str = ""
@@ -45,18 +47,14 @@ def _nothing(receiver: str) -> None:
 
 
 def _imported(receiver: str) -> None:
-    import jobtelemetry
-    import jobtelemetry.rq
-
-    _ = jobtelemetry.instrument  # loads what is loaded lazily
+    import jobtelemetry.rq.instrument
+    import jobtelemetry.rq.working  # what the first hook would load  # noqa: F401
 
 
 def _pass_through(receiver: str) -> None:
-    from jobtelemetry.rq.attach import Attachments
+    from jobtelemetry.rq.rooms import Rooms, pass_through
 
-    attach = Attachments.attach
-    through_to_rq = lambda call, *values: call()  # noqa: E731
-    Attachments.attach = lambda self, hook, handler: attach(self, hook, through_to_rq)  # type: ignore[method-assign]
+    Rooms.handler = lambda self, hook: pass_through  # type: ignore[method-assign]
     _instrument()
 
 
@@ -151,10 +149,14 @@ _OTEL = ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")
 VARIANTS = (
     Variant(BARE, "RQ alone", _nothing),
     Variant("bare --preload", "RQ alone, the jobs' module imported before the fork", _nothing, preload=True),
+    Variant("bare, frozen", "RQ alone, and `gc.freeze()` before the first fork", _nothing, frozen=True),
     Variant("imported", "jobtelemetry imported, no hook in place", _imported),
     Variant("pass-through", "every hook in place, each only calls RQ", _pass_through),
     Variant("counts only", "no log, no execution log, no traces", _counts),
     Variant("default", "counts, log and execution log; no traces", _default),
+    Variant(
+        "default, frozen", "default, and `gc.freeze()`: `jobtelemetry worker`", _default, frozen=True, against="default"
+    ),
     Variant("tracer alone", "a TracerProvider that would send, and no spans: the floor of traced", _sdk),
     Variant("traced", "default, and spans 100 % sampled with exemplars", _traced, against="tracer alone"),
     Variant(
@@ -176,10 +178,25 @@ VARIANTS = (
 #: What a peer needs that does not work with this RQ.
 _OLDER_RQ = ("rq<3", "redis<8")
 PEERS = (
+    Variant("bare, by itself", "RQ alone, with nothing else installed", _nothing, packages=("rq",)),
     Variant("bare, RQ 2", "RQ alone, the newest 2.x, for peers that need it", _nothing, packages=_OLDER_RQ),
-    Variant("prometheus_client counter", "multiprocess mode", _prometheus(False), packages=("prometheus-client",)),
-    Variant("prometheus_client histogram", "and a histogram", _prometheus(True), packages=("prometheus-client",)),
-    Variant("sentry-sdk", "its RQ integration, no tracing", _sentry, packages=("sentry-sdk",)),
+    Variant(
+        "prometheus_client counter",
+        "multiprocess mode",
+        _prometheus(False),
+        packages=("prometheus-client",),
+        against="bare, by itself",
+    ),
+    Variant(
+        "prometheus_client histogram",
+        "and a histogram",
+        _prometheus(True),
+        packages=("prometheus-client",),
+        against="bare, by itself",
+    ),
+    Variant(
+        "sentry-sdk", "its RQ integration, no tracing", _sentry, packages=("sentry-sdk",), against="bare, by itself"
+    ),
     Variant(
         "opentelemetry-instrumentation-rq",
         "spans 100 % sampled, sent by OTLP",

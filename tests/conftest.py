@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from packaging.specifiers import SpecifierSet
+from rq import VERSION
 
 pytest.register_assert_rewrite("support.stage")
 
@@ -22,6 +24,18 @@ settings.load_profile("patient")
 # A shell's background jobs have SIGINT ignored, and what we start would inherit that: no Ctrl-C could be tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out what is not about this RQ; a skip would look as if something were missing."""
+    here: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in items:
+        about = (SpecifierSet(mark.args[0], prereleases=True) for mark in item.iter_markers("rq"))
+        (here if all(VERSION in versions for versions in about) else others).append(item)
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = here
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobtelemetry._version import __version__
-from jobtelemetry.attributes import set_attribute
 from jobtelemetry.config import Config, strict_reasons_asked_for
 from jobtelemetry.errors import (
     ConfigError,
@@ -15,15 +14,16 @@ from jobtelemetry.errors import (
     MissingExtraError,
     StoreError,
 )
-from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.options import job
-from jobtelemetry.outcomes import Cancel, Discard, Outcome, State, strict_reasons
-from jobtelemetry.ratelimit import RateLimited, register_rate_limit
 
 if TYPE_CHECKING:
+    from jobtelemetry.attributes import set_attribute
+    from jobtelemetry.events import ExecutionEvent
     from jobtelemetry.exporter.collector import Collector
     from jobtelemetry.exporter.mounted import asgi_app, wsgi_app
+    from jobtelemetry.outcomes import Cancel, Discard, Outcome, State, strict_reasons
     from jobtelemetry.own_metrics import Counter, Gauge, Histogram, send_metrics_to
+    from jobtelemetry.ratelimit import RateLimited, register_rate_limit
     from jobtelemetry.rq.instrument import instrument, is_instrumented, uninstrument
     from jobtelemetry.sinks.callbacks import on_execution
 
@@ -59,19 +59,26 @@ __all__ = [
     "wsgi_app",
 ]
 
-strict_reasons(strict_reasons_asked_for())
-
-#: What needs RQ, prometheus_client or OpenTelemetry is loaded when it is first asked for.
+#: Loaded when it is first asked for, so that nobody pays for what others need.
 _LAZY = {
+    "Cancel": "jobtelemetry.outcomes",
     "Collector": "jobtelemetry.exporter.collector",
     "Counter": "jobtelemetry.own_metrics",
+    "Discard": "jobtelemetry.outcomes",
+    "ExecutionEvent": "jobtelemetry.events",
     "Gauge": "jobtelemetry.own_metrics",
     "Histogram": "jobtelemetry.own_metrics",
+    "Outcome": "jobtelemetry.outcomes",
+    "RateLimited": "jobtelemetry.ratelimit",
+    "State": "jobtelemetry.outcomes",
     "asgi_app": "jobtelemetry.exporter.mounted",
     "instrument": "jobtelemetry.rq.entry",
     "is_instrumented": "jobtelemetry.rq.entry",
     "on_execution": "jobtelemetry.sinks.callbacks",
+    "register_rate_limit": "jobtelemetry.ratelimit",
     "send_metrics_to": "jobtelemetry.own_metrics",
+    "set_attribute": "jobtelemetry.attributes",
+    "strict_reasons": "jobtelemetry.outcomes",
     "uninstrument": "jobtelemetry.rq.entry",
     "wsgi_app": "jobtelemetry.exporter.mounted",
 }
@@ -84,6 +91,9 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of ours
         from importlib import import_module
 
         return getattr(import_module(_LAZY[name]), name)
+
+    if strict_reasons_asked_for():
+        __getattr__("strict_reasons")()
 
 
 def __dir__() -> list[str]:

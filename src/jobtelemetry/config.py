@@ -14,15 +14,21 @@ from dataclasses import dataclass, fields, replace
 from jobtelemetry import settings
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.options import REPORTS
-from jobtelemetry.settings import Choices, Flag, Names, Number, OneOf, RefusedError, Text, Whole, setting
+from jobtelemetry.settings import Choices, Flag, Names, Number, OneOf, RefusedError, Text, TextOfEach, Whole, setting
 from jobtelemetry.text import label_text
 
 DEFAULT_PORT = 10427
+
+#: Which histograms of run times a worker on a queue can have.
+DURATION_STATES = ("each", "completed", "together")
 log = logging.getLogger("jobtelemetry")
 
 
 _DETAIL = "(?:full|coarse|off)"
 _BUCKETS = rf"(?:{_DETAIL}|[0-9.]+(?:/[0-9.]+)*)"
+
+
+_PREFIX = (r"[A-Za-z0-9_.:{}-]+", "letters, digits, '_', '.', ':', '-', '{' and '}'")
 
 
 class _KeyPrefix(Text):
@@ -120,9 +126,16 @@ class Config:
     )
     key_prefix: str = setting(
         "rq",
-        _KeyPrefix(r"[A-Za-z0-9_.:{}-]+", "letters, digits, '_', '.', ':', '-', '{' and '}'"),
+        _KeyPrefix(*_PREFIX),
         "RQ_KEY_PREFIX",
         help="RQ's key prefix; RQ honours the variable from 3.0 on, and so does this.",
+    )
+    key_prefixes: tuple[tuple[str, str], ...] = setting(
+        (),
+        TextOfEach("server", "prefix", Text(*_PREFIX)),
+        "JOBTELEMETRY_KEY_PREFIXES",
+        help="RQ's key prefix at each of these Redis servers, where one exporter reads several by name and it is not "
+        "the same at all of them, such as `eu=shop,us={jobs}`.",
     )
     max_label_sets: int = setting(
         1000,
@@ -154,6 +167,13 @@ class Config:
         "JOBTELEMETRY_HISTOGRAM_DETAIL",
         help="Buckets that the exporter shows of run times and waits: all, every third, or only `+Inf` with count and "
         "sum; or of each what is chosen, such as `duration=0.1/1/10/60,wait=off`.",
+    )
+    duration_states: str = setting(
+        "each",
+        OneOf(DURATION_STATES),
+        "JOBTELEMETRY_DURATION_STATES",
+        help="Of which endings the exporter shows run times: `each` state has a histogram, only `completed` has one, "
+        "or all have one `together`, which then has no label `state`.",
     )
     extra_labels: tuple[str, ...] = setting(
         (),
@@ -271,6 +291,15 @@ class Config:
         if environ is None:
             _say_what_is_misspelt()
         return cls(**settings.read(cls, os.environ if environ is None else environ))
+
+    def of_redis(self, name: str) -> Config:
+        """The settings for one of several Redis servers: with its own key prefix, where it has one.
+
+        Args:
+            name: The server's name; empty for the only one.
+        """
+        prefix = dict(self.key_prefixes).get(name, self.key_prefix)
+        return self if prefix == self.key_prefix else replace(self, key_prefix=prefix)
 
     def with_overrides(self, **given: object) -> Config:
         """The same settings with those that are not ``None`` replaced.

@@ -362,6 +362,12 @@ OWN_LEFT_OUT = Family(
     Kind.COUNTER,
     "Observations in metrics of your own that a process had no room for, or that were no finite number.",
 )
+OWN_UNSERVED = Family(
+    "jobtelemetry_own_metrics_unserved_series",
+    Kind.GAUGE,
+    "Series of metrics of your own that are kept and not shown, because a metric of that name has another type: here, "
+    "or on another Redis server of this exporter.",
+)
 RECONCILER_UP = Family(
     "jobtelemetry_reconciler_up",
     Kind.GAUGE,
@@ -430,6 +436,7 @@ FAMILIES: tuple[Family, ...] = (
     DEPLOYED_AT,
     OWN_UNWRITTEN,
     OWN_LEFT_OUT,
+    OWN_UNSERVED,
     RECONCILER_UP,
     UP,
     LABEL_SETS,
@@ -451,6 +458,30 @@ def le(value: float, buckets: tuple[float, ...]) -> str:
     """
     index = bisect_left(buckets, value)
     return repr(buckets[index]) if index < len(buckets) else "+Inf"
+
+
+def series_per_row(family: Family) -> int:
+    """Series that a family makes of one set of its labels: the value, when it began, and what a histogram has."""
+    if family.kind is Kind.HISTOGRAM:
+        return len(family.buckets) + 4  # +Inf, count, sum, created
+    return 2 if family.kind is Kind.COUNTER else 1
+
+
+def series_of_label_set(
+    states: int, duration: Family = JOB_DURATION, wait: Family = JOB_WAIT, durations: int | None = None
+) -> int:
+    """Series that a worker on a queue makes which has ended in so many states, without reasons and error types.
+
+    Args:
+        states: The states.
+        duration: The family of run times with the buckets that are shown.
+        wait: The family of waits with the buckets that are shown.
+        durations: Histograms of run times; one for each state by default.
+    """
+    rows = {JOB_EXECUTIONS: states, JOB_DURATION: states if durations is None else durations}
+    shown = {JOB_DURATION: duration, JOB_WAIT: wait}
+    families = [family for family in FAMILIES if family.labels == _JOB] + list(rows)
+    return sum(rows.get(family, 1) * series_per_row(shown.get(family, family)) for family in families)
 
 
 def coarse(buckets: tuple[float, ...]) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from signal import Signals
 from typing import Any
 
 from jobtelemetry.outcomes import Outcome, State
@@ -77,6 +78,16 @@ class ExecutionEvent:
     def source(self) -> str:
         """The extra label ``source``; empty where it is not switched on."""
         return self.labels.get("source", "")
+
+    @property
+    def killed_by(self) -> str:
+        """``killed by SIGKILL``; empty where no signal ended the work-horse."""
+        if not self.signal:
+            return ""
+        try:
+            return f"killed by {Signals(self.signal).name}"
+        except ValueError:
+            return f"killed by signal {self.signal}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the exception itself, in types that JSON knows; of its texts only the ends."""

@@ -33,6 +33,9 @@ class JobOptions:
     max_attempts: int = 0
 
 
+_NOTHING = JobOptions()
+
+
 def job(*, name: str | None = None, report: Report | None = None, max_attempts: int | None = None) -> Callable[[F], F]:
     """Decorate a job's function (or class) with what jobtelemetry shall know about it.
 
@@ -69,4 +72,4 @@ def job(*, name: str | None = None, report: Report | None = None, max_attempts: 
 def options_of(function: object) -> JobOptions:
     """What was noted on a function, a class, a method or an instance; nothing noted gives the defaults."""
     options = attribute(function, _ATTRIBUTE)
-    return options if isinstance(options, JobOptions) else JobOptions()
+    return options if isinstance(options, JobOptions) else _NOTHING

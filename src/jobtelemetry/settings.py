@@ -10,7 +10,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from typing import Any, ClassVar, Generic, TypeVar
 
 from jobtelemetry.errors import ConfigError
@@ -124,6 +123,8 @@ def misspelt(config: Any, environ: Mapping[str, str]) -> dict[str, str]:
     for name in sorted(set(environ) - known):
         end = name.removeprefix(_PREFIX)
         if end != name and not _OF_KUBERNETES.search(end):
+            from difflib import get_close_matches  # only where there is something to say
+
             begun = [one for one in ends if len(end) >= _LEAST and (one.startswith(end) or end.startswith(one))]
             if meant := begun or get_close_matches(end, ends, 1, _LIKENESS):
                 found[name] = _PREFIX + min(meant, key=len)  # the nearest of those that begin alike
@@ -349,6 +350,41 @@ class Choices(Kind[tuple[tuple[str, str], ...]]):
         if not name or word not in self.words:
             raise RefusedError(repr(given))
         return name, word
+
+
+@dataclass(frozen=True)
+class TextOfEach(Kind[tuple[tuple[str, str], ...]]):
+    """A text for each of some names.
+
+    Args:
+        name: What the names are.
+        what: What the text is.
+        text: What it must be.
+    """
+
+    name: str
+    what: str
+    text: Text
+
+    @property
+    def expected(self) -> str:
+        return f"pairs of {self.name} and {self.what}, each name once, each {self.what} of {self.text.form}"
+
+    @property
+    def written(self) -> str:
+        return f"{self.name}={self.what} pairs with commas between them, each {self.what} of {self.text.form}"
+
+    def read(self, text: str) -> tuple[tuple[str, str], ...]:
+        parts = filter(None, (part.strip() for part in text.split(",")))
+        return self.take([tuple(word.strip() for word in part.partition("=")[::2]) for part in parts])
+
+    def take(self, value: object) -> tuple[tuple[str, str], ...]:
+        if not isinstance(value, (tuple, list)) or not all(map(_is_pair, value)):
+            raise RefusedError(repr(value))
+        found = {name: self.text.take(text) for name, text in value if name}
+        if len(found) != len(value):
+            raise RefusedError(repr(value))
+        return tuple(found.items())
 
 
 def _is_pair(value: object) -> bool:

@@ -22,7 +22,6 @@ import hashlib
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -169,6 +168,8 @@ def _visible(text: str, keep: str = "") -> str:
 
 def _shown(character: str) -> bool:
     """Whether it has a picture, or is a space of some width."""
+    import unicodedata  # only for such texts
+
     return character.isprintable() or unicodedata.category(character) == "Zs"
 
 

@@ -46,13 +46,16 @@ def test_a_timeout_without_retries_is_a_discard(theatre: Theatre) -> None:
 @every_forking_worker
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSEGV", "memory"])
 def test_a_work_horse_that_dies_is_counted(theatre: Theatre, kind: str, how: str) -> None:
-    """A job whose process is killed, segfaults or runs out of memory has failed, once per attempt."""
+    """A job whose process is killed, segfaults or runs out of memory has failed, once per attempt, and says by what."""
+    said: set[str] = set()
 
     def scene(stage: Stage) -> None:
         stage.enqueue(jobs.die, how, retry=Retry(max=1))
         stage.run(kind)
+        said.update(entry["message"] for entry in stage.log())
 
     assert theatre.play(scene) == told(failure=1, discard=1, errors={"WorkHorseKilled": 2})
+    assert said == {f"killed by {how.replace('memory', 'SIGABRT')}"}
 
 
 @pytest.mark.row(11)

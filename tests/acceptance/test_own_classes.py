@@ -23,6 +23,8 @@ from tracing.collector import Collector
 
 RQ_3 = int(VERSION.partition(".")[0]) >= 3
 every_worker = pytest.mark.parametrize("kind", WORKERS)
+#: RQ 2 hands a spawned work-horse no exception handlers.
+WITH_HANDLERS = [kind for kind in WORKERS if RQ_3 or kind != "SpawnWorker"]
 with_and_without_horse = pytest.mark.parametrize("kind", ["Worker", "SimpleWorker"])
 
 
@@ -67,7 +69,7 @@ def test_a_class_that_performs_and_nothing_else_is_counted_right(theatre: Theatr
 
 
 @pytest.mark.row(33)
-@pytest.mark.skipif(not RQ_3, reason="RQ 2 allows it")
+@pytest.mark.rq(">=3")  # RQ 2 allows it
 def test_rq_3_does_not_have_such_a_class(theatre: Theatre) -> None:
     """On RQ 3, whose ``perform_job`` takes an execution, it fails at its first job, and nothing of it is counted."""
     with theatre.stage().open() as stage:
@@ -207,7 +209,8 @@ def test_a_class_that_only_gives_a_status_is_counted_right(theatre: Theatre, kin
     def scene(stage: Stage) -> None:
         for function in (jobs.complete, jobs.fail, jobs.complete):
             stage.enqueue(function)
-        stage.run(kind)
+        stage.worker(kind)
+        stage.settle_late()
         if stage.instrumented:
             stage.let_heartbeats_expire()
             reconcile(stage.connection, Keys(), Limits())
@@ -239,7 +242,8 @@ def test_a_class_that_deletes_its_jobs_has_them_counted(theatre: Theatre, kind: 
 
     def scene(stage: Stage) -> None:
         _enqueue_each(stage)
-        stage.run(kind)
+        stage.worker(kind)
+        stage.settle_late()
 
     found = theatre.play(scene)
     assert found.states == {"completed": 2, "cancelled": 1, "discard": 2}
@@ -310,6 +314,17 @@ def test_a_job_class_with_a_perform_of_its_own_may_cancel(theatre: Theatre, kind
 
 
 @pytest.mark.row(35)
+@pytest.mark.parametrize("kind", ["PerformsByItself", "PerformsByItselfSimply"])
+def test_a_class_that_calls_the_function_itself_has_jobs_that_may_cancel(theatre: Theatre, kind: str) -> None:
+    """A raised ``Cancel`` or ``Discard`` holds where nothing but RQ's ``handle_job_failure`` hears of it."""
+    with theatre.stage().open() as stage:
+        _enqueue_each(stage)
+        stage.run(kind)
+        assert stage.told() == EACH
+        assert stage.status("job-4") == "canceled"
+
+
+@pytest.mark.row(35)
 @pytest.mark.parametrize("kind", ["HasQuietJobs", "HasQuietJobsSimply", "HasCallingJobs"])
 def test_a_job_class_that_hides_its_job_may_cancel(theatre: Theatre, kind: str) -> None:
     """So it is where the worker class brings the job class, and RQ knows no current job; raised and returned."""
@@ -375,6 +390,8 @@ def test_a_bare_class_with_a_prefix_of_its_own_is_the_first_to_be_seen(theatre: 
         assert worker.name.endswith(key)
         assert (worker.succeeded_by_rq, worker.failed_by_rq, worker.instrumented) == (2, 1, False)
         assert (snapshot.uninstrumented, snapshot.unrecorded) == (1, 3)
+        (shown,) = snapshot.queues
+        assert (shown.name, shown.jobs["queued"], shown.jobs["finished"], shown.jobs["failed"]) == ("default", 0, 2, 1)
 
 
 # 39: spans are in the tracing tests' own file for classes of RQ's; here for those that are not
@@ -430,12 +447,11 @@ def _traced(stage: Stage, kind: str) -> Child:
 
 
 @pytest.mark.row(40)
-@every_worker
-@pytest.mark.parametrize("how", ["handler", "callback"])
+@pytest.mark.parametrize(
+    ("how", "kind"), [*(("handler", kind) for kind in WITH_HANDLERS), *(("callback", kind) for kind in WORKERS)]
+)
 def test_a_job_that_is_put_back_was_not_given_up(theatre: Theatre, kind: str, how: str) -> None:
     """A job that an exception handler or a failure callback enqueues again has failed, and is no discard."""
-    if kind == "SpawnWorker" and not RQ_3 and how == "handler":
-        pytest.skip("RQ 2 hands a spawned work-horse no exception handlers")
 
     def scene(stage: Stage) -> None:
         callback = {"on_failure": Callback(own_ways.put_back_on_failure)} if how == "callback" else {}
@@ -450,11 +466,9 @@ def test_a_job_that_is_put_back_was_not_given_up(theatre: Theatre, kind: str, ho
 
 
 @pytest.mark.row(40)
-@every_worker
+@pytest.mark.parametrize("kind", WITH_HANDLERS)
 def test_a_job_that_is_put_back_in_vain_is_a_discard_at_last(theatre: Theatre, kind: str) -> None:
     """The attempt after which nobody puts it back is the one that is discarded."""
-    if kind == "SpawnWorker" and not RQ_3:
-        pytest.skip("RQ 2 hands a spawned work-horse no exception handlers")
 
     def scene(stage: Stage) -> None:
         stage.enqueue(jobs.fail)

@@ -161,7 +161,7 @@ def test_a_scheduled_job_is_one_execution(theatre: Theatre, kind: str) -> None:
 
 
 @pytest.mark.row(24)
-@pytest.mark.skipif(not RQ_3, reason="rate limits came with RQ 3")
+@pytest.mark.rq(">=3")  # that has rate limits
 def test_what_a_rate_limit_holds_back_waits_however_it_came_to_the_limit(theatre: Theatre) -> None:
     """Behind one limit, the wait of an enqueued job and of a scheduled one begin when each could have run."""
     from rq import RateLimit

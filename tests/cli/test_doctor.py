@@ -94,6 +94,7 @@ def test_all_is_well(cli: Cli, server: EmbeddedServer, record: Callable[..., str
     assert said.code == 0
     assert "1,278 executions" in found["exporter"]["summary"]
     assert "are jobtelemetry_job_duration_seconds, the label with most values is" in found["series"]["summary"]
+    assert "a worker on a queue makes up to 185 and two for each reason" in found["series"]["summary"]
     assert set(found) >= {"permissions", "redis", "persistence", "eviction", "series", "log", "workers", "audit"}
     assert set(found) >= {"hooks", "clocks", "exporter", "prometheus", "rules"}
 

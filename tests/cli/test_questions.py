@@ -142,6 +142,59 @@ def test_wrong_words_are_errors_with_a_way_out(cli: Cli) -> None:
         assert "Traceback" not in said.err
 
 
+def test_what_only_the_log_knows_is_looked_up_where_nothing_is_found(cli: Cli, record: Callable[..., str]) -> None:
+    """A misspelt error type, RQ worker, job or attribute finds nothing, and what may be meant stands beside it."""
+    record(State.DISCARD, error_type="KeyError", rq_worker="pool-1", job_id="film-7", attributes={"film_id": "1"})
+    for options, hint in (
+        (["--error-type", "KeyEror"], "No entry has the error type 'KeyEror'; did you mean KeyError?"),
+        (["--rq-worker", "pool-9"], "No entry has the RQ worker 'pool-9'; did you mean pool-1?"),
+        (["--job", "film"], "No entry has the job 'film'; did you mean film-7?"),
+        (["--attribute", "film=1"], "No entry has an attribute 'film'; did you mean film_id?"),
+    ):
+        for command in (["jobs"], ["top", "--by", "queue"]):
+            said = cli(*command, *options)
+            assert said.code == 0
+            assert said.err.rstrip().endswith(hint)
+    assert cli("jobs", "--state", "completed").err.rstrip().endswith("UTC.")
+
+
+def test_a_list_says_that_it_goes_on_and_how_far_the_log_reaches(cli: Cli, record: Callable[..., str]) -> None:
+    """Twenty of twenty-one are not taken for all, nor a log that is too short for the time that was asked for."""
+    record(State.COMPLETED, 21)
+    assert cli("jobs").err == "More with --limit 0.\n"
+    assert cli("jobs", "--limit", "21").err == ""
+    record(State.COMPLETED, 600, log_size=5)
+    assert "INCOMPLETE: the log reaches back to" in cli("jobs", "--since", "2h", "--limit", "1").err
+
+
+def test_an_unknown_command_names_those_near_it(cli: Cli) -> None:
+    """As an unknown option does."""
+    said = cli("fialures")
+    assert said.code == 2
+    assert "No such command 'fialures'. Did you mean failures?" in said.err
+    assert cli("workers", "--state", "bsy").code == 2
+
+
+def test_a_job_that_waits_for_ever_says_for_what(cli: Cli, server: EmbeddedServer) -> None:
+    """Of those that a job waits for and that wait for it RQ's status is told, and whether it can ever run."""
+    connection, keys = server.connection(), Keys()
+    for job, status, dependencies in (
+        ("pay", "canceled", []), ("ship", "deferred", ["pay"]), ("thank", "deferred", ["ship", "pack"]),
+        ("pack", "finished", []), ("rate", "deferred", ["pack"]),
+    ):  # fmt: skip
+        facts = {"status": status, "origin": "q", "created_at": "x", "dependency_ids": json.dumps(dependencies)}
+        connection.hset(keys.job(job), mapping=facts)
+        for one in dependencies:
+            connection.sadd(f"{keys.job(one)}:dependents", job)
+    assert "RQ now      deferred; it will never run: it waits for pay (canceled)" in cli("show", "ship").out
+    assert "waits for ship (blocked itself)" in cli("show", "thank").out
+    assert "never" not in cli("show", "rate").out
+    assert "awaited by  ship (deferred)" in cli("show", "pay").out
+    told = json.loads(cli("show", "thank", "--json").out)["rq"]
+    assert told["statuses"] == {"ship": "deferred", "pack": "finished"}
+    assert told["blocked_by"] == "ship (blocked itself)"
+
+
 def test_the_story_of_a_job(cli: Cli, record: Callable[..., str], server: EmbeddedServer) -> None:
     """Every attempt with its error, what runs now, and what RQ says, in the order in which it happened."""
     job = record(State.FAILURE, job_id="film-7", error_type="ReadTimeout", message="no answer", trace_id="ab" * 16)

@@ -30,6 +30,7 @@ QUESTIONS = (
     ["top", "--by", "film_id"],
     ["show", "job"],
     ["compare"],
+    ["metrics"],
     ["tail"],
     ["reset", "--worker", "X", "--yes"],
 )
@@ -50,6 +51,30 @@ def test_every_table_fits_the_terminal(terminal: Terminal, columns: int) -> None
     top = terminal("top", "--by", "film_id,title", "--state", "cancelled", columns=columns, NO_COLOR="1")
     assert "500" in top
     assert all(len(STYLE.sub("", line)) <= columns for line in (shown + top).splitlines())
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 132])
+def test_no_figure_is_cut(terminal: Terminal, record: Callable[..., str], columns: int) -> None:
+    """Where columns do not fit they are left out, those that say nothing first; no number and no head loses its end."""
+    for number in range(3):
+        record(
+            State.DISCARD,
+            1234,
+            worker=f"a.long.path.of_the_application.{'w' * 20}{number}",
+            queue=f"q{number}",
+            error_type="SomethingWentWrongError",
+            message="the reason why it did is long " * 3,
+        )
+    for question in (
+        ["failures"],
+        ["top", "--by", "worker,queue,state"],
+        ["watch", "--once"],
+        ["queues", "--over", "0"],
+    ):
+        shown = STYLE.sub("", terminal(*question, columns=columns, NO_COLOR="1"))
+        for head in re.findall(r"^(?:worker|queue|last seen|RQ worker) .*$", shown, re.MULTILINE):
+            assert "…" not in head, (question, head)
+        assert question[0] == "queues" or "1,234" in shown, question
 
 
 @pytest.mark.usefixtures("cinema")

@@ -18,8 +18,12 @@ from typing import Any
 
 import pytest
 
+from jobtelemetry.contract import Kind
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.outcomes import State
+from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.own import Change, Definition, Measurements, measure_command
+from jobtelemetry.store.scripts import run
 from support import jobs
 from support.stage import Theatre
 from support.waiting import eventually
@@ -113,7 +117,9 @@ def test_rq_workers_say_what_they_do(theatre: Theatre, cli: Cli, instrumented: b
         table = cli("workers", "--queue", "mail", "--state", "busy", url=stage.server.tcp_url)
         assert table.rows[0]["current job"] == job.id
         assert ("not instrumented" in table.err) is not instrumented
-        assert cli("workers", "--queue", "other", url=stage.server.tcp_url).rows == []
+        other = cli("workers", "--queue", "defaul", url=stage.server.tcp_url)
+        assert (other.code, other.out) == (2, "")
+        assert "did you mean default?" in other.err
         stage.go()
         stage.settle()
         (row,) = map(json.loads, cli("workers", "--json", url=stage.server.tcp_url).lines)
@@ -218,6 +224,59 @@ def test_watch_in_a_pipe(cli: Cli, record: Record) -> None:
     said = cli("watch")
     assert said.code == 2
     assert "--once" in said.err
+
+
+def test_watch_shows_a_few_of_each_in_a_pipe_and_all_as_json(cli: Cli, record: Record) -> None:
+    """A thousand queues do not hide what is below them; the moment has its zone, and failures say since when."""
+    for number in range(30):
+        record(State.DISCARD, worker=f"w{number:02}", error_type="KeyError")
+    shown = cli("watch", "--once").out
+    assert "Workers (10 more)" in shown
+    assert " UTC, counting since" in shown.splitlines()[0]
+    assert "Failures since " in shown
+    told = json.loads(cli("watch", "--once", "--json").out)
+    assert len(told["workers"]) == len(told["failures"]) == 30
+    assert told["failures_since"] > 0
+
+
+def test_metrics_of_your_own_are_listed(cli: Cli, server: EmbeddedServer) -> None:
+    """Each in one line, one with its series, a near miss with a way out, and nothing where there is none."""
+    assert "No metric of your own is known here" in cli("metrics").err
+    tickets = Definition("view_tickets_total", Kind.COUNTER, "Tickets that were sold.", ("film",))
+    price = Definition("view_price_seconds", Kind.HISTOGRAM, "How long it took.", (), "", ("1.0", "+Inf"))
+    changes = [
+        Change(tickets, tickets.series(["Alien"]), 1, add={"value": "2.5"}),
+        Change(tickets, tickets.series(["Brazil"]), 1, add={"value": "7"}),
+        Change(price, price.series([]), 3, add={"sum": "4.5"}, count={"bucket|1.0": 1, "bucket|+Inf": 2}),
+    ]
+    command = measure_command(Keys(), Measurements(changes), writer="w", batch=1, families=9, series=9)
+    run(server.connection(), command)
+    assert [(row["metric"], row["series"], row["value"], row["mean"]) for row in cli("metrics").rows] == [
+        ("view_price_seconds", "1", "3", "1.5"),
+        ("view_tickets_total", "2", "9.5", ""),
+    ]
+    said = cli("metrics", "view_tickets")
+    assert [(row["labels"], row["value"]) for row in said.rows] == [("film=Brazil", "7.0"), ("film=Alien", "2.5")]
+    assert "Tickets that were sold." in said.err
+    assert "did you mean view_tickets_total?" in cli("metrics", "view_ticket").err
+    told = [json.loads(line) for line in cli("metrics", "--json").lines]
+    assert [one["total"].get("p95") for one in told] == [None, None]  # beyond the last bound, which JSON cannot say
+    assert told[1]["total"] == {"value": 9.5}
+
+
+def test_metrics_of_your_own_on_a_terminal(terminal: Callable[..., str], server: EmbeddedServer) -> None:
+    """What is called seconds is told as such, beyond the last bucket it says so, and the total stands below."""
+    price = Definition("view_price_seconds", Kind.HISTOGRAM, "How long it took.", ("film",), "", ("60.0", "+Inf"))
+    changes = [
+        Change(price, price.series([film]), 2, add={"sum": "180"}, count={"bucket|+Inf": 2}) for film in ("a", "b")
+    ]
+    command = measure_command(Keys(), Measurements(changes), writer="t", batch=1, families=9, series=9)
+    run(server.connection(), command)
+    assert "4 observed" in terminal("metrics", columns=100)
+    shown = terminal("metrics", "view_price_seconds", columns=80)
+    assert "Total" in shown
+    assert "1 min 30 s" in shown
+    assert "> 1 min" in shown
 
 
 def test_colours_are_those_of_the_page(terminal: Callable[..., str], record: Record) -> None:

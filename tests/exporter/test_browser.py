@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from jobtelemetry.contract import Kind
 from jobtelemetry.demo.server import EmbeddedServer
-from jobtelemetry.exporter.pages import job, listing, overview, worker
+from jobtelemetry.exporter.pages import job, listing, overview, own, worker
 from jobtelemetry.exporter.pages.frame import Look
 from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.exporter.trends import Trends
@@ -17,7 +18,17 @@ from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.failures import group_failures
 from jobtelemetry.questions.rq_workers import RQWorker
 from jobtelemetry.questions.story import RQJob, Story
-from jobtelemetry.store.snapshot import Counter, Histogram, QueueState, RQWorkerState, Series, Snapshot
+from jobtelemetry.store.snapshot import (
+    Counter,
+    Histogram,
+    OwnFamily,
+    OwnSeries,
+    QueueState,
+    RQWorkerState,
+    Series,
+    Snapshot,
+    WrongClock,
+)
 from support.browser import chromium, look
 
 NOW = 1_770_000_000.0
@@ -38,6 +49,28 @@ def many(names: list[str], queues: list[str], at: float = NOW, minutes: int = 10
         queues=tuple(QueueState(name, {"queued": 3, "failed": 1}, NOW - 60) for name in queues),
         rq_workers=tuple(RQWorkerState(f"{name}-rq", (name,), "busy", False, 2, succeeded=1) for name in queues[:30]),
         created=NOW - 90_000,
+        own=own_families(names),
+        clocks=(WrongClock("producer", "12", LONG, -600.0),),
+    )
+
+
+def own_families(names: list[str]) -> tuple[OwnFamily, ...]:
+    """A metric of each type, with a series for each name."""
+    labels = [(("film", name),) for name in names]
+    return (
+        OwnFamily("tickets_total", Kind.COUNTER, LONG, series=tuple(OwnSeries(one, 1e6) for one in labels)),
+        OwnFamily(
+            "a_page_of_the_cinema_that_was_imported_timestamp_seconds", Kind.GAUGE, series=(OwnSeries((), NOW - 60),)
+        ),
+        OwnFamily(
+            "price_euros",
+            Kind.HISTOGRAM,
+            "What a ticket costs.",
+            "euros",
+            ("5.0", "10.0", "+Inf"),
+            tuple(OwnSeries(one, counts={"5.0": 3, "+Inf": 1}, sum=30.0) for one in labels),
+            definitions=2,
+        ),
     )
 
 
@@ -71,6 +104,8 @@ def pages(names: list[str], queues: list[str]) -> dict[str, str]:
         "rq-workers": listing.rq_workers(seen, told),
         "failures": listing.failures(seen, group_failures(failed), NOW - 60),
         "job": job.render(seen, story),
+        "own-metrics": own.all_metrics(seen),
+        "own-metric": own.one_metric(seen, "price_euros") or "",
     }
 
 
@@ -86,7 +121,7 @@ CASES = {
 def test_every_page_can_be_read(case: str, dark: bool, tmp_path: Path) -> None:
     """Landmarks, heads of tables and pictures are there for a screen reader, and every text has enough contrast."""
     written = pages(*CASES[case])
-    for name in written if case == "long" else ("overview", "worker"):
+    for name in written if case == "long" else ("overview", "worker", "own-metric"):
         seen = look(written[name], tmp_path, dark=dark)
         assert seen.landmarks == [1, 1, 1, 1, 1], name
         assert seen.tables == seen.named, name
@@ -100,7 +135,7 @@ def test_every_page_can_be_read(case: str, dark: bool, tmp_path: Path) -> None:
 def test_no_page_is_wider_than_a_phone(case: str, tmp_path: Path) -> None:
     """At 360 pixels nothing has to be scrolled sideways but what has a bar of its own."""
     written = pages(*CASES[case])
-    for name in written if case == "long" else ("overview", "worker"):
+    for name in written if case == "long" else ("overview", "worker", "own-metric"):
         assert look(written[name], tmp_path, width=360).width <= 360, name
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 import redis
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from jobtelemetry.cli import main
@@ -19,6 +22,7 @@ from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.outcomes import State
 from jobtelemetry.store.snapshot import (
     Counter,
+    Exemplar,
     Histogram,
     LabelSet,
     QueueState,
@@ -171,19 +175,85 @@ def test_what_a_choice_takes_from_dashboards_is_said(detail: str, said: list[str
     """``mixin build`` prints it."""
     losses = list(Cardinality(histogram_detail=detail).losses(60.0 if detail == "full" else 45.0))
     assert len(losses) == len(said)
-    assert all(text in loss for text, loss in zip(said, losses, strict=True))
+    assert all(text in loss for text, (_, loss) in zip(said, losses, strict=True))
+    assert {setting for setting, _ in losses} <= {"JOBTELEMETRY_HISTOGRAM_DETAIL"}
 
 
 def test_the_mixin_warns_of_what_stays_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever builds the dashboards hears which panels and alerts his choice takes away."""
     monkeypatch.setenv("JOBTELEMETRY_HISTOGRAM_DETAIL", "wait=off")
+    monkeypatch.setenv("JOBTELEMETRY_DURATION_STATES", "together")
     said = CliRunner().invoke(main, ["mixin", "build", "--out", str(tmp_path)])
     assert said.exit_code == 0
     assert "Warning: with this JOBTELEMETRY_HISTOGRAM_DETAIL without buckets of waits" in said.output
+    assert "Warning: with this JOBTELEMETRY_DURATION_STATES executions that failed, were cancelled" in said.output
 
 
+OF_STATES = LabelSet(
+    Series("w", "q", (("tenant", "acme"),)),
+    1.0,
+    durations={
+        State.COMPLETED: Histogram({"0.1": 3, "5.0": 1}, 4.1, 20.0, {"0.1": Exemplar("a", "1", 0.1, 50.0)}),
+        State.DISCARD: Histogram({"0.1": 2, "+Inf": 1}, 90_000.2, 10.0, {"0.1": Exemplar("b", "2", 0.1, 60.0)}),
+        State.FAILURE: Histogram({"5.0": 4}, 17.3, 30.0),
+    },
+)
+
+
+def run_times(states: str) -> dict[tuple[str, str | None, str], float]:
+    """What is shown of :data:`OF_STATES` by suffix, state and bound."""
+    return {
+        (sample.name.removeprefix(JOB_DURATION.name), sample.labels.get("state"), sample.labels.get("le", "")): value
+        for family in registry(snapshot_of(OF_STATES), duration_states=states).collect()
+        for sample in family.samples
+        if family.name == JOB_DURATION.name and sample.labels["tenant"] == "acme"
+        if (value := sample.value) or "_bucket" not in sample.name
+    }
+
+
+def test_run_times_of_all_states_are_one_histogram() -> None:
+    """Every count and sum is that of all states, it began with the first of them, and has no label ``state``."""
+    each, together = run_times("each"), run_times("together")
+    assert {state for _, state, _ in together} == {None}
+    for suffix in ("_bucket", "_count", "_sum"):
+        for bound in {le for name, _, le in together if name == suffix}:
+            parts = [value for (name, _, le), value in each.items() if (name, le) == (suffix, bound)]
+            # A bucket without observations is left out above; cumulative, it has those below it.
+            assert together[suffix, None, bound] == pytest.approx(sum(parts)), (suffix, bound)
+    assert together["_count", None, ""] == 11
+    assert together["_created", None, ""] == 10.0
+
+
+def test_run_times_of_completed_executions_are_what_they_are() -> None:
+    """The choice takes series away and changes none."""
+    assert run_times("completed") == {key: value for key, value in run_times("each").items() if key[1] == "completed"}
+
+
+def test_the_newest_exemplar_of_all_states_is_shown() -> None:
+    """Whatever state it ended in."""
+    shown = registry(snapshot_of(OF_STATES), duration_states="together").collect()
+    found = [sample.exemplar.labels["trace_id"] for one in shown for sample in one.samples if sample.exemplar]
+    assert found == ["b"]
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=6), st.randoms())
+def test_a_sum_is_the_same_in_any_order(sums: list[float], random: Random) -> None:
+    """A counter that fell by what was rounded would look as if it had begun anew."""
+    parts = [Histogram({"1.0": 1}, one) for one in sums]
+    before = Histogram.together(parts).sum
+    random.shuffle(parts)
+    assert Histogram.together(parts).sum == before
+
+
+def test_a_choice_of_states_that_does_not_exist_is_an_error() -> None:
+    """In code; the setting is checked where it is read."""
+    with pytest.raises(ConfigError, match="expected one of each, completed, together, got 'all'"):
+        Cardinality(duration_states="all")
+
+
+@pytest.mark.parametrize("states", ["each", "completed", "together"])
 @pytest.mark.parametrize("detail", ["full", "coarse", "off"])
-def test_the_reference_says_what_a_label_set_costs(detail: str) -> None:
+def test_the_reference_says_what_a_label_set_costs(detail: str, states: str) -> None:
     """As many series as ``docs/metrics.md`` says, of a label set that has everything but reasons and errors."""
     series = Series("w", "q")
     one = LabelSet(
@@ -197,8 +267,9 @@ def test_the_reference_says_what_a_label_set_costs(detail: str) -> None:
         peak_memory=1,
     )
     snapshot = snapshot_of(one, running=(RunningExecution("e", "j", series, "w", 1.0, 1),))
-    shown = registry(snapshot, histogram_detail=detail).collect()
+    shown = registry(snapshot, histogram_detail=detail, duration_states=states).collect()
     number = sum("worker" in sample.labels for family in shown for sample in family.samples)
+    assert Cardinality(None, detail, states).series_of_label_set == number
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8")
     (row,) = [line for line in page.splitlines() if line.startswith(f"| `{detail}` |")]
-    assert row.split(" | ")[2] == str(number)
+    assert row.split(" | ")[2 if states == "each" else 3] == str(number)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import redis
 import redis.asyncio
+from redis.sentinel import Sentinel
 
 from jobtelemetry.config import Config
 from jobtelemetry.errors import ConfigError
@@ -68,6 +71,33 @@ def test_tls_and_unix_sockets_stay_what_they_are() -> None:
     unix = with_time_limits(redis.Redis(unix_socket_path="/tmp/a.sock")).connection_pool
     assert issubclass(unix.connection_class, redis.UnixDomainSocketConnection)
     assert unix.connection_kwargs["path"] == "/tmp/a.sock"
+
+
+@pytest.mark.parametrize("ssl", [False, True])
+def test_behind_sentinel_it_gets_time_limits_too(ssl: bool) -> None:
+    """The copy asks the same Sentinels for the same service, with their passwords, and waits for none of them long."""
+    theirs = Sentinel([("s1", 1), ("s2", 2)], sentinel_kwargs={"password": "of-sentinel"}, password="secret", db=3)
+    ours = with_time_limits(theirs.master_for("mymaster", ssl=ssl))
+    pool: Any = ours.connection_pool
+    connection: Any = pool.make_connection()
+    assert isinstance(connection, redis.SSLConnection) is ssl
+    assert (connection.socket_timeout, connection.db, pool.service_name, pool.is_master) == (0.9, 3, "mymaster", True)
+    assert connection.credential_provider or connection.password == "secret"
+    for sentinel in pool.sentinel_manager.sentinels:
+        found = sentinel.connection_pool.connection_kwargs
+        assert (found["password"], found["socket_timeout"], found["retry"].get_retries()) == ("of-sentinel", 0.9, 0)
+    assert [one.connection_pool.connection_kwargs.get("socket_timeout") for one in theirs.sentinels] != [0.9, 0.9]
+    assert with_time_limits(ours) is ours
+
+
+def test_a_sentinel_that_never_answers_is_given_up(hanging: str) -> None:
+    """An application's own connection may have no limits at all; then a scrape would never be answered again."""
+    port = int(hanging.rpartition(":")[2])
+    master = with_time_limits(Sentinel([("127.0.0.1", port)], socket_timeout=None).master_for("mymaster"))
+    begin = time.monotonic()
+    with pytest.raises(redis.ConnectionError):
+        master.ping()
+    assert time.monotonic() - begin < 5
 
 
 def test_a_connection_of_another_kind_is_left_alone() -> None:

@@ -16,6 +16,7 @@ from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from jobtelemetry import contract
+from jobtelemetry.config import DURATION_STATES
 from jobtelemetry.contract import DURATION_BUCKETS, WAIT_BUCKETS, le
 from jobtelemetry.exporter import exposition, families
 from jobtelemetry.exporter.cardinality import Cardinality
@@ -98,7 +99,12 @@ OBSERVED = st.fixed_dictionaries(
         "reconciled": COUNT,
     },
 )
-CARDINALITY = st.builds(Cardinality, st.none() | st.integers(1, 3), st.sampled_from(["full", "coarse", "off"]))
+CARDINALITY = st.builds(
+    Cardinality,
+    st.none() | st.integers(1, 3),
+    st.sampled_from(["full", "coarse", "off"]),
+    st.sampled_from(DURATION_STATES),
+)
 
 
 @st.composite

@@ -73,7 +73,12 @@ def test_packed_only_where_it_is_welcome(header: str, welcome: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("10", 9.5), ("1", 0.75), ("", None), ("nan", None), ("-3", None), ("1e999", None)]
+    ("header", "seconds"),
+    [
+        ("10", 9.5),
+        ("1", 0.75),
+        *((text, None) for text in ("", "nan", "-3", "1e999", "0", "inf", "1e-400", "10, 20", "0x10")),
+    ],
 )
 def test_the_time_of_a_scrape(header: str, seconds: float | None) -> None:
     """Something is left for the way back; nonsense is no limit."""

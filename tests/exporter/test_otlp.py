@@ -6,9 +6,7 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,41 +25,27 @@ from jobtelemetry.outcomes import Outcome, State
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.record import Booking, Limits, append_enqueued, append_finish
 from jobtelemetry.store.scripts import execute
+from support.receivers import Receiver, grpc_receiver
 from support.waiting import eventually
 
 WORKER = "cinema.jobs.Resize"
 
 
-class Receiver:
-    """An OTLP/HTTP receiver on a free port, which can refuse."""
+class Metrics(Receiver):
+    """An OTLP/HTTP receiver, which can refuse."""
 
     def __init__(self) -> None:
         self.requests: list[ExportMetricsServiceRequest] = []
         self.refuse = False
         self.refused = 0
-        outer = self
+        super().__init__(self._answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.refused += outer.refuse
-                self.send_response(400 if outer.refuse else 200)
-                if not outer.refuse:
-                    outer.requests.append(ExportMetricsServiceRequest.FromString(body))
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self) -> None:
-        """Stop."""
-        self._server.shutdown()
-        self._server.server_close()
+    def _answer(self, path: str, body: bytes) -> int:
+        if self.refuse:
+            self.refused += 1
+            return 400
+        self.requests.append(ExportMetricsServiceRequest.FromString(body))
+        return 200
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -76,9 +60,9 @@ class Receiver:
 
 
 @pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Metrics]:
     """A receiver that the environment names."""
-    receiver = Receiver()
+    receiver = Metrics()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "50")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=tickets,deployment.environment.name=test")
@@ -126,7 +110,7 @@ def scraped(collector: Collector) -> dict[tuple[str, frozenset[tuple[str, str]]]
     }
 
 
-def pushed(receiver: Receiver) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+def pushed(receiver: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """What the receiver has, as Prometheus' samples: buckets cumulative, sums and counts by themselves."""
     found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
     by_name = {name_of(family.name.removesuffix("_total")).name: family for family in contract.FAMILIES}
@@ -153,7 +137,7 @@ def pushed(receiver: Receiver) -> dict[tuple[str, frozenset[tuple[str, str]]], f
 
 
 def test_otlp_and_prometheus_show_the_same_numbers(
-    server: EmbeddedServer, record: Callable[..., None], receiver: Receiver
+    server: EmbeddedServer, record: Callable[..., None], receiver: Metrics
 ) -> None:
     """Every sample of a scrape but the moments of creation is in the push, with the same value, and nothing else is."""
     record(State.COMPLETED, 7, duration=0.3, wait=2.0, cpu=0.25, memory=300_000_000)
@@ -170,7 +154,7 @@ def test_otlp_and_prometheus_show_the_same_numbers(
 
 
 def test_names_and_attributes_are_those_of_the_conventions(
-    server: EmbeddedServer, record: Callable[..., None], receiver: Receiver
+    server: EmbeddedServer, record: Callable[..., None], receiver: Metrics
 ) -> None:
     """What the messaging conventions have a name for has it, with its unit, start and exemplar; the resource is set."""
     trace_id, span_id = "ab" * 16, "cd" * 8
@@ -203,7 +187,7 @@ def test_names_and_attributes_are_those_of_the_conventions(
 
 
 def test_deltas_lose_nothing_that_a_collector_refused(
-    server: EmbeddedServer, record: Callable[..., None], receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    server: EmbeddedServer, record: Callable[..., None], receiver: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With delta temporality the points add up to what ended since the first one, whatever was refused meanwhile."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
@@ -286,7 +270,7 @@ def test_users_own_metrics_keep_their_names() -> None:
 def test_a_bad_environment_is_one_line_and_stops_no_scrape(
     server: EmbeddedServer,
     record: Callable[..., None],
-    receiver: Receiver,
+    receiver: Metrics,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     variable: str,
@@ -308,7 +292,7 @@ def test_a_bad_environment_is_one_line_and_stops_no_scrape(
 
 @pytest.mark.parametrize("how", ["--otlp", "OTEL_METRICS_EXPORTER"])
 def test_the_command_pushes_until_it_ends(
-    server: EmbeddedServer, record: Callable[..., None], receiver: Receiver, how: str
+    server: EmbeddedServer, record: Callable[..., None], receiver: Metrics, how: str
 ) -> None:
     """``jobtelemetry exporter --otlp``, or the variable, pushes beside its scrapes until it is told to end."""
     record(State.COMPLETED, 2)
@@ -321,6 +305,34 @@ def test_the_command_pushes_until_it_ends(
     assert process.returncode == 0
     assert "Traceback" not in said
     assert receiver.metrics["jobtelemetry.up"].gauge.data_points[0].as_int == 1
+
+
+def test_the_same_numbers_arrive_over_grpc(server: EmbeddedServer, record: Callable[..., None], tmp_path: Path) -> None:
+    """With ``OTEL_EXPORTER_OTLP_PROTOCOL=grpc`` a real receiver of gRPC gets them, and a refusal does not end it."""
+    record(State.COMPLETED, 3)
+    with grpc_receiver(tmp_path) as endpoint:
+        environ = {
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+            "OTEL_METRIC_EXPORT_INTERVAL": "50",
+        }
+        command = ["-m", "jobtelemetry", "exporter", "--otlp", "--redis-url", server.url, "--listen", "127.0.0.1:0"]
+        with subprocess.Popen(
+            [sys.executable, "-W", "error", *command], env=os.environ | environ, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                eventually(lambda: len(list(tmp_path.glob("*.metrics"))) > 2, "pushes after one that is refused")
+            finally:
+                process.terminate()
+            _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Traceback" not in said
+    newest = max(tmp_path.glob("*.metrics"), key=lambda path: int(path.stem))
+    request = ExportMetricsServiceRequest.FromString(newest.read_bytes())
+    (scope,) = request.resource_metrics[0].scope_metrics
+    found = {metric.name: metric for metric in scope.metrics}
+    assert {point.as_int for point in found["messaging.client.consumed.messages"].sum.data_points} == {0, 3}
 
 
 def test_the_table_of_names_is_complete() -> None:

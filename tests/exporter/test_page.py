@@ -14,7 +14,16 @@ from jobtelemetry.exporter.pages.frame import Look
 from jobtelemetry.exporter.trends import Trends
 from jobtelemetry.exporter.verdict import Level, audit, remarks
 from jobtelemetry.outcomes import State
-from jobtelemetry.store.snapshot import Counter, Deploy, QueueState, RateLimitState, RQWorkerState, Series, Snapshot
+from jobtelemetry.store.snapshot import (
+    Counter,
+    Deploy,
+    QueueState,
+    RateLimitState,
+    RQWorkerState,
+    Series,
+    Snapshot,
+    WrongClock,
+)
 
 
 def render(snapshot: Snapshot | None, *, error: str = "", now: float) -> str:
@@ -151,6 +160,23 @@ def test_remarks_name_what_else_is_wrong(cinema: Snapshot) -> None:
         "1 execution counted by the reconciler",
     ]
     assert found[0].detail.startswith("In record; "), "only hooks that had errors are named"
+
+
+def test_wrong_clocks_are_told_where_they_mislead(cinema: Snapshot) -> None:
+    """Whose clock is wrong, by how much and in which direction; one that differs by a moment does not matter."""
+    clocks = (WrongClock("producer", "12", "web-1", -600.0), WrongClock("rq_worker", "pool-1", "host", 1.5))
+    (remark,) = remarks(replace(cinema, clocks=clocks, reconciled=0))
+    assert remark.headline == "1 wrong clock: web-1, where process 12 enqueues, is 10 min behind Redis's"
+
+
+def test_many_queues_are_few_words_and_blocked_jobs_stand_with_the_deferred(cinema: Snapshot) -> None:
+    """A worker on fifty queues does not fill the page, and what will never run is seen in its queue's row."""
+    seen = {Series("shop.jobs.mail", f"tenant-{i:02}"): 0.0 for i in range(50)}
+    queues = (QueueState("mail", {"deferred": 9}, blocked=5, blocked_by=("b waits for a (canceled)",)),)
+    page = Page(render(replace(cinema, seen=cinema.seen | seen, queues=queues), now=cinema.taken_at))
+    assert "tenant-00, tenant-01, tenant-02, tenant-03, tenant-04 and 45 more" in page.row("mailtenant")[0]
+    assert "95 blocked" in next(row for row in page.rows if row[0] == "mail")
+    assert any(one.get("title") == "b waits for a (canceled)" for one in page.attributes("span"))
 
 
 def test_while_redis_is_away_the_last_figures_stay(cinema: Snapshot) -> None:

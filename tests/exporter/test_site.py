@@ -15,18 +15,21 @@ import pytest
 
 import jobtelemetry
 from jobtelemetry.config import Config
+from jobtelemetry.contract import Kind
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.exporter.api import PLACES
 from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.outcomes import Outcome, State
+from jobtelemetry.questions.own_metrics import own_metrics
 from jobtelemetry.questions.queues import QueueLine
 from jobtelemetry.questions.rq_workers import RQWorker
 from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.own import Change, Definition, Measurements, measure_command
 from jobtelemetry.store.record import Booking, Limits, append_finish
-from jobtelemetry.store.scripts import execute
-from jobtelemetry.store.snapshot import QueueState
+from jobtelemetry.store.scripts import execute, run
+from jobtelemetry.store.snapshot import OwnFamily, QueueState
 from support.mounted import ask_asgi, ask_wsgi
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -171,12 +174,15 @@ def test_what_is_not_there_is_404(url: str, fetch: Callable[..., Any], path: str
     assert answer.text
 
 
-def test_everything_is_there_as_json(url: str, record: Record, fetch: Callable[..., Any]) -> None:
+def test_everything_is_there_as_json(
+    url: str, record: Record, redis_server: EmbeddedServer, fetch: Callable[..., Any]
+) -> None:
     """Each place answers strict JSON with the moment and since when it counts; the index names them all."""
     job = record(State.DISCARD, error_type="KeyError", message="no title", duration=1e9)
     assert set(strictly(fetch(f"{url}/api/v1").text)["places"]) == {f"/api/v1/{place}" for place in PLACES}
+    measure(redis_server, "site_things_total", 1.0)
     for place in PLACES:
-        path = place.replace("NAME", WORKER).replace("ID", job)
+        path = place.replace("NAME", "site_things_total" if place.startswith("own") else WORKER).replace("ID", job)
         answer = fetch(f"{url}/api/v1/{path}")
         assert (answer.status, answer.headers["content-type"]) == (200, "application/json"), path
         told = strictly(answer.text)
@@ -190,6 +196,30 @@ def test_everything_is_there_as_json(url: str, record: Record, fetch: Callable[.
     assert strictly(fetch(f"{url}/api/v1/failures/newest?worker=other").text)["data"] == []
 
 
+def test_metrics_of_your_own_have_a_page(
+    url: str, record: Record, redis_server: EmbeddedServer, fetch: Callable[..., Any]
+) -> None:
+    """Who has no Prometheus sees them all the same: from the overview to a metric and its series, and as JSON."""
+    record()
+    measure(redis_server, "site_tickets_total", 7.0, film=EVIL)
+    assert 'href="own-metrics/site_tickets_total"' in fetch(url).text
+    for path, wanted in (("own-metrics", "site_tickets_total"), ("own-metrics/site_tickets_total", "film=&lt;script")):
+        text = fetch(f"{url}/{path}").text
+        assert wanted in text, path
+        assert EVIL not in text
+    (metric,) = strictly(fetch(f"{url}/api/v1/own-metrics").text)["data"]
+    assert (metric["total"], metric["series"]) == ({"value": 7.0}, [{"labels": {"film": EVIL}, "value": 7.0}])
+    assert [fetch(f"{url}/{path}own-metrics/nothing").status for path in ("", "api/v1/")] == [404, 404]
+
+
+def measure(server: EmbeddedServer, name: str, amount: float, **labels: str) -> None:
+    """What a process outside of jobs measured."""
+    definition = Definition(name, Kind.COUNTER, "Tickets that were sold.", tuple(labels))
+    change = Change(definition, definition.series(labels.values()), 1, add={"value": repr(amount)})
+    command = measure_command(Keys(), Measurements([change]), writer=name, batch=1, families=100, series=1000)
+    run(server.connection(), command)
+
+
 def test_the_json_is_documented(url: str, record: Record, fetch: Callable[..., Any]) -> None:
     """Every place, and every field of what the tables show, stands in docs/page.md."""
     record(State.DISCARD, error_type="KeyError")
@@ -198,6 +228,9 @@ def test_the_json_is_documented(url: str, record: Record, fetch: Callable[..., A
     for place in ("workers", "failures"):
         (row,) = strictly(fetch(f"{url}/api/v1/{place}").text)["data"]
         assert [name for name in row if f"`{name}`" not in page] in ([], ["worker", "queues"]), place
+    (metric,) = own_metrics([OwnFamily("n", Kind.HISTOGRAM, buckets=("1.0", "+Inf"))])
+    told = metric.as_dict()
+    assert [name for name in (*told, *told["total"]) if f"`{name}`" not in page] == []
     fields = {*RQWorker("").as_dict(), *QueueLine(QueueState("")).as_dict()} - {"name", "queue"}
     assert [name for name in sorted(fields) if f"`{name}`" not in page] == []
 

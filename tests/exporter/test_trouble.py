@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from jobtelemetry.exporter.logbook import Failed
 from jobtelemetry.exporter.trends import Lately
 from jobtelemetry.exporter.trouble import jobs
 from jobtelemetry.exporter.verdict import Level
 from jobtelemetry.outcomes import State
-from jobtelemetry.store.snapshot import Counter, QueueState, RQWorkerState, Snapshot
+from jobtelemetry.questions.entries import LogEntry
+from jobtelemetry.store.snapshot import Counter, Deploy, QueueState, RateLimitState, RQWorkerState, Series, Snapshot
 
 HOUR = 3600.0
 
@@ -80,6 +82,40 @@ def test_jobs_that_nobody_will_run_are_trouble(cinema: Snapshot) -> None:
         one.text
         == "1,000 jobs wait on 1,000 queues (q0, q1, q2, …), the oldest for 5.0 s, and no RQ worker listens there"
     )
+
+
+def test_whether_it_began_with_a_deploy_is_said(cinema: Snapshot) -> None:
+    """Where the log reaches back before the newest deploy and has no failure of the worker from then, that is told."""
+    now, worker = cinema.taken_at, "cinema.jobs.MovieDetailJob"
+    deployed = replace(cinema, deploys=(Deploy("v1", now - 900), Deploy("v2", now - 600)))
+    lately = Lately(HOUR, {worker: {State.COMPLETED: 20, State.DISCARD: 10}})
+    new = LogEntry("2-0", "b", worker, "movies", State.DISCARD, ended_at=now - 300)
+    old = replace(new, entry_id="1-0", ended_at=now - 700)
+
+    def said(*entries: LogEntry, since: float = now - 800) -> str:
+        return jobs(deployed, lately, Failed(entries, since)).headline
+
+    assert said(new) == (
+        "MovieDetailJob lost 10 of 30 jobs (33.3 %) in the last hour; none failed before the deploy of v2 at 02:30 UTC"
+    )
+    assert "deploy" not in said(new, old)
+    assert "deploy" not in said(new, since=now - 500)  # the log does not reach so far
+
+
+def test_jobs_that_wait_for_ever_and_rate_limits_are_trouble(cinema: Snapshot) -> None:
+    """What doctor and the metrics know, the page says too: blocked dependents, a rate limit that starves, HTTP 429."""
+    now = cinema.taken_at
+    queues = (QueueState("mail", {"deferred": 9}, blocked=5, blocked_by=("b waits for a (canceled)",)),)
+    limits = (RateLimitState("smtp", 1, 1, ("x",), 3, now - 700), RateLimitState("fax", 1, 1, ("y",), 3, now - 7))
+    limited = {Series("cinema.jobs.MovieDetailJob", "movies"): Counter(4)}
+    troubled = replace(cinema, queues=queues, rate_limits=limits, rate_limited_executions=limited)
+    found = jobs(troubled, Lately()).findings
+    assert [one.text for one in found] == [
+        "MovieDetailJob lost 1 of 39 jobs (2.6 %) since 2026-02-02 02:30 UTC; 4 attempts met a rate limit",
+        "5 deferred jobs on queue mail will never run: b waits for a (canceled), …",
+        "RQ's rate limit smtp holds back 3 jobs, the oldest for 11 min 40 s",
+    ]
+    assert [one.queue for one in found] == [False, True, False]
 
 
 def test_suspended_workers_and_nothing_at_all(cinema: Snapshot) -> None:

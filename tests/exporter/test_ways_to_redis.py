@@ -53,7 +53,9 @@ def test_a_replica_is_read_and_not_reconciled(
     primary: TcpServer, serve: Callable[..., Any], fetch: Callable[..., Any], eventually: Callable[..., None]
 ) -> None:
     """What the primary has is shown; a reconciler there says that it cannot write, and without one nothing is said."""
+    primary.connection().config_set("repl-diskless-sync-delay", 0)
     with tcp_server(replicaof=f"127.0.0.1 {primary.port}") as replica:
+        replica.connection().config_set("repl-diskless-sync-delay", 0)
         eventually(lambda: replica.connection().exists(Keys().queues))
         client = connect(replica.tcp_url)
         with serve(client, config=QUICK, reconciler=reconciler(client, QUICK)) as server:
@@ -65,6 +67,21 @@ def test_a_replica_is_read_and_not_reconciled(
                 True,
             )
             assert "replica" in ready.text
+        # A fail-over: the replica is promoted, and what was the primary becomes its replica.
+        promoted = connect(replica.tcp_url)
+        with serve(promoted, config=QUICK, reconciler=reconciler(promoted, QUICK)) as server:
+            eventually(lambda: "\njobtelemetry_reconciler_up 0.0\n" in fetch(f"{server.url}/metrics").text)
+            replica.connection().replicaof("NO", "ONE")
+            eventually(lambda: "\njobtelemetry_reconciler_up 1.0\n" in fetch(f"{server.url}/metrics").text)
+            assert fetch(f"{server.url}/readyz").text == "ok\n"
+        demoted = connect(primary.tcp_url)
+        with serve(demoted, config=QUICK, reconciler=reconciler(demoted, QUICK)) as server:
+            eventually(lambda: "\njobtelemetry_reconciler_up 1.0\n" in fetch(f"{server.url}/metrics").text)
+            primary.connection().replicaof("127.0.0.1", replica.port)
+            eventually(lambda: "\njobtelemetry_reconciler_up 0.0\n" in fetch(f"{server.url}/metrics").text)
+            eventually(lambda: 'jobtelemetry_scheduler_up{queue="there"}' in fetch(f"{server.url}/metrics").text)
+        promoted.close()
+        demoted.close()
         with serve(replica.tcp_url) as reading:
             text = fetch(f"{reading.url}/metrics").text
             assert "\njobtelemetry_up 1.0\n" in text

@@ -20,6 +20,8 @@ from redis import Redis
 from rq import Callback, Queue, Retry, SimpleWorker, Worker
 
 import jobtelemetry
+import jobtelemetry.rq.instrument
+from jobtelemetry.rq.hooks import HOOKS
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.reconcile import reconcile
 from jobtelemetry.store.record import Limits
@@ -109,6 +111,7 @@ def _play(url: str, kind: str, fault: Fault, folder: Path, instrumented: bool, o
     left = Left()
     if instrumented:
         jobtelemetry.instrument()
+        jobtelemetry.rq.instrument._attached[1].handler(HOOKS[0])  # what loads the rest has a net of its own
     try:
         with fault(book):
             _produce(connection, kind)

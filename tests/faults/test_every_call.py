@@ -43,6 +43,7 @@ OUTSIDE = {
     "rq/job.py:begin_here",  # one entry in a dict
     "rq/job.py:end_here",
     "rq/piggyback.py:Piggyback.execute",  # in RQ's place: what it raises is RQ's to hear
+    "rq/rooms.py:Rooms.handler",  # has a net of its own (tests/rq/test_loading.py)
     "rq/piggyback.py:Piggyback._theirs",
     "rq/producer.py:ProducerHooks._in_span",  # RQ's own part, with or without a span
     "rq/run.py:note_verdict",  # one entry in a dict

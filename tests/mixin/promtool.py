@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,12 @@ _WATCHDOG = 'alertname!="JobTelemetryWatchdog"'
 def promtool(*arguments: str | Path, seconds: float = 300) -> subprocess.CompletedProcess[str]:
     """Run promtool with these arguments, at most for so long."""
     return subprocess.run(
-        [needed("promtool"), *map(str, arguments)], capture_output=True, text=True, timeout=seconds, check=False
+        [needed("promtool"), *map(str, arguments)],
+        env={"GOGC": "400"} | os.environ,  # a fifth of the processor's time would go into collecting garbage
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
     )
 
 

@@ -21,6 +21,7 @@ from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.dashboards.theme import STATE_COLORS
 from jobtelemetry.mixin.reference import reference
 from jobtelemetry.outcomes import State
+from mixin.promtool import promtool
 from mixin.shipped import FOLDER, shipped
 
 _ROOT = Path(__file__).parents[2]
@@ -206,8 +207,7 @@ def _lines_per(label: str) -> list[tuple[str, dict[str, Any]]]:
         (board["uid"], panel)
         for board in _BOARDS.values()
         for panel in board["panels"]
-        if panel["type"] == "timeseries"
-        and {target["legendFormat"] for target in panel["targets"]} == {f"{{{{{label}}}}}"}
+        if panel["type"] == "timeseries" and any(f'"{label}", "(.*)")' in target["expr"] for target in panel["targets"])
     ]
 
 
@@ -219,24 +219,146 @@ def test_a_worker_and_a_queue_has_one_colour_a_short_name_and_a_way_to_its_dashb
     for where, panel in found:
         defaults = panel["fieldConfig"]["defaults"]
         assert defaults["color"]["mode"] == "palette-classic-by-name", (where, panel["title"])
-        assert [one["id"] for one in panel["transformations"]] == ["renameByRegex"]
+        assert not panel.get("transformations"), "Grafana would colour the line by one name, the legend by the other"
+        assert "{{short}}" in {target["legendFormat"] for target in panel["targets"]}
         (links,) = (
             prop["value"]
             for override in panel["fieldConfig"]["overrides"]
             for prop in override["properties"]
-            if prop["id"] == "links"
+            if prop["id"] == "links" and override["matcher"]["id"] == "byType"
         )
-        assert links[0]["title"] == f"Open ${{__field.labels.{label}}}"
+        # The foot of the tooltip says "Click to open " and this: the whole name.
+        assert (links[0]["title"], links[0]["oneClick"]) == (f"${{__field.labels.{label}}}", True)
         assert links[0]["url"].startswith(f"/d/jobtelemetry-{board}?${{__url_time_range}}&${{datasource:queryparam}}")
+
+
+def test_error_types_and_reasons_are_told_apart_and_look_like_what_they_are(tmp_path: Path) -> None:
+    """A colour for each rank: never green for an error, never red for a reason; and each type is in one query."""
+    never = {"Errors by type": ("green", "blue"), "Cancellations by reason": ("red", "green", "orange")}
+    panels = {one["title"]: one for one in _panels() if one["title"] in never}
+    for title, wrong in never.items():
+        colors = [
+            one["properties"][0]["value"]["fixedColor"]
+            for one in panels[title]["fieldConfig"]["overrides"]
+            if one["matcher"]["id"] == "byFrameRefID"
+        ]
+        assert len(colors) == len(set(colors)) == len(panels[title]["targets"]) == 6
+        assert not [color for color in colors for one in wrong if one in color]
+    names = "abcdefgh"
+    series = 'jobtelemetry_job_errors_total{{job="jobtelemetry", worker="w", queue="q", error_type="{name}"}}'
+    growth = {name: min(rank, 6) for rank, name in enumerate(reversed(names), start=1)}  # three share the first rank
+    expected = [("c",), ("b",), ("a",), ("d",), ("e",), ("f", "g", "h")]
+    inputs = [{"series": series.format(name=name), "values": f"0+{growth[name]}x80"} for name in names]
+    inputs.append({"series": 'jobtelemetry_up{job="jobtelemetry"}', "values": "1x80"})
+    exprs = [_filled(one["expr"]) for one in panels["Errors by type"]["targets"]]
+    shown = " or ".join(f'label_replace(count({expr}), "at", "{at}", "", "")' for at, expr in enumerate(exprs))
+    every = " or ".join(f"({expr})" for expr in exprs)
+    samples = [{"labels": f'{{at="{at}"}}', "value": len(some)} for at, some in enumerate(expected)]
+    tests = [{"expr": shown, "eval_time": "19m", "exp_samples": samples}]
+    tests.append({"expr": f"count({every})", "eval_time": "19m", "exp_samples": [{"labels": "{}", "value": 8}]})
+    document = {"rule_files": [], "tests": [{"interval": "15s", "input_series": inputs, "promql_expr_test": tests}]}
+    (tmp_path / "tests.yml").write_text(yaml.safe_dump(document))
+    done = promtool("test", "rules", tmp_path / "tests.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_run_times_and_waits_are_drawn_in_minutes_where_they_take_minutes(tmp_path: Path) -> None:
+    """Of the two sets of queries, one in seconds and one in minutes, exactly one has data, by what there is to see."""
+    panels = [
+        one
+        for one in _panels()
+        if one["type"] == "timeseries"
+        and one["fieldConfig"]["defaults"].get("unit") == "s"
+        and one["title"] != "Time to read Redis"
+    ]
+    assert {panel["title"] for panel in panels} >= {"Run time, percentiles", "Wait, p95", "Run time, p95"}
+    for panel in panels:
+        in_minutes = {
+            one["matcher"]["options"]
+            for one in panel["fieldConfig"]["overrides"]
+            if one["matcher"]["id"] == "byFrameRefID" and {"id": "unit", "value": "suffix:min"} in one["properties"]
+        }
+        assert len(in_minutes) * 2 == len(panel["targets"]), panel["title"]
+    (panel,) = (one for one in panels if one["title"] == "Run time, percentiles")
+    seconds, minutes = (_filled(one["expr"]) for one in panel["targets"] if one["legendFormat"] == "p50")
+    tests = []
+    for bound, in_seconds, in_minutes in (
+        ("60", [{"labels": '{job="jobtelemetry"}', "value": 30}], []),
+        ("240", [], [2]),
+    ):
+        series = f'jobtelemetry_job_duration_seconds_bucket{{job="jobtelemetry", worker="w", queue="q", le="{bound}"}}'
+        more = series.replace(f'le="{bound}"', 'le="+Inf"')
+        samples = [{"labels": '{job="jobtelemetry"}', "value": value} for value in in_minutes]
+        tests.append(
+            {
+                "interval": "15s",
+                "input_series": [{"series": one, "values": "0+1x80"} for one in (series, more)],
+                "promql_expr_test": [
+                    {"expr": seconds, "eval_time": "19m", "exp_samples": in_seconds},
+                    {"expr": minutes, "eval_time": "19m", "exp_samples": samples},
+                ],
+            }
+        )
+    (tmp_path / "tests.yml").write_text(yaml.safe_dump({"rule_files": [], "tests": tests}))
+    done = promtool("test", "rules", tmp_path / "tests.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_red_numbers_of_the_overview_lead_to_where_they_can_be_understood() -> None:
+    """Each figure that can be red, and each number of the summary that is, has a link that keeps what is chosen."""
+    board = _BOARDS["grafana/dashboards/jobtelemetry-overview.json"]
+    panels = {one["title"]: one for one in board["panels"]}
+    figures = [one for one in board["panels"] if one["type"] == "stat" and "red" in json.dumps(one["fieldConfig"])]
+    assert len(figures) == 6
+    for panel in figures:
+        assert "/d/jobtelemetry-" in _link(panel["fieldConfig"]["overrides"][0]), panel["title"]
+    assert panels["Alerts that fire"]["id"] == 10
+    assert _link(panels["Alerts"]["fieldConfig"]["overrides"][0]).endswith("&viewPanel=panel-10")
+    columns = {one["matcher"]["options"]: one for one in panels["Summary"]["fieldConfig"]["overrides"]}
+    for column in ("Failure", "Discard", "Success"):
+        assert "&var-worker=${__data.fields.Worker}" in _link(columns[column])
+
+
+def _link(override: dict[str, Any]) -> str:
+    (url,) = (one["value"][0]["url"] for one in override["properties"] if one["id"] == "links")
+    return str(url)
+
+
+def _filled(expr: str) -> str:
+    """With Grafana's variables as a dashboard of ten minutes fills them in."""
+    for variable, value in {
+        "$__rate_interval": "1m",
+        "$__range": "10m",
+        "$__interval_ms": "30000",
+        "$__interval": "30s",
+    }.items():
+        expr = expr.replace(variable, value)
+    return re.sub(r"\$\w+", ".*", expr)
+
+
+def _panels() -> list[dict[str, Any]]:
+    return [panel for board in _BOARDS.values() for panel in board["panels"] if panel["type"] != "row"]
 
 
 def test_long_names_are_short_in_legends() -> None:
     """Of a long dotted name the last two parts are left; a short one, and one without dots, stay as they are."""
-    options = _lines_per("worker")[0][1]["transformations"][0]["options"]
-    pattern, put = options["regex"], options["renamePattern"].replace("$1", r"\1")
-    assert re.sub(pattern, put, "cinema.scraping.jobs.process_showtime") == "…jobs.process_showtime"
+    expr = _lines_per("worker")[0][1]["targets"][0]["expr"]
+    put, pattern = re.findall(r'"short", "([^"]+)", "worker", "([^"]+)"\)', expr)[-1]
+    pattern, put = pattern.replace("\\\\", "\\"), put.replace("$1", r"\1")
+
+    def short(name: str) -> str:
+        return re.sub(f"^(?:{pattern})$", put, name)
+
+    assert short("cinema.scraping.jobs.process_showtime") == "…jobs.process_showtime"
     for name in ("cinema.jobs.process_showtime", "a" * 60, "default"):
-        assert re.sub(pattern, put, name) == name
+        assert short(name) == name
+    assert not [
+        (panel["title"], label)
+        for panel in _panels()
+        for target in panel.get("targets", ())
+        for label in ("worker", "queue")
+        if panel["type"] == "timeseries" and target["legendFormat"] == f"{{{{{label}}}}}"
+    ]
 
 
 def test_legends_have_no_series_that_is_all_zero() -> None:

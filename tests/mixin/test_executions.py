@@ -77,6 +77,16 @@ def test_expressions_read_what_records_have() -> None:
     assert "state=~`failure|discard`" in expressions(_BOARD)[1]
 
 
+def test_numbers_of_failures_lead_to_the_log_where_there_is_one() -> None:
+    """On the dashboard of a worker, with the worker that is chosen."""
+    name = "grafana/dashboards/jobtelemetry-worker.json"
+    board = json.loads(files(MixinConfig(loki_selector=_SELECTOR))[name])
+    leading = {panel["title"]: json.dumps(panel) for panel in board["panels"] if "-executions?" in json.dumps(panel)}
+    assert set(leading) == {"Failure", "Discard"}
+    assert all("${worker:queryparam}" in panel for panel in leading.values())
+    assert "jobtelemetry-executions" not in files(MixinConfig())[name]
+
+
 def test_it_is_there_only_where_the_log_is() -> None:
     """Without a selector there is no such dashboard; with one it has a data source of its own, and explains itself."""
     assert _NAME not in files(MixinConfig())

@@ -63,6 +63,19 @@ def test_expressions_name_only_what_exists(where: str, expr: str) -> None:
     assert set(grouped(tree)) <= used | {"job"}, where
 
 
+def test_run_times_need_no_state() -> None:
+    """Whoever has run times of all states together has the same panels, rules and alerts."""
+    matched = {
+        str(matcher.value)
+        for _, expr in _all()
+        for selector in selectors(parse(expr))
+        if str(selector.name).startswith("jobtelemetry_job_duration_seconds")
+        for matcher in selector.matchers.matchers
+        if matcher.name == "state"
+    }
+    assert matched == {"completed|"}
+
+
 def test_every_family_is_on_a_dashboard() -> None:
     """No family of the contract is collected for nothing."""
     named = {selector.name for _, expr in _panel_queries() for selector in selectors(parse(expr))}

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from jobtelemetry.contract import JOB_DURATION
 from jobtelemetry.mixin import alerts
 from jobtelemetry.mixin.build import files
 from jobtelemetry.mixin.config import MixinConfig
+from mixin.cases.past import ran
 from mixin.promtool import promtool
 
 _CONFIG = MixinConfig(installation_labels=("cluster", "job", "redis"))
@@ -46,6 +48,34 @@ def test_a_label_with_one_value_needs_no_variable() -> None:
     assert MixinConfig(selector='job=~"jobs-.*"').open_labels == ("job",)
     pinned = MixinConfig(selector='job="jobs", redis="eu"', installation_labels=("job", "redis"))
     assert (pinned.open_labels, pinned.scrape_selector) == ((), 'job="jobs"')
+
+
+def test_rules_take_run_times_without_a_state_as_well(tmp_path: Path) -> None:
+    """What is recorded of run times is the same, whether or not the exporter shows them by state."""
+    rules = [
+        rule["expr"]
+        for name, text in _FILES.items()
+        if name.endswith(".yml")
+        for group in yaml.safe_load(text)["groups"]
+        for rule in group["rules"]
+        if f"({JOB_DURATION.name}_" in rule["expr"]
+    ]
+    assert len(rules) == 4
+    series = ran((300, 10, 0.4), (300, 10, 2.0))
+    both = {name.replace("{", '{cluster="a", redis="eu", '): numbers for name, numbers in series.items()}
+    both |= {
+        name.replace('"a"', '"b"').replace(', state="completed"', ""): numbers for name, numbers in list(both.items())
+    }
+    same = [
+        {"expr": expr, "eval_time": "590m", "exp_samples": [{"labels": "{}", "value": value}]}
+        for rule in rules
+        for expr, value in ((f"count({rule})", 2), (f"max({rule}) - min({rule})", 0))
+    ]
+    test = {"interval": "1m", "promql_expr_test": same}
+    test["input_series"] = [{"series": name, "values": numbers} for name, numbers in both.items()]
+    (tmp_path / "tests.yml").write_text(yaml.safe_dump({"evaluation_interval": "1m", "tests": [test]}))
+    done = promtool("test", "rules", tmp_path / "tests.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_alerts_lead_to_their_installation() -> None:

@@ -9,9 +9,12 @@ import sys
 import pytest
 from rq import Callback, Retry
 
+from jobtelemetry.contract import Kind
 from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.own import Change, Definition, Measurements, measure_command
 from jobtelemetry.store.reconcile import reconcile
 from jobtelemetry.store.record import Limits
+from jobtelemetry.store.scripts import run
 from support import jobs, measuring_jobs
 from support.measured import samples
 from support.proxy import Proxy
@@ -26,6 +29,20 @@ SOLD = "cinema_tickets_total{film=Alien}"
 def sold(stage: Stage) -> float:
     """What the counter has."""
     return samples(stage.snapshot()).get(SOLD, 0.0)
+
+
+@pytest.mark.parametrize("kind", FORKING[:1])
+def test_another_definition_is_told_once_in_the_log(stage: Stage, kind: str) -> None:
+    """A deploy that changes a metric says so in its RQ worker's log, once, and how it was; later jobs are silent."""
+    seats = Definition("cinema_seats", Kind.GAUGE, "Seats.", ("hall",))
+    before = Measurements([Change(seats, seats.series(["1"]), 1, set={"value": "7"})])
+    run(stage.connection, measure_command(Keys(), before, writer="old", batch=1, families=9, series=9))
+    for _ in range(3):
+        stage.enqueue(measuring_jobs.sell)
+    worker = stage.run(kind)
+    (line,) = [line for line in worker.output.splitlines() if "defined differently from before" in line]
+    assert "cinema_seats" in line
+    assert "gauge with labels hall" in line
 
 
 def in_ledger(stage: Stage) -> int:

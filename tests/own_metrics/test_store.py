@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import generate_latest
 from redis import Redis
 
+from jobtelemetry.config import Config
 from jobtelemetry.contract import Kind
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.diagnosis.coverage import own_metrics
+from jobtelemetry.diagnosis.endpoints import check_exporter
 from jobtelemetry.diagnosis.findings import Level
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.exporter import families
+from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.exporter.exposition import Exposition
 from jobtelemetry.exporter.families import Scrape
 from jobtelemetry.exporter.reference import EOF, written_by_prometheus_client
+from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.outcomes import Outcome, State
 from jobtelemetry.own_metrics.buffer import Buffer, Series
 from jobtelemetry.store.books import acknowledge_losses
 from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.own import Definition, Measurements, definition_of, measure_command, parts_of_series
+from jobtelemetry.store.own import Definition, Measurements, definition_of, measure_command, parts_of_series, redefined
 from jobtelemetry.store.read import Reader, read_snapshot
 from jobtelemetry.store.record import Booking, Limits, append_finish, text
 from jobtelemetry.store.reset import forget_metric
@@ -57,7 +63,7 @@ def write(redis: Redis, measured: Buffer | Measurements, *, batch: int = 0, most
     command = measure_command(
         KEYS, measured.taken(), writer="me", batch=batch or next(_numbers), families=most, series=limit
     )
-    answer, fault = map(text, run(redis, command))
+    answer, fault = map(text, run(redis, command)[:2])
     assert fault == ""
     return answer
 
@@ -67,6 +73,22 @@ def sell(redis: Redis, film: str, number: float = 1, definition: Definition = TI
     buffer = Buffer(10)
     assert buffer.add(Series(definition, (film,)), number)
     return write(redis, buffer, **options)
+
+
+def test_a_changed_definition_is_told_to_who_brings_it_and_once(redis: Redis) -> None:
+    """The reply names it and how it was; the same definition again, or an older deploy's, is no news."""
+
+    def told(definition: Definition) -> dict[str, str]:
+        buffer = Buffer(10)
+        assert buffer.add(Series(definition, tuple("x" for _ in definition.labels)), 1)
+        number = next(_numbers)
+        command = measure_command(KEYS, buffer.taken(), writer="me", batch=number, families=9, series=9)
+        return redefined(run(redis, command)[2])
+
+    other = Definition(TICKETS.name, TICKETS.kind, TICKETS.help, ("film", "hall"))
+    assert [told(one) for one in (TICKETS, TICKETS, other, TICKETS, other)] == [
+        {}, {}, {TICKETS.name: "counter with labels film"}, {}, {},
+    ]  # fmt: skip
 
 
 def shown(redis: Redis) -> dict[str, float]:
@@ -191,7 +213,7 @@ def test_of_two_types_the_newest_is_shown_and_the_other_kept(redis: Redis) -> No
     sell(redis, "Alien", 2)
     snapshot = read_snapshot(redis, KEYS)
     assert samples(snapshot) == {"tickets_total{film=Alien}": 8.0}
-    assert (snapshot.own[0].unserved, snapshot.proven) == (1, True)
+    assert (snapshot.own[0].unserved, snapshot.own_unserved, snapshot.proven) == (1, 1, True)
     finding = own_metrics(snapshot)
     assert (finding.level, "of two types: tickets_total (1 series, shown as gauge)" in finding.summary) == (
         Level.WARNING,
@@ -431,6 +453,48 @@ def test_those_of_several_servers_are_one_family(eu: list[OwnFamily], us: list[O
         for openmetrics in (False, True):
             expected = written_by_prometheus_client(families.build(scrapes), openmetrics)
             assert exposition.render(scrapes, openmetrics=openmetrics) == expected + (EOF if openmetrics else b"")
+
+
+def test_what_clashes_with_another_servers_is_counted_and_said(
+    redis: Redis, server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A name has one type: the first server's is shown, what the other has is a number, one line, and in doctor."""
+    sell(redis, "Alien", 3)
+    observe(redis, PRICES, 3)
+    with EmbeddedServer() as other, ExporterServer({"eu": server.url, "us": other.url}, Config(), "127.0.0.1", 0) as up:
+        us = other.connection()
+        buffer = Buffer(10)
+        # A gauge where the other has a counter, also by the name that OpenMetrics gives to that; labels are free.
+        for definition, values in (
+            (Definition("tickets_total", Kind.GAUGE, "Tickets.", ("film",)), ("Alien",)),
+            (Definition("tickets", Kind.GAUGE, "Tickets."), ()),
+            (SEATS, ("1",)),
+        ):
+            buffer.set(Series(definition, values), 8)
+        buffer.observe(
+            Series(Definition("price_euros", Kind.HISTOGRAM, "P.", ("shop",), "", ("7.0", "+Inf")), ("a",)), 6
+        )
+        write(us, buffer)
+        for _ in range(2):
+            text = generate_latest(up.collector).decode()
+        found = [finding for finding in check_exporter(up.url, None, time.time()) if finding.level is Level.WARNING]
+        alone = generate_latest(Collector(us)).decode()
+    assert '\ntickets_total{film="Alien",redis="eu"} 3.0\n' in text
+    assert '\nseats{redis="us",room="1"} 8.0\n' in text
+    assert '\nprice_euros_bucket{le="10.0",redis="us",shop="a"} 1.0\n' in text
+    assert "tickets{" not in text
+    assert '\njobtelemetry_own_metrics_unserved_series{redis="eu"} 0.0\n' in text
+    assert '\njobtelemetry_own_metrics_unserved_series{redis="us"} 2.0\n' in text
+    said = [record.getMessage() for record in caplog.records if "is not shown" in record.getMessage()]
+    assert said == [
+        f"Metric {name} of Redis us, a gauge, is not shown: Redis eu has tickets_total, a counter. Give one of them "
+        "another name"
+        for name in ("tickets", "tickets_total")
+    ]
+    assert [finding.summary for finding in found] == [
+        f"{up.url}/metrics does not show 2 series of your own: their names have two types"
+    ]
+    assert "\njobtelemetry_own_metrics_unserved_series 0.0\n" in alone
 
 
 def test_a_label_of_a_users_own_is_not_lost_to_the_servers_name() -> None:

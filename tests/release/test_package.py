@@ -76,7 +76,10 @@ def test_the_wheel_has_what_it_needs_and_no_more(wheel: Path) -> None:
         if path.is_file() and path.suffix != ".pyc" and "egg-info" not in str(path)
     }
     assert wanted <= inside
-    assert {f"jobtelemetry/runbook_pages/{name}.md" for name in runbooks.names()} <= inside
+    pages = {f"jobtelemetry/runbook_pages/{path.name}": path for path in (_ROOT / "docs" / "runbooks").glob("*.md")}
+    assert {name.rpartition("/")[2] for name in pages} == {f"{name}.md" for name in runbooks.names()}
+    with zipfile.ZipFile(wheel) as package:  # whose commands the tests of runbooks run
+        assert all(package.read(name) == path.read_bytes() for name, path in pages.items())
     assert not [name for name in inside if not name.startswith(("jobtelemetry/", "jobtelemetry-"))]
 
 

@@ -14,7 +14,7 @@ from jobtelemetry.store.read import Reader
 from support import jobs
 from support.stage import Stage, Theatre
 
-needs_rate_limits = pytest.mark.skipif(not hasattr(rq, "RateLimit"), reason="from RQ 3 on")
+needs_rate_limits = pytest.mark.rq(">=3")
 
 
 def figures(stage: Stage, family: str) -> dict[tuple[str, ...], float]:

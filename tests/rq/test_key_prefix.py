@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from rq import VERSION
 
 from support.servers import tcp_server
 from support.waiting import eventually
@@ -49,7 +48,7 @@ print(json.dumps({
 """
 
 
-@pytest.mark.skipif(int(VERSION.split(".")[0]) < 3, reason="RQ has a key prefix from 3.0 on")
+@pytest.mark.rq(">=3")  # that has a key prefix
 def test_everything_is_in_the_slot_of_the_prefix(tmp_path: Path):
     """On a server in cluster mode every script is accepted, and no key is outside of the prefix."""
     with tcp_server(cluster_enabled="yes", cluster_config_file=str(tmp_path / "nodes.conf")) as server:

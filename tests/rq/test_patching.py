@@ -94,7 +94,7 @@ def test_an_rq_worker_names_the_hooks_that_its_rq_lacks(tcp: TcpServer, monkeypa
     assert state.missing == ("BaseWorker.handle_job_failure",)
 
 
-@pytest.mark.skipif(instrument.rq_version() < NEWEST, reason="an older RQ lacks what the newest has")
+@pytest.mark.rq(">=3")  # an older one lacks what the newest has
 def test_an_rq_worker_says_that_its_rq_is_newer_than_tested(tcp: TcpServer, monkeypatch, caplog):
     """A newer RQ, without a hook that counting can do without: it is counted, and both are known."""
     monkeypatch.delattr(Repeat, "schedule")

@@ -22,7 +22,7 @@ from jobtelemetry.store.decode import Rejected
 from jobtelemetry.store.keys import FIELDS, META_FIELDS, Keys, encode
 from jobtelemetry.store.read import Reader
 from jobtelemetry.store.reconcile import reconcile, tidy
-from jobtelemetry.store.record import Booking, Limits, Start, append_finish, append_start, finished
+from jobtelemetry.store.record import Booking, Finished, Limits, Start, append_finish, append_start, finished, started
 from jobtelemetry.store.scripts import load
 
 KEYS = Keys()
@@ -77,16 +77,21 @@ def scene(redis: Redis) -> None:
     assert end(redis, "e0") == "counted"
 
 
-def start(redis: Redis, name: str) -> None:
-    """An execution starts."""
+def start(redis: Redis, name: str) -> str:
+    """An execution starts; what could not be written, or nothing."""
     pipe = redis.pipeline()
     one = Start(name, f"job-{name}", "jobs.a", "default", "rq", account="rq")
     append_start(pipe, KEYS, one, job_key=KEYS.job(one.job_id), limits=LIMITS)
-    pipe.execute()
+    return started(pipe.execute()[0]).fault
 
 
 def end(redis: Redis, name: str) -> str:
     """And ends; what Redis said to that."""
+    return ended(redis, name).answer
+
+
+def ended(redis: Redis, name: str) -> Finished:
+    """Everything that it said."""
     outcome = Outcome(State.FAILURE, error_type="KeyError")
     event = ExecutionEvent(
         execution_id=name, job_id=f"job-{name}", worker="jobs.a", queue="default", rq_worker="rq", outcome=outcome
@@ -101,7 +106,7 @@ def end(redis: Redis, name: str) -> str:
         limits=LIMITS,
         booking=Booking(),
     )
-    return finished(pipe.execute()[0]).answer
+    return finished(pipe.execute()[0])
 
 
 def goes_on(redis: Redis, warm: Reader) -> int:
@@ -214,3 +219,18 @@ def test_decoding_never_raises(labels: str, rows: dict[str, str], traces: dict[s
         numbers = [found.enqueued, found.unstarted, found.limited, *(c.value for c in found.executions.values())]
         assert all(0 <= number <= 2**53 for number in numbers)
         assert found.last_completed is None or 0 <= found.last_completed < 1e12
+
+
+@pytest.mark.parametrize("value", ["nan", "1e400", "9" * 30])
+@pytest.mark.parametrize("field", ["change", "running"])
+def test_a_counter_that_is_no_number_costs_one_error(redis: Redis, field: str, value: str) -> None:
+    """Who writes next puts it right; readers, old and new, have every execution, and nothing fails after that."""
+    scene(redis)
+    warm = Reader(redis, KEYS)
+    warm.read()
+    redis.hset(KEYS.meta, field, value)
+    start(redis, "next")
+    end(redis, "next")
+    assert [(start(redis, name), ended(redis, name).fault) for name in ("later", "last")] == [("", "")] * 2
+    for reader in (warm, Reader(redis, KEYS)):
+        assert sum(counter.value for counter in reader.read().executions.values()) == 4

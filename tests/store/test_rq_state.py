@@ -12,8 +12,9 @@ from redis import Redis
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.store.books import append_register, registered
 from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.read import Reader
 from jobtelemetry.store.record import Known
-from jobtelemetry.store.rq_state import Queues, RQWorkers
+from jobtelemetry.store.rq_state import Discovery, Queues, RQWorkers, still_there
 from jobtelemetry.store.scripted import Scripted
 from jobtelemetry.store.scripts import execute
 
@@ -148,6 +149,44 @@ def test_who_may_not_run_scripts_reads_all_the_same(server: EmbeddedServer) -> N
         assert rq_workers.read() == RQWorkers(connection, KEYS).read()
     assert sum(entry["count"] for entry in connection.acl_log()) <= 3
     reader.close()
+
+
+def test_queues_with_a_key_prefix_of_their_own_are_counted() -> None:
+    """By name, also where RQ has a queue of that name; who may not read their lists does not call them empty."""
+    with EmbeddedServer() as other:
+        connection = other.connection()
+        connection.sadd(KEYS.queues, KEYS.queue("both"), "own:queue:both", "own:queue:alone", "strange")
+        connection.sadd("shop:queues", "shop:queue:listed")
+        connection.set("none:queues", "of somebody else")
+        for key, jobs in ((KEYS.queue("both"), "ab"), ("own:queue:both", "cde"), ("own:queue:alone", "f")):
+            connection.rpush(key, *jobs)
+        connection.rpush("shop:queue:listed", "g", "h")
+        connection.rpush("own:queue:alone:intermediate", "i")
+        connection.hset(KEYS.job("f"), "enqueued_at", "2026-01-01T00:00:00.000000Z")
+        discovery = Discovery()
+        discovery.prefixes = {"none", "shop"}
+        for scripted in (None, Scripted(connection)):
+            reader = Queues(connection, KEYS, scripted, discovery)
+            queues, _ = reader.read(NOW)
+            assert all(one is same for one, same in zip(queues, reader.read(NOW)[0], strict=True))
+            counted = {queue.name: (queue.jobs["queued"], queue.jobs["intermediate"]) for queue in queues}
+            assert counted == {"both": (5, 0), "alone": (1, 1), "listed": (2, 0), "strange": (0, 0)}
+            assert [queue.name for queue in queues if queue.oldest_enqueued_at] == ["alone"]
+        connection.execute_command("ACL", "SETUSER", "kept", "on", ">pw", f"~{KEYS.prefix}:*", "+@all")
+        kept = Redis(unix_socket_path=str(other.socket), username="kept", password="pw")
+        assert [queue.name for queue in Queues(kept, KEYS, Scripted(kept), discovery).read(NOW)[0]] == ["both"]
+        assert discovery.refused == {"shop:queues", "none:queues", "own:queue:both", "own:queue:alone", "strange"}
+        # Nor is an RQ worker that he may not read a reason to read none.
+        facts = {"state": "idle", "queues": "q", "birth": "2026-01-01T00:00:00.000000Z"}
+        for key in (KEYS.rq_worker("mine"), "own:worker:w"):
+            connection.sadd(KEYS.workers_by_queue("q"), key)
+            connection.hset(key, mapping=facts)
+        for user, names in ((connection, 2), (kept, 1)):
+            snapshot = Reader(user, KEYS).read()
+            assert len(snapshot.rq_workers) == names
+            assert ("own:worker:w is not for this Redis user" in snapshot.rejected_names) is (names == 1)
+        assert still_there(kept, KEYS, ["key=own:worker:w", "mine"]) == {"key=own:worker:w", "mine"}
+        kept.close()
 
 
 def test_a_strange_key_is_an_error_as_before(server: EmbeddedServer) -> None:

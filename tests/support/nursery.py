@@ -51,7 +51,7 @@ class Child:
         with suppress(ProcessLookupError):
             os.kill(self.pid, sig)
 
-    def wait(self, seconds: float = 30.0) -> int:
+    def wait(self, seconds: float = 60.0) -> int:
         """Wait for its end and return its exit code."""
         eventually(lambda: not self.alive, f"the end of process {self.pid}", seconds)
         code = self.exit_code

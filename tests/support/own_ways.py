@@ -15,6 +15,7 @@ from rq import Queue, SimpleWorker, Worker, get_current_job
 from rq import job as rq_job
 from rq.job import Job, JobStatus
 from rq.timeouts import JobTimeoutException
+from rq.utils import now
 
 from jobtelemetry import Cancel, Discard
 from support.jobs import _meet, note
@@ -279,6 +280,33 @@ class FinishesByItself(_FinishesByItself, Worker):
 
 
 class FinishesByItselfSimply(_FinishesByItself, SimpleWorker):
+    """Without one."""
+
+
+class _PerformsByItself:
+    """Calls the job's function itself, and RQ's methods for how it ends."""
+
+    def perform_job(self: Any, job: Any, queue: Any, *executions: Any) -> bool:
+        rest = {"execution": executions[0]} if executions else {}
+        self.prepare_job_execution(job, True)
+        job.started_at = now()
+        try:
+            with _current(job):
+                job.func(*job.args, **job.kwargs)
+        except Exception:
+            job.ended_at = now()
+            self.handle_job_failure(job, queue=queue, exc_string="failed", **rest)
+            return False
+        job.ended_at = now()
+        self.handle_job_success(job, queue, job.started_job_registry, **rest)
+        return True
+
+
+class PerformsByItself(_PerformsByItself, Worker):
+    """With a work-horse."""
+
+
+class PerformsByItselfSimply(_PerformsByItself, SimpleWorker):
     """Without one."""
 
 
@@ -568,6 +596,6 @@ KINDS = (
     *(FailsByItself, FailsByItselfSimply, FailsUncounted, FailsUncountedSimply),
     *(RepeatsByItself, RepeatsByItselfSimply, FailsAndDeletes, FailsAndDeletesSimply),
     *(FailsAtFailing, FailsAtFailingSimply, FinishesByItself, FinishesByItselfSimply),
-    *(DeletesJobs, DeletesJobsSimply, DeletesRashly, DeletesRashlySimply),
+    *(DeletesJobs, DeletesJobsSimply, DeletesRashly, DeletesRashlySimply, PerformsByItself, PerformsByItselfSimply),
     *(HasQuietJobs, HasQuietJobsSimply, HasCallingJobs, TheatreWorker, TheatreSimpleWorker),
 )

@@ -126,6 +126,15 @@ class Stage:
                 return False
         return not any(replies[: 2 * len(queues)])
 
+    def settle_late(self) -> None:
+        """Settle where a worker class performs jobs without RQ's ``perform_job``.
+
+        What became of such a job is counted when the worker's ``execute_job`` is through, and that is after RQ has
+        the worker as idle.
+        """
+        self.settle()
+        eventually(lambda: not self.connection.exists(Keys().running), "an empty running table")
+
     def is_idle(self, worker: str) -> bool:
         """Whether RQ has an RQ worker as idle."""
         return self.connection.hmget(f"rq:worker:{worker}", "state", "death") == [b"idle", None]

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], what: str = "it", seconds: float = 30.0) -> T:
+def eventually(condition: Callable[[], T], what: str = "it", seconds: float = 60.0) -> T:
     """Wait until ``condition()`` is true and return what it said; fail if it never is."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from support.receivers import Receiver
 from support.waiting import eventually
 
 KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
@@ -50,36 +50,13 @@ class Collector:
         self._lock = threading.Lock()
         self.go_on = threading.Event()
         self.go_on.set()
-        outer = self
+        self._receiver = Receiver(self._answer)
+        self.url = self._receiver.url  #: for ``OTEL_EXPORTER_OTLP_ENDPOINT``
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.go_on.wait(60)
-                outer._take(body)
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 64
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                pass  # an exporter that was killed
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """For ``OTEL_EXPORTER_OTLP_ENDPOINT``."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+    def _answer(self, path: str, body: bytes) -> int:
+        self.go_on.wait(60)
+        self._take(body)
+        return 200
 
     def hang(self) -> None:
         """Accept requests and do not answer them."""
@@ -88,8 +65,7 @@ class Collector:
     def close(self) -> None:
         """Stop listening."""
         self.go_on.set()
-        self._server.shutdown()
-        self._server.server_close()
+        self._receiver.close()
 
     @property
     def spans(self) -> list[Received]:

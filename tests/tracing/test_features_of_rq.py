@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import metadata
-from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -16,13 +12,13 @@ from rq.cron import CronScheduler
 from rq.group import Group
 
 from support import jobs
+from support.receivers import Receiver
 from support.told import told
 from support.waiting import eventually
 from tracing.collector import Collector, Received
 from tracing.conftest import Traced
 
-RQ_3 = int(metadata.version("rq").split(".")[0]) >= 3
-since_rq_3 = pytest.mark.skipif(not RQ_3, reason="came with RQ 3")
+since_rq_3 = pytest.mark.rq(">=3")
 
 
 def enqueued(traced: Traced) -> int:
@@ -58,31 +54,16 @@ def test_a_group(traced: Traced, collector: Collector, producing: TracerProvider
     assert {job.id for job in group.get_jobs()} == {"job-1", "job-2", "job-3"}
 
 
-class Listener:
-    """Takes webhooks on a free port: method, path and body of each."""
+class Listener(Receiver):
+    """Takes webhooks, and refuses those that are broken."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
-        outer = self
+        super().__init__(self._hear)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                outer.heard.append(self.path)
-                self.send_response(500 if "broken" in self.path else 204)
-                self.end_headers()
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self) -> None:
-        """Stop."""
-        self._server.shutdown()
-        self._server.server_close()
+    def _hear(self, path: str, body: bytes) -> int:
+        self.heard.append(path)
+        return 500 if "broken" in path else 204
 
 
 @pytest.fixture

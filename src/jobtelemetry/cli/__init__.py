@@ -29,6 +29,7 @@ COMMANDS = {
     "jobs": "List executions, newest first: how each ended and why.",
     "stats": "States, ratios, run times and waits per worker.",
     "top": "What comes most often: by film_id, reason, error_type, ...",
+    "metrics": "Metrics of your own: what jobs measured.",
     "show": "The story of one job.",
     "tail": "Executions as they end.",
     "deploy": "Mark deploys, or list them.",
@@ -52,6 +53,19 @@ class LazyGroup(click.Group):
         name = cmd_name.replace("-", "_")
         command: click.Command = getattr(import_module(f"{__name__}.{name}"), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand; of one that there is not, say which may be meant."""
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in COMMANDS:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name.lower(), COMMANDS, n=3)
+            hint = f" Did you mean {', '.join(close)}?" if close else ""
+            ctx.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of subcommands without importing them."""

@@ -113,10 +113,10 @@ def _divided(stretches: Any, now: float) -> str:
     from jobtelemetry.cli import terminal
     from jobtelemetry.text import terminal_text
 
-    at = terminal.moment(stretches.split, now)
+    at = terminal.moment(stretches.split, now, zone=True)
     if stretches.deploy is None:
         return f"Before and after are divided at {at}."
-    until = f", up to {terminal.moment(stretches.end, now)}" if stretches.end < now else ""
+    until = f", up to {terminal.moment(stretches.end, now, zone=True)}" if stretches.end < now else ""
     said = f"Before and after are divided at the deploy of {terminal_text(stretches.deploy.version)}, {at}{until}."
     others = ", ".join(terminal_text(one.version) for one in stretches.earlier)
     return f"{said} Before has other deploys in it: {others}." if others else said

@@ -15,6 +15,8 @@ from jobtelemetry.questions.entries import LogEntry
 
 #: Narrower than this, a table would have no room for the reasons.
 ROOMY = 130
+#: Seconds of waiting from which on a line has them.
+_LONG = 5.0
 
 COLUMNS: tuple[Column[LogEntry], ...] = (
     Column("ended", lambda entry: moment(entry.ended_at), lambda entry: formats.plain_moment(entry.ended_at)),
@@ -67,6 +69,13 @@ def show(out: Console, entries: Sequence[LogEntry]) -> None:
         show_one(out, entry)
 
 
+def _waited(entry: LogEntry) -> str:
+    """Where it waited for longer than one would not ask about: how long, and on which queue."""
+    if entry.wait is None or entry.wait < _LONG:
+        return ""
+    return f", waited {formats.seconds(entry.wait)} on {printable(entry.queue)}"
+
+
 def show_one(out: Console, entry: LogEntry) -> None:
     """An entry as a line, and below it why and its attributes where it has any."""
     when = moment(entry.ended_at, time.time())
@@ -76,7 +85,7 @@ def show_one(out: Console, entry: LogEntry) -> None:
             (f"{when} ", "dim"),
             (f"{entry.state.value:<9} ", STYLES[entry.state]),
             f"{printable(formats.short(entry.worker))} {attempt}",
-            (f"{formats.seconds(entry.duration)} ", "dim"),
+            (f"{formats.seconds(entry.duration)}{_waited(entry)} ", "dim"),
             (printable(entry.job), "bold"),
         ),
         soft_wrap=True,

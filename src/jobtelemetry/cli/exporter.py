@@ -95,6 +95,7 @@ def exporter(
         host, port = parse_listen(listen, option="--listen")
         config = config.with_overrides(listen_host=host, listen_port=port)
     servers = redis_servers.chosen(config, redis_urls, redis_servers_file)
+    config = redis_servers.with_prefixes(config, servers)
     if check:
         click.echo(_checked(config, servers))
         return

@@ -38,7 +38,7 @@ def failures(redis_url: str | None, since: float | None, sort: str, limit: int, 
       jobtelemetry failures --worker ShowtimeProcessJob --json | jq .example.job
     """  # noqa: D301 - click wants the character, not the backslash
     from jobtelemetry.cli import terminal
-    from jobtelemetry.cli.choosing import selection
+    from jobtelemetry.cli.choosing import misspelt, selection
     from jobtelemetry.cli.connecting import target
     from jobtelemetry.cli.progress import with_progress
     from jobtelemetry.cli.scope import nothing_found, scope
@@ -65,7 +65,7 @@ def failures(redis_url: str | None, since: float | None, sort: str, limit: int, 
     if as_json:
         return
     if not groups:
-        terminal.note(f"No failure. {nothing_found(reach, begin, where.config.log_size)}")
+        terminal.note(f"No failure. {nothing_found(reach, begin, where.config.log_size)}{misspelt(where, wanted)}")
         return
     left = f" {len(groups) - len(shown):,} more with --limit 0." if len(groups) > len(shown) else ""
     terminal.note(scope(reach, begin, sum(group.count for group in groups)) + left)
@@ -78,8 +78,8 @@ def _columns() -> list[Any]:
     from jobtelemetry.questions.failures import FailureGroup
 
     columns: list[Column[FailureGroup]] = [
-        Column("worker", lambda group: formats.short(group.worker), lambda group: group.worker),
-        Column("error", lambda group: group.error_type or NOTHING, lambda group: group.error_type),
+        Column("worker", lambda group: formats.short(group.worker), lambda group: group.worker, wide=10),
+        Column("error", lambda group: group.error_type or NOTHING, lambda group: group.error_type, wide=10),
         Column("message", lambda group: group.message or NOTHING, lambda group: group.message, wide=20),
         Column(
             "failed",

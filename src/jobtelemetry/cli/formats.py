@@ -28,6 +28,13 @@ def size(value: float | None) -> str:
     return NOTHING if value is None else formats.size(value)
 
 
+def quantity(value: float | None, unit: str = "") -> str:
+    """``1,274``, ``9.99``, of seconds and bytes as people say them."""
+    if value is None or not math.isfinite(value):
+        return NOTHING if value is None else str(value)
+    return formats.quantity(value, unit)
+
+
 def percent(ratio: float | None) -> str:
     """``57.9 %``."""
     return NOTHING if ratio is None else formats.percent(ratio)

@@ -41,10 +41,10 @@ def jobs(redis_url: str | None, since: float | None, sort: str, limit: int, as_j
       jobtelemetry jobs --attribute film_id=4124 --json | jq .reason
     """  # noqa: D301 - click wants the character, not the backslash
     from jobtelemetry.cli import entry_lines, terminal
-    from jobtelemetry.cli.choosing import selection
+    from jobtelemetry.cli.choosing import misspelt, selection
     from jobtelemetry.cli.connecting import target
     from jobtelemetry.cli.progress import with_progress
-    from jobtelemetry.cli.scope import nothing_found
+    from jobtelemetry.cli.scope import incomplete, nothing_found
     from jobtelemetry.questions.log import extent, newest_first
     from jobtelemetry.questions.top import largest_first
 
@@ -54,10 +54,10 @@ def jobs(redis_url: str | None, since: float | None, sort: str, limit: int, as_j
     begin = None if since is None else reach.now - since
     entries = with_progress(newest_first(where.connection, where.keys, begin), reach.length, "Reading the log")
     asked_for = wanted.of(entries)
-    if sort == "newest":
-        found = list(islice(asked_for, limit or None))
-    else:
-        found = largest_first(asked_for, sort, limit or None)
+    enough = limit + 1 if limit else None  # one more, to know whether there is
+    found = list(islice(asked_for, enough)) if sort == "newest" else largest_first(asked_for, sort, enough)
+    more = bool(limit) and len(found) > limit
+    found = found[: limit or None]
     out = terminal.console()
     if as_json:
         terminal.show_json(entry.as_dict() for entry in found)
@@ -66,4 +66,6 @@ def jobs(redis_url: str | None, since: float | None, sort: str, limit: int, as_j
     else:
         entry_lines.show(out, found)
     if not found:
-        terminal.note(nothing_found(reach, begin, where.config.log_size))
+        terminal.note(nothing_found(reach, begin, where.config.log_size) + misspelt(where, wanted))
+    elif not as_json and (said := " ".join(filter(None, ("More with --limit 0." * more, incomplete(reach, begin))))):
+        terminal.note(said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -28,7 +29,10 @@ from jobtelemetry.store.snapshot import Snapshot
 
 #: RQ workers that are looked at: more than fit on a terminal.
 _MOST_RQ_WORKERS = 100
+#: Rows of a table where the height does not say.
+_MOST_ROWS = 20
 _LEVELS = {Level.GOOD: "green", Level.NEUTRAL: "", Level.WARNING: "yellow", Level.BAD: "bold red"}
+_BEFORE = len("telemetry  !! ") - 1  # what stands before a verdict
 _MARKS = {Level.GOOD: "ok", Level.NEUTRAL: "--", Level.WARNING: "! ", Level.BAD: "!!"}
 
 
@@ -43,6 +47,7 @@ class Scene:
     queues: tuple[QueueLine, ...]
     rq_workers: tuple[RQWorker, ...]
     failures: tuple[FailureGroup, ...]
+    failures_since: float | None = None
     outage: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,6 +65,7 @@ class Scene:
             },
             "telemetry": told(self.telemetry.level, self.telemetry.headline),
             "workers": [line.as_dict() for line in _worst_first(self.workers)],
+            "failures_since": self.failures_since,
             "failures": [group.as_dict() for group in self.failures],
             "queues": [line.as_dict() for line in self.queues],
             "rq_workers": [worker.as_dict() for worker in self.rq_workers],
@@ -100,12 +106,13 @@ class Watcher:
         asked = most_telling(snapshot.rq_workers)[:_MOST_RQ_WORKERS]
         return Scene(
             snapshot,
-            jobs(snapshot, lately if lately.seconds else Lately()),
+            jobs(snapshot, lately if lately.seconds else Lately(), failed),
             audit(snapshot),
             from_counters(snapshot, lambda series: True),
             queue_lines(snapshot, before),
             read_rq_workers(connection, keys, snapshot, asked),
             group_failures(failed.entries),
+            failed.since,
         )
 
 
@@ -118,7 +125,7 @@ def drawn(scene: Scene, width: int, height: int | None) -> RenderableType:
     Args:
         scene: What is shown.
         width: Columns of the terminal.
-        height: Its lines; ``None`` for as many as are needed.
+        height: Its lines; ``None`` for as many as are needed, for a bounded number of rows in each table.
     """
     top = _title(scene)
     if height is not None:
@@ -127,7 +134,7 @@ def drawn(scene: Scene, width: int, height: int | None) -> RenderableType:
     now = scene.snapshot.taken_at
     parts: list[tuple[str, Sequence[Column[Any]], Sequence[Any]]] = [
         ("Workers", _worker_columns(width), _worst_first(scene.workers)),
-        ("Failures", _failure_columns(), scene.failures),
+        (_failures_title(scene), _failure_columns(), scene.failures),
         ("Queues", queue_table.columns(now), scene.queues),
         ("RQ workers", rq_worker_table.columns(now), scene.rq_workers),
     ]
@@ -143,10 +150,16 @@ def drawn(scene: Scene, width: int, height: int | None) -> RenderableType:
     return Group(*head, *body)
 
 
+def _failures_title(scene: Scene) -> str:
+    if scene.failures_since is None:
+        return "Failures"
+    return f"Failures since {moment(scene.failures_since, scene.snapshot.taken_at)}"
+
+
 def _rooms(wanted: Sequence[int], lines: int | None) -> list[int]:
     """How many rows each table may have: all get the same, and what one does not need goes to the others."""
     if lines is None:
-        return list(wanted)
+        return [min(want, _MOST_ROWS) for want in wanted]
     rooms = [0] * len(wanted)
     left = lines - 4 * len(wanted)  # an empty line, a title, the head, a rule
     while left > 0 and any(room < want for room, want in zip(rooms, wanted, strict=True)):
@@ -158,21 +171,29 @@ def _rooms(wanted: Sequence[int], lines: int | None) -> list[int]:
 
 
 def _title(scene: Scene) -> Text:
-    text = Text.assemble(("jobtelemetry ", "bold"), (moment(scene.snapshot.taken_at, time.time()), ""), no_wrap=True)
+    text = Text.assemble(
+        ("jobtelemetry ", "bold"), (moment(scene.snapshot.taken_at, time.time(), zone=True), ""), no_wrap=True
+    )
     if scene.snapshot.created:
         text.append(f", counting since {moment(scene.snapshot.created, scene.snapshot.taken_at)}", "dim")
     return text
 
 
 def _verdicts(scene: Scene, width: int) -> list[Text]:
-    said = [_verdict("jobs", scene.trouble.level, scene.trouble.headline)]
+    said = _wrapped("jobs", scene.trouble.level, scene.trouble.headline, width)
     said += [_verdict("", finding.level, finding.text) for finding in scene.trouble.findings[1:4]]
-    said.append(_verdict("telemetry", scene.telemetry.level, scene.telemetry.headline))
+    said += _wrapped("telemetry", scene.telemetry.level, scene.telemetry.headline, width)
     if scene.outage:
         said.insert(0, _verdict("Redis", Level.BAD, f"away, these figures are old: {scene.outage}"))
     for line in said:
         line.truncate(width, overflow="ellipsis")
     return said
+
+
+def _wrapped(about: str, level: Level, text: str, width: int) -> list[Text]:
+    """What must be read to its end: it goes on below, for two more lines at most."""
+    first, *others = wrap(text, max(20, width - _BEFORE), max_lines=3, placeholder=" ...") or [""]
+    return [_verdict(about, level, first), *(Text(f"{'':{_BEFORE}}{printable(one)}", _LEVELS[level]) for one in others)]
 
 
 def _verdict(about: str, level: Level, text: str) -> Text:

@@ -43,8 +43,8 @@ def build(out: Path, settings: tuple[str, ...]) -> None:
     config = MixinConfig().with_settings(settings)
     for path in write(config, out):
         click.echo(path)
-    for loss in Cardinality.of(Config.from_env()).losses(seconds(config.latency_target)):
-        click.echo(f"Warning: with this JOBTELEMETRY_HISTOGRAM_DETAIL {loss}", err=True)
+    for setting, loss in Cardinality.of(Config.from_env()).losses(seconds(config.latency_target)):
+        click.echo(f"Warning: with this {setting} {loss}", err=True)
 
 
 @mixin.command()

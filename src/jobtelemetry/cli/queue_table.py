@@ -32,10 +32,18 @@ def columns(now: float) -> list[Column[QueueLine]]:
     return [
         Column("queue", lambda line: line.state.name, wide=10),
         status("queued"),
-        status("started"),
+        status("started", spare=6),
         status("scheduled", spare=3),
         status("deferred", spare=2),
         status("failed", style=STYLES[State.DISCARD]),
+        Column(
+            "blocked",
+            lambda line: f"{line.state.blocked or 0:,}",
+            lambda line: "" if line.state.blocked is None else str(line.state.blocked),
+            right=True,
+            style=lambda line: STYLES[State.FAILURE] if line.state.blocked else "dim",
+            spare=8,
+        ),
         Column("oldest", oldest, lambda line: formats.plain_moment(line.state.oldest_enqueued_at), right=True),
         Column("in/min", lambda line: _rate(line.rate_in), lambda line: _plain(line.rate_in), right=True, spare=5),
         Column("out/min", lambda line: _rate(line.rate_out), lambda line: _plain(line.rate_out), right=True, spare=5),
@@ -58,6 +66,7 @@ def columns(now: float) -> list[Column[QueueLine]]:
             lambda line: str(line.state.overdue_scheduled),
             right=True,
             style=lambda line: STYLES[State.FAILURE] if line.state.overdue_scheduled else "dim",
+            spare=7,
         ),
     ]
 

@@ -101,12 +101,18 @@ def _acknowledge(where: Target, snapshot: Snapshot, *, yes: bool, as_json: bool)
     from jobtelemetry.cli import terminal
     from jobtelemetry.diagnosis.findings import many
     from jobtelemetry.store.books import acknowledge_losses
+    from jobtelemetry.store.read import Reader
 
     if snapshot.counts_lost_at is None:
         raise click.ClickException("no counts are known to be missing")
     summary = f"{many(snapshot.counts_lost, 'execution')} ({snapshot.counts_lost_why})"
     if not yes:
         click.confirm(f"Take away the note that counts are missing: {summary}?", abort=True, err=True)
+    reader = Reader(where.connection, where.keys)
+    for _ in range(3):  # what nobody has written down yet would come back as another note
+        reader.read()
+        if not reader.tend():
+            break
     acknowledge_losses(where.connection, where.keys)
     if as_json:
         terminal.show_json([{"executions": snapshot.counts_lost, "why": snapshot.counts_lost_why}])

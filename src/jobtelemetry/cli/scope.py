@@ -17,8 +17,15 @@ def scope(reach: Extent, begin: float | None, read: int) -> str:
     if reach.first_at is None:
         return "The execution log is empty."
     since = max(begin or 0.0, reach.first_at) if reach.trimmed or begin is None else begin
-    text = f"From {read:,} of {reach.length:,} entries of the execution log, since {moment(since, reach.now)}."
+    text = (
+        f"From {read:,} of {reach.length:,} entries of the execution log, since {moment(since, reach.now, zone=True)}."
+    )
     return text if complete(reach, begin) else f"{text} {_too_short(reach)}"
+
+
+def incomplete(reach: Extent, begin: float | None) -> str:
+    """What to say where the log does not reach as far back as was asked for; nothing where it does."""
+    return "" if complete(reach, begin) else _too_short(reach)
 
 
 def complete(reach: Extent, begin: float | None) -> bool:
@@ -35,14 +42,14 @@ def nothing_found(reach: Extent, begin: float | None, log_size: int) -> str:
             else "Nothing has ended yet, or the RQ workers are not instrumented: see 'jobtelemetry doctor'."
         )
         return f"The execution log is empty. {hint}"
-    since = f" since {moment(begin, reach.now)}" if begin is not None else ""
-    oldest = moment(reach.first_at, reach.now)
+    since = f" since {moment(begin, reach.now, zone=True)}" if begin is not None else ""
+    oldest = moment(reach.first_at, reach.now, zone=True)
     text = f"No execution{since} matches; the log has {reach.length:,}, the oldest of {oldest}."
     return text if complete(reach, begin) else f"{text} {_too_short(reach)}"
 
 
 def _too_short(reach: Extent) -> str:
     return (
-        f"INCOMPLETE: the log reaches back to {moment(reach.first_at, reach.now)} only; "
+        f"INCOMPLETE: the log reaches back to {moment(reach.first_at, reach.now, zone=True)} only; "
         "a larger JOBTELEMETRY_LOG_SIZE would keep more."
     )

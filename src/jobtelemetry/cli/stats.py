@@ -85,7 +85,7 @@ def _from_counters(
     )
     if not snapshot.seen:
         return lines, "Nothing has been recorded in this Redis yet: see 'jobtelemetry doctor'."
-    return lines, f"From the counters: every execution since {moment(snapshot.created, snapshot.taken_at)}."
+    return lines, f"From the counters: every execution since {moment(snapshot.created, snapshot.taken_at, zone=True)}."
 
 
 def _from_log(

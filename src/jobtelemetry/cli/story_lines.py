@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +16,7 @@ from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.story import RQJob, Story
 
 _MOST_RELATIVES = 5
+_MOST_NAMED = 20
 _INDENT = " " * 12
 
 
@@ -27,6 +28,7 @@ def lines(story: Story) -> Iterator[Text]:
         ("worker", story.worker),
         ("queue", last.queue if last else story.rq.queue if story.rq else ""),
         ("source", last.source if last else ""),
+        ("times", time.strftime("UTC" if time.strftime("%z") == "+0000" else "%Z, UTC%z")),
     )
     yield Text("")
     if story.rq and story.rq.created_at is not None:
@@ -95,11 +97,18 @@ def _now(job: RQJob | None) -> Iterator[Text]:
         yield from _facts(("RQ now", "no longer has it: its result expired, or it was deleted"))
         return
     retries = "" if job.retries_left is None else f", {job.retries_left} retries left"
+    never = f"; it will never run: it waits for {job.blocked_by}" if job.blocked_by else ""
     yield from _facts(
-        ("RQ now", f"{job.status}{retries}"),
-        ("waits for", ", ".join(job.dependencies)),
-        ("awaited by", ", ".join(job.dependents)),
+        ("RQ now", f"{job.status}{retries}{never}"),
+        ("waits for", _named(job.dependencies, job.statuses)),
+        ("awaited by", _named(job.dependents, job.statuses)),
     )
+
+
+def _named(jobs: Sequence[str], statuses: Mapping[str, str]) -> str:
+    named = [f"{one} ({statuses[one]})" if one in statuses else one for one in jobs[:_MOST_NAMED]]
+    more = len(jobs) - len(named)
+    return ", ".join(named) + (f" and {more:,} more" if more else "")
 
 
 def _relatives(what: str, entries: Sequence[LogEntry]) -> Iterator[Text]:

@@ -38,6 +38,8 @@ Row = TypeVar("Row")
 NOTHING = "-"
 #: From this width on, columns have two spaces between them.
 _ROOMY = 100
+#: Characters that a column of words keeps where there is room for no more.
+_SHORTEST = 12
 STYLES = {state: state.row.hue.value.terminal for state in State}
 
 
@@ -98,7 +100,7 @@ def table_of(
     """The table that :func:`show_table` shows; of the rows, ``total`` is set apart."""
     gap = 2 if width >= _ROOMY else 1
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, gap - 1, 0, 0))
-    kept = _fitting([(column, _width(column, rows)) for column in columns], width, gap)
+    kept = _fitting([(column, _width(column, rows)) for column in columns], width, gap, _saying_nothing(columns, rows))
     for column, wide in kept:
         grid.add_column(
             Text(printable(column.title)),
@@ -122,21 +124,35 @@ def _width(column: Column[Row], rows: Sequence[Row]) -> int:
     return max([len(column.title), *(cell_len(printable(column.cell(row))) for row in rows)])
 
 
-def _fitting(columns: Sequence[Sized[Row]], room: int, gap: int) -> Sequence[Sized[Row]]:
-    """The columns that there is room for, each with its width."""
+def _saying_nothing(columns: Sequence[Column[Row]], rows: Sequence[Row]) -> frozenset[str]:
+    """The titles of those in which no row has anything but nothing or zero."""
+    return frozenset(column.title for column in columns if all(column.cell(row) in ("", "0", NOTHING) for row in rows))
+
+
+def _fitting(
+    columns: Sequence[Sized[Row]], room: int, gap: int, saying_nothing: frozenset[str] = frozenset()
+) -> Sequence[Sized[Row]]:
+    """The columns that there is room for, each with its width; those that say nothing are the first to go."""
+    least = {column.title: min(width, column.wide or width) for column, width in columns}
 
     def excess(kept: Sequence[Sized[Row]]) -> int:
-        return sum(min(width, column.wide or width) + gap for column, width in kept) - gap - room
+        return sum(least[column.title] + gap for column, _ in kept) - gap - room
 
     kept = list(columns)
-    for spare in sorted((one for one in columns if one[0].spare), key=lambda one: one[0].spare):
+    spared = (one for one in columns if one[0].spare)
+    for spare in sorted(spared, key=lambda one: (one[0].title not in saying_nothing, one[0].spare)):
         if excess(kept) > 0:
             kept.remove(spare)
+    if excess(kept) > 0:  # words lose their ends before a figure does
+        least |= {column.title: min(width, _SHORTEST) for column, width in kept if not column.right}
+    while excess(kept) > 0 and len(kept) > 2:  # and a figure is whole or not there
+        words = [one for one in kept[1:] if not one[0].right]
+        kept.remove(words[-1] if words else kept[-1])
     left = max(0, -excess(kept))
     fitting = []
     for column, width in kept:
-        given = min(width, column.wide + left) if column.wide else width
-        left -= max(0, given - column.wide) if column.wide else 0
+        given = min(width, least[column.title] + left)
+        left -= given - least[column.title]
         fitting.append((column, given))
     return fitting
 
@@ -161,15 +177,16 @@ def note(text: str) -> None:
     err.print(Text(printable(text)), soft_wrap=not err.is_terminal)
 
 
-def moment(when: float | None, now: float | None = None) -> str:
-    """Local time: the time of today, or date and time."""
+def moment(when: float | None, now: float | None = None, *, zone: bool = False) -> str:
+    """Local time: the time of today, or date and time; with its zone where no other words beside it have that."""
     if when is None:
         return NOTHING
     try:
         local, today = time.localtime(when), time.localtime(now)
     except (OverflowError, ValueError, OSError):  # no moment that a calendar has
         return NOTHING
-    return time.strftime("%H:%M:%S" if local[:3] == today[:3] else "%Y-%m-%d %H:%M", local)
+    written = "%H:%M:%S" if local[:3] == today[:3] else "%Y-%m-%d %H:%M"
+    return time.strftime(f"{written} %Z" if zone else written, local).rstrip()
 
 
 def _cell(column: Column[Row], row: Row) -> Text:

@@ -48,7 +48,7 @@ def top(
       jobtelemetry top --by worker --sum cpu --since 1d
     """  # noqa: D301 - click wants the character, not the backslash
     from jobtelemetry.cli import terminal
-    from jobtelemetry.cli.choosing import selection
+    from jobtelemetry.cli.choosing import misspelt, selection
     from jobtelemetry.cli.connecting import target
     from jobtelemetry.cli.progress import with_progress
     from jobtelemetry.cli.scope import nothing_found, scope
@@ -75,7 +75,7 @@ def top(
         terminal.show_table(out, columns, groups)
     if not as_json:
         if not ranking.total:
-            terminal.note(nothing_found(reach, begin, where.config.log_size))
+            terminal.note(nothing_found(reach, begin, where.config.log_size) + misspelt(where, wanted))
             return
         left = len(ranking.groups) - len(groups)
         more = f" {left:,} more with --limit 0." if left else ""

@@ -11,7 +11,9 @@ from jobtelemetry.cli.parameters import json_option
 
 @click.command(cls=Operator)
 @click.option("--queue", "-q", metavar="QUEUE", help="Those that listen on this queue.")
-@click.option("--state", metavar="STATE", help="Those in this state of RQ's: started, idle, busy, suspended.")
+@click.option(
+    "--state", type=click.Choice(["started", "idle", "busy", "suspended"]), help="Those in this state of RQ's."
+)
 @json_option
 @redis_option
 def workers(redis_url: str | None, queue: str | None, state: str | None, as_json: bool) -> None:
@@ -28,11 +30,14 @@ def workers(redis_url: str | None, queue: str | None, state: str | None, as_json
     """  # noqa: D301 - click wants the character, not the backslash
     from jobtelemetry.cli import rq_worker_table, terminal
     from jobtelemetry.cli.connecting import target
+    from jobtelemetry.questions.names import queue_called
     from jobtelemetry.questions.rq_workers import most_telling, read_rq_workers
     from jobtelemetry.store.read import read_snapshot
 
     where = target(redis_url)
     snapshot = read_snapshot(where.connection, where.keys)
+    if queue is not None and snapshot.rq_workers:
+        queue_called(queue, {one.name for one in snapshot.queues} | {q for w in snapshot.rq_workers for q in w.queues})
     asked = [
         worker
         for worker in most_telling(snapshot.rq_workers)

@@ -263,12 +263,7 @@ def check_clocks(server: float, before: float, after: float, clocks: Iterable[Wr
 
 
 def _whose(clock: WrongClock) -> str:
-    host = clock.host or "an unknown host"
-    whose = {
-        "rq_worker": f"{host}, where RQ worker {clock.who} runs,",
-        "producer": f"{host}, where process {clock.who} enqueues,",
-    }
-    return f"{whose.get(clock.kind, f'whoever enqueues on {clock.who}')} {_signed(clock.ahead)}"
+    return f"{clock.where} {_signed(clock.ahead)}"
 
 
 def _difference(difference: int) -> str:

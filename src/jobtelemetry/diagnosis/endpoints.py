@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from jobtelemetry._version import __version__
-from jobtelemetry.contract import BUILD_INFO, JOB_EXECUTIONS, RECONCILER_UP, REDIS, UP
+from jobtelemetry.contract import BUILD_INFO, JOB_EXECUTIONS, OWN_UNSERVED, RECONCILER_UP, REDIS, UP
 from jobtelemetry.diagnosis.findings import Finding, Level, many
 from jobtelemetry.redis_url import scrub, shown
 
@@ -70,12 +70,7 @@ def check_exporter(url: str, recorded: int | None, now: float) -> Iterator[Findi
         summary = f"{address} shows {exported:,} executions where Redis holds {recorded:,}"
         yield Finding("exporter", Level.PROBLEM, summary, advice)
         return
-    if values.get(RECONCILER_UP.name) == 0:
-        advice = (
-            "Give one exporter a user that may write, and the address of the primary; its /readyz says why it fails."
-        )
-        summary = f"{address} cannot write, so executions whose RQ worker died are not counted by it"
-        yield Finding("exporter", Level.WARNING, summary, advice)
+    yield from _lacking(address, values)
     yield Finding("exporter", Level.OK, f"{address} is up and fresh: {many(exported, 'execution')}")
     if (theirs := _version(body)) and theirs != __version__:
         advice = "Run the same version everywhere: pip install -U jobtelemetry."
@@ -85,6 +80,22 @@ def check_exporter(url: str, recorded: int | None, now: float) -> Iterator[Findi
         advice = "Keep the clocks by NTP (chrony, systemd-timesyncd)."
         summary = f"the exporter's clock and Redis' differ by {date - now:+.0f} s"
         yield Finding("clocks", Level.WARNING, summary, advice)
+
+
+def _lacking(address: str, values: Mapping[str, float]) -> Iterator[Finding]:
+    """What an exporter says that it does not do or show."""
+    if values.get(RECONCILER_UP.name) == 0:
+        advice = (
+            "Give one exporter a user that may write, and the address of the primary; its /readyz says why it fails."
+        )
+        summary = f"{address} cannot write, so executions whose RQ worker died are not counted by it"
+        yield Finding("exporter", Level.WARNING, summary, advice)
+    if unserved := round(values.get(OWN_UNSERVED.name, 0.0)):
+        advice = (
+            "Give one of the metrics another name; the exporter's log says which, where it reads several Redis servers."
+        )
+        summary = f"{address} does not show {unserved:,} series of your own: their names have two types"
+        yield Finding("exporter", Level.WARNING, summary, advice)
 
 
 def check_prometheus(url: str, now: float, expected: frozenset[str] = frozenset()) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from jobtelemetry.config import Config
+from jobtelemetry.contract import series_per_row
 from jobtelemetry.diagnosis.findings import Finding, Level, many, size
 from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.exporter.families import OF_LABEL_SET
@@ -173,10 +174,10 @@ def _most_series(connection: Any, keys: Keys, config: Config) -> str:
     cardinality, series, values = Cardinality.of(config), Tally[str](), dict[str, set[str]]()
     for known in filter(None, sets):
         for family, found in OF_LABEL_SET.items():
-            per_row = len(cardinality.of_family(family).buckets) + 3 if family.buckets else 1
-            for names, *_ in found(known):
-                series[family.name] += per_row
-                for name, value in zip(family.labels, names, strict=True):
+            shown = cardinality.of_family(family)
+            for names, *_ in cardinality.of_rows(family, found(known)):
+                series[family.name] += series_per_row(shown)
+                for name, value in zip(shown.labels, names, strict=True):
                     values.setdefault(name, set()).add(value)
         for name, value in known.series.extra:
             values.setdefault(name, set()).add(value)
@@ -185,7 +186,8 @@ def _most_series(connection: Any, keys: Keys, config: Config) -> str:
     sample = f" of the first {_SAMPLE:,} label sets" if len(labels) == _SAMPLE else ""
     return (
         f"{number / total:.0%} of {total:,} series{sample} are {family_name}, the label with most values is {label} "
-        f"({len(values[label]):,})"
+        f"({len(values[label]):,}); as the exporter is set here, a worker on a queue makes up to "
+        f"{cardinality.series_of_label_set} and two for each reason and error type"
     )
 
 

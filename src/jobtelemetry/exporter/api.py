@@ -20,6 +20,7 @@ from jobtelemetry.exporter.verdict import Verdict, audit, remarks
 from jobtelemetry.figures import WorkerFigures, summarise
 from jobtelemetry.outcomes import State
 from jobtelemetry.questions.failures import group_failures
+from jobtelemetry.questions.own_metrics import own_metrics
 from jobtelemetry.questions.rq_workers import RQWorker
 from jobtelemetry.questions.story import Story
 from jobtelemetry.store.snapshot import Snapshot
@@ -28,6 +29,7 @@ from jobtelemetry.text import json_text
 OK, NOT_FOUND, AWAY = HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE
 BAD = HTTPStatus.BAD_REQUEST
 _MOST_FAILURES = 2000
+_MOST_SERIES = 100
 
 #: Path below ``/api/v1`` -> what it answers.
 PLACES = {
@@ -40,6 +42,8 @@ PLACES = {
     "failures/newest": "failed executions, the newest first; ?worker=NAME and ?limit=100",
     "jobs/ID": "the story of one job, with the traceback that RQ kept",
     "deploys": "when which version of the application began to run, the newest first",
+    "own-metrics": f"users' own metrics with their totals and the {_MOST_SERIES} largest series of each",
+    "own-metrics/NAME": "one of them, with all of its series",
     "trends": "executions that ended by state and jobs that waited, in bars; ?worker=NAME or ?queue=NAME",
 }
 
@@ -99,6 +103,7 @@ def _answer(sources: Sources, path: str, wanted: Mapping[str, str]) -> tuple[HTT
         "queues": lambda: [line.as_dict() for line in look.queues()],
         "rq-workers": lambda: [worker.as_dict() for worker in sources.rq_workers()],
         "deploys": lambda: [one._asdict() for one in reversed(snapshot.deploys)],
+        "own-metrics": lambda: [metric.as_dict(_MOST_SERIES) for metric in own_metrics(snapshot.own)],
         "trends": lambda: _trends(look, wanted),
     }
     return (OK, _body(snapshot, listed[place]())) if place in listed else _nothing(sources, path)
@@ -116,6 +121,9 @@ def _body(snapshot: Snapshot, data: Any, **more: Any) -> Body:
 def _one(sources: Sources, snapshot: Snapshot, place: str, name: str) -> tuple[HTTPStatus, Body]:
     if place == "workers":
         return _one_worker(snapshot, name)
+    if place == "own-metrics":
+        family = next((family for family in snapshot.own if family.name == name), None)
+        return (OK, _body(snapshot, own_metrics([family])[0].as_dict())) if family else _unknown("metric", name)
     if place == "jobs":
         story = sources.story(name)
         return (OK, _body(snapshot, story.as_dict())) if story.known else _unknown("job", name)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import redis
 from prometheus_client import Metric
 
 from jobtelemetry.config import Config
-from jobtelemetry.exporter import families
+from jobtelemetry.exporter import families, own_families
 from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.exporter.connection import with_time_limits
 from jobtelemetry.exporter.families import Scrape
@@ -20,6 +21,8 @@ from jobtelemetry.exporter.sources import by_name, sources
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import Reader
 from jobtelemetry.store.snapshot import Progress, Snapshot
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,17 @@ class Collector:
         config = config or Config.from_env()
         for one in connection.values() if isinstance(connection, Mapping) else (connection,):
             with_time_limits(one)  # here, a URL would be a mistake
-        found, keys = sources(connection, config), Keys(config.key_prefix)
+        found = sources(connection, config)
         reconcilers = by_name(reconciler, found, "reconciler")
         self.cardinality = Cardinality.of(config)
+        self._said: set[tuple[str, ...]] = set()
         self.servers = tuple(
-            Server(name, _reader(name, own, read, keys, time_limit), reconcilers.get(name)) for name, own, _ in found
+            Server(
+                name,
+                _reader(name, own, read, Keys(config.of_redis(name).key_prefix), time_limit),
+                reconcilers.get(name),
+            )
+            for name, own, _ in found
         )
 
     def describe(self) -> Iterator[Metric]:
@@ -101,9 +110,10 @@ class Collector:
         """What each server has, as far as it could be read in so many seconds; all of them are asked at once."""
         asked = [(server, server.reader.ask(seconds)) for server in self.servers]
         found = [(server, answer()) for server, answer in asked]
+        snapshots = self._agreed([(one.name, reading.snapshot) for one, reading in found])
         return tuple(
             Scrape(
-                reading.snapshot,
+                snapshots.get(server.name),
                 reading.seconds,
                 None if server.reconciler is None else server.reconciler.up,
                 server.name,
@@ -112,6 +122,21 @@ class Collector:
             )
             for server, reading in found
         )
+
+    def _agreed(self, found: Iterable[tuple[str, Snapshot | None]]) -> dict[str, Snapshot]:
+        """What was read by the servers' names, without users' own metrics that clash; each of them is said once."""
+        servers = [(name, snapshot) for name, snapshot in found if snapshot is not None]
+        snapshots, clashes = own_families.agreed(servers)
+        for clash in clashes:
+            if (what := (clash.redis, clash.family.name, clash.shown_of, clash.shown.name)) not in self._said:
+                self._said.add(what)
+                logger.warning(
+                    "Metric %s of Redis %s, a %s, is not shown: Redis %s has %s, a %s. Give one of them another name",
+                    *(clash.family.name, clash.redis, clash.family.kind.value),
+                    *(clash.shown_of, clash.shown.name, clash.shown.kind.value),
+                    extra={"redis": clash.redis, "metric": clash.family.name},
+                )
+        return dict(zip((name for name, _ in servers), snapshots, strict=True))
 
 
 def _reader(

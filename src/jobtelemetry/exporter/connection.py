@@ -6,6 +6,7 @@ A scrape must end within seconds whatever Redis does, and what answers in Redis'
 from __future__ import annotations
 
 import re
+from copy import copy
 from typing import Any
 
 import redis
@@ -13,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import InvalidResponse
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
 
 from jobtelemetry import redis_url
 from jobtelemetry.config import Config
@@ -73,10 +75,22 @@ class _MeteredUnixConnection(UnixDomainSocketConnection):
         return _Metered(super()._connect())  # type: ignore[no-untyped-call]
 
 
+class _MeteredSentinelConnection(SentinelManagedConnection):
+    def _connect(self) -> Any:
+        return _Metered(super()._connect())  # type: ignore[no-untyped-call]
+
+
+class _MeteredSentinelSSLConnection(SentinelManagedSSLConnection):
+    def _connect(self) -> Any:
+        return _Metered(super()._connect())  # type: ignore[no-untyped-call]
+
+
 _METERED: dict[type[Any], type[Any]] = {
     Connection: _MeteredConnection,
     SSLConnection: _MeteredSSLConnection,
     UnixDomainSocketConnection: _MeteredUnixConnection,
+    SentinelManagedConnection: _MeteredSentinelConnection,
+    SentinelManagedSSLConnection: _MeteredSentinelSSLConnection,
 }
 _OF_SCHEME = {"redis": _MeteredConnection, "rediss": _MeteredSSLConnection, "unix": _MeteredUnixConnection}
 
@@ -119,8 +133,8 @@ def connection_of(given: redis.Redis | str | None, config: Config) -> redis.Redi
 def with_time_limits(connection: redis.Redis) -> redis.Redis:
     """The same server and credentials with this module's limits, on a pool of its own.
 
-    A connection that an application made may wait forever. One that is of this module already, or whose pool is not a
-    plain one (Sentinel, a fake), is returned as it is.
+    A connection that an application made may wait forever, for Redis or for a Sentinel. One that is of this module
+    already, or whose pool is not one of redis-py's plain ones (a fake), is returned as it is.
 
     Raises:
         ConfigError: It is not a connection that can be read from.
@@ -130,7 +144,24 @@ def with_time_limits(connection: redis.Redis) -> redis.Redis:
     if kind is None:
         return connection
     identity = {name: value for name, value in pool.connection_kwargs.items() if _IDENTITY.fullmatch(name)}
+    if isinstance(pool, SentinelConnectionPool):
+        return redis.Redis(connection_pool=_by_sentinel(pool, kind, identity))
     return redis.Redis(connection_pool=ConnectionPool(connection_class=kind, **identity, **_fail_fast()))
+
+
+def _by_sentinel(pool: Any, kind: type[Any], identity: dict[str, Any]) -> Any:
+    """The same for a pool that asks Sentinels where the server is: they are waited for no longer than it is."""
+    manager = copy(pool.sentinel_manager)
+    manager.sentinels = [with_time_limits(sentinel) for sentinel in manager.sentinels]
+    return SentinelConnectionPool(  # type: ignore[no-untyped-call]
+        pool.service_name,
+        manager,
+        connection_class=kind,
+        is_master=pool.is_master,
+        check_connection=pool.check_connection,
+        **{name: value for name, value in identity.items() if name not in ("host", "port")},
+        **_fail_fast(),
+    )
 
 
 def _pool_of(connection: Any) -> Any:

@@ -239,8 +239,8 @@ class _Text:
         return _Kept(one, tuple(self._write(family, found(one)) for family, found in OF_LABEL_SET.items()))
 
     def _write(self, family: Family, found: Iterable[Row]) -> Lines:
-        shown = self._cardinality.of_family(family)
-        return write(shown, found, self._extra_labels, openmetrics=self._openmetrics, redis=self._redis)
+        shown, kept = self._cardinality.of_family(family), self._cardinality.of_rows(family, found)
+        return write(shown, kept, self._extra_labels, openmetrics=self._openmetrics, redis=self._redis)
 
 
 @cache

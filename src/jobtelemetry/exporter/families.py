@@ -66,7 +66,8 @@ def build(scrapes: Iterable[Scrape], cardinality: Cardinality = _EVERYTHING) -> 
     for family in READ if read else ():
         metric = _metric(cardinality.of_family(family))
         for redis, snapshot in read:
-            _add(metric, cardinality.of_family(family), rows(family, snapshot), snapshot.extra_labels, redis)
+            shown = cardinality.of_rows(family, rows(family, snapshot))
+            _add(metric, cardinality.of_family(family), shown, snapshot.extra_labels, redis)
         yield metric
     for own in own_families.of_servers([(redis, snapshot.own) for redis, snapshot in read]):
         yield own_families.metric(own)
@@ -269,6 +270,7 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.DEPLOYED_AT: _deployed_at,
     contract.OWN_UNWRITTEN: lambda snapshot: [((), Counter(snapshot.own_unwritten, snapshot.created))],
     contract.OWN_LEFT_OUT: lambda snapshot: [((), Counter(snapshot.own_left_out, snapshot.created))],
+    contract.OWN_UNSERVED: lambda snapshot: [((), float(snapshot.own_unserved))],
     **{family: partial(queue_families.rows, family) for family in queue_families.OF_QUEUE},
 }
 

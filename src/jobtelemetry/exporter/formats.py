@@ -78,6 +78,21 @@ def size(value: float | None) -> str:
     return f"{value:.0f} B"
 
 
+def quantity(value: float | None, unit: str = "") -> str:
+    """A number of somebody else's: ``1,274``, ``9.99``, ``0.0004``; of seconds and bytes as people say them."""
+    if value is None or not math.isfinite(value):
+        return NOTHING if value is None or math.isnan(value) else "∞" if value > 0 else "-∞"
+    if unit == "seconds" and value >= 0:
+        return duration(value) if value else "0 s"
+    if unit == "bytes" and value >= 0:
+        return size(value)
+    if abs(value) >= 1e15 or 0 < abs(value) < 0.001:
+        return f"{value:.3g}"
+    digits = 3 if abs(value) < 1000 else 2 if abs(value) < 1e6 else 1
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".")
+
+
 def ago(seconds: float) -> str:
     """Time since a moment: ``just now``, ``3 s ago``, ``2 h ago``; only the largest unit matters."""
     if not math.isfinite(seconds):

@@ -10,7 +10,6 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from jobtelemetry import otel
 from jobtelemetry._version import __version__
@@ -29,19 +28,17 @@ logger = logging.getLogger("jobtelemetry")
 @contextmanager
 def pushing(collector: Collector) -> Iterator[None]:
     """While this lasts, what the collector has is pushed every ``OTEL_METRIC_EXPORT_INTERVAL``, and at its end."""
-    reader = _reader_or_none(collector)
+    pusher = _pusher_or_none(collector)
     try:
         yield
     finally:
-        if reader is not None:  # a collector that hangs would hold the process up for longer
-            thread = threading.Thread(target=reader.shutdown, daemon=True)
-            thread.start()
-            thread.join(_END)
+        if pusher is not None:
+            pusher.end()
 
 
-def _reader_or_none(collector: Collector) -> Any:
+def _pusher_or_none(collector: Collector) -> _Pusher | None:
     try:
-        return _reader(collector)
+        return _Pusher(collector)
     except (ConfigError, MissingExtraError) as error:
         problem = str(error)
     except ImportError:
@@ -53,54 +50,64 @@ def _reader_or_none(collector: Collector) -> Any:
     return None
 
 
-def _reader(collector: Collector) -> Any:
-    from opentelemetry.sdk.metrics import export
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+class _Pusher:
+    """A thread that gives an exporter of the SDK what the collector found.
 
-    from jobtelemetry.exporter.points import Converter
+    The SDK's own periodic reader collects from instruments alone, and no histogram of theirs can be given its counts.
 
-    preference = _preference()
-    converter = Converter(preference == "delta", preference in ("delta", "lowmemory"))
-    resource, scope = otel.resource(), InstrumentationScope(SCOPE, __version__, SCHEMA_URL)
+    Raises:
+        MissingExtraError: The exporter that the environment names is not installed.
+        ConfigError: There is no such protocol.
+        ImportError: The SDK is not installed.
+    """
 
-    class Confirming(export.MetricExporter):
-        """Tells the converter what has arrived, so that a delta that was not taken comes with the next one."""
+    def __init__(self, collector: Collector) -> None:
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-        def __init__(self, inner: Any) -> None:
-            super().__init__()
-            self._inner = inner
+        from jobtelemetry.exporter.points import Converter
 
-        def export(self, metrics_data: Any, timeout_millis: float = 10_000, **kwargs: Any) -> Any:
-            result = self._inner.export(metrics_data, timeout_millis=timeout_millis, **kwargs)
-            if result is export.MetricExportResult.SUCCESS:
-                converter.arrived()
-            return result
+        preference = _preference()
+        self._collector = collector
+        self._converter = Converter(preference == "delta", preference in ("delta", "lowmemory"))
+        self._resource, self._scope = otel.resource(), InstrumentationScope(SCOPE, __version__, SCHEMA_URL)
+        self._exporter = otel.metric_exporter()
+        self._interval, self._timeout = otel.positive(*_INTERVAL), otel.positive(*_TIMEOUT)
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="jobtelemetry-otlp", daemon=True)
+        self._thread.start()
 
-        def force_flush(self, timeout_millis: float = 10_000) -> bool:
-            return bool(self._inner.force_flush(timeout_millis))
+    def end(self) -> None:
+        """Push once more; a collector that hangs does not hold the process up."""
+        self._ending.set()
+        self._thread.join(_END)
 
-        def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-            self._inner.shutdown(timeout_millis=timeout_millis, **kwargs)
+    def _run(self) -> None:
+        from opentelemetry.context import attach, set_value
 
-    def collect(reader: Any, timeout_millis: float = 10_000) -> Any:
-        found = converter.convert(collector.collect_within(timeout_millis / 1000))
-        return export.MetricsData(
-            [
-                export.ResourceMetrics(
-                    resource=resource,
-                    schema_url=resource.schema_url,
-                    scope_metrics=[export.ScopeMetrics(scope=scope, metrics=found, schema_url=SCHEMA_URL)],
-                )
-            ]
+        attach(set_value("suppress_instrumentation", True))  # a push is no work of the application's: no span
+        while not self._ending.wait(self._interval / 1000):
+            self._push()
+        self._push()
+        self._exporter.shutdown()
+
+    def _push(self) -> None:
+        try:
+            self._export()
+        except Exception as error:  # noqa: BLE001 - the next one may succeed
+            problem = " ".join(str(error).split()) or type(error).__name__
+            logger.warning("a push of metrics failed; the next one says all of it", extra={"problem": problem})
+
+    def _export(self) -> None:
+        from opentelemetry.sdk.metrics import export
+
+        found = self._converter.convert(self._collector.collect_within(self._timeout / 1000))
+        scope = export.ScopeMetrics(scope=self._scope, metrics=found, schema_url=SCHEMA_URL)
+        part = export.ResourceMetrics(
+            resource=self._resource, scope_metrics=[scope], schema_url=self._resource.schema_url
         )
-
-    inner = otel.metric_exporter()
-    reader = export.PeriodicExportingMetricReader(
-        Confirming(inner), otel.positive(*_INTERVAL), otel.positive(*_TIMEOUT)
-    )
-    # As a MeterProvider does; one would only know instruments, and no histogram of theirs can be given its counts.
-    reader._set_collect_callback(collect)  # noqa: SLF001
-    return reader
+        result = self._exporter.export(export.MetricsData([part]), timeout_millis=self._timeout)
+        if result is export.MetricExportResult.SUCCESS:  # otherwise a delta comes with the next one
+            self._converter.arrived()
 
 
 def _preference() -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from prometheus_client import Metric
 from prometheus_client.samples import Exemplar
 
 from jobtelemetry.contract import REDIS, Kind
 from jobtelemetry.exporter.reference import written_by_prometheus_client
-from jobtelemetry.store.snapshot import OwnExemplar, OwnFamily, OwnSeries
+from jobtelemetry.store.own import Definition
+from jobtelemetry.store.snapshot import OwnExemplar, OwnFamily, OwnSeries, Snapshot
 
 
 def metric(family: OwnFamily) -> Metric:
@@ -28,10 +30,52 @@ def named(redis: str, one: OwnSeries) -> OwnSeries:
     return replace(one, labels=((REDIS, redis), *labels))
 
 
+class Clash(NamedTuple):
+    """A metric of one Redis server that cannot be shown beside that of another one.
+
+    Args:
+        redis: The server whose metric is not shown.
+        family: The metric.
+        shown_of: The server whose metric is shown.
+        shown: That metric.
+    """
+
+    redis: str
+    family: OwnFamily
+    shown_of: str
+    shown: OwnFamily
+
+
+def agreed(servers: Sequence[tuple[str, Snapshot]]) -> tuple[tuple[Snapshot, ...], tuple[Clash, ...]]:
+    """The snapshots of all Redis servers with the metrics that can stand in one answer, and those that cannot.
+
+    A name has one type. Of two, that of the server before is shown; what the other has is counted.
+
+    Args:
+        servers: The name of each and its snapshot.
+    """
+    taken: dict[str, tuple[str, OwnFamily]] = {}
+    found, clashes = [], []
+    for redis, snapshot in servers:
+        here = []
+        for family in snapshot.own:
+            names = Definition(family.name, family.kind).names
+            before = next((taken[name] for name in names if name in taken), None)
+            if before is None or (before[1].name, before[1].kind) == (family.name, family.kind):
+                here.append(family)
+                taken |= {name: (redis, family) for name in names if name not in taken}
+            else:
+                clashes.append(Clash(redis, family, *before))
+        number = sum(len(family.series) for family in snapshot.own) - sum(len(family.series) for family in here)
+        kept = len(here) == len(snapshot.own)
+        found.append(snapshot if kept else replace(snapshot, own=tuple(here), own_clashing=number))
+    return tuple(found), tuple(clashes)
+
+
 def of_servers(
     servers: Sequence[tuple[str, Sequence[OwnFamily]]], named: Callable[[str, OwnSeries], OwnSeries] = named
 ) -> tuple[OwnFamily, ...]:
-    """The families of all Redis servers, each once. What is of another kind than at the server before is left out.
+    """The families of all Redis servers, each once and as the first one has it; they are :func:`agreed`.
 
     Args:
         servers: The name of each, empty where there is one without a name, and its families.
@@ -42,7 +86,7 @@ def of_servers(
         for family in families:
             own = replace(family, series=tuple(named(redis, one) for one in family.series)) if redis else family
             first = merged.setdefault(own.name, own)
-            if first is not own and (first.kind, first.unit) == (own.kind, own.unit):
+            if first is not own and first.kind is own.kind:
                 merged[own.name] = replace(first, series=(*first.series, *own.series))
     return tuple(merged.values())
 

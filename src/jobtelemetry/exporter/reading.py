@@ -261,8 +261,22 @@ class SnapshotReader:
 def explain(error: BaseException) -> str:
     """One line about an error, with its class where the message alone would not say enough, and without a password."""
     text = scrub(" ".join(str(error).split()))
-    return text if text and _expected(error) else f"{type(error).__name__}: {text}".rstrip(": ")
+    if text and isinstance(error, _EXPECTED):
+        return text
+    named = f"{type(error).__name__}: {text}".rstrip(": ")
+    return f"what answers there does not speak Redis's protocol ({named})" if _of_garbage(error) else named
+
+
+_EXPECTED = (RedisError, OSError, JobTelemetryError)
 
 
 def _expected(error: BaseException) -> bool:
-    return isinstance(error, (RedisError, OSError, JobTelemetryError))
+    return isinstance(error, _EXPECTED) or _of_garbage(error)
+
+
+def _of_garbage(error: BaseException) -> bool:
+    """Whether redis-py stumbled over an answer, as it does where it is no Redis that answers."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] == "redis"

@@ -39,6 +39,7 @@ class Reconciler:
     """
 
     def __init__(self, connection: Any, config: Config, redis: str = "") -> None:
+        config = config.of_redis(redis)
         self._name = f"reconciler of Redis {redis}" if redis else "reconciler"
         self._connection, self._keys = with_time_limits(connection), Keys(config.key_prefix)
         self._limits = Limits(config.max_label_sets, config.log_size, config.max_own_metrics)

@@ -15,7 +15,7 @@ from jobtelemetry.exporter.background import every
 from jobtelemetry.exporter.connection import with_time_limits
 from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.exporter.logbook import Failed, Logbook
-from jobtelemetry.exporter.pages import job, listing, overview, worker
+from jobtelemetry.exporter.pages import job, listing, overview, own, worker
 from jobtelemetry.exporter.pages.frame import Look
 from jobtelemetry.exporter.reading import TIME_LIMIT, Reading, SnapshotReader, TimeLimited, explain
 from jobtelemetry.exporter.reconciling import Reconciler
@@ -63,6 +63,7 @@ class Site:
         redis: str = "",
     ) -> None:
         self._redis = redis
+        config = config.of_redis(redis)
         self._connection, self._keys = with_time_limits(connection), Keys(config.key_prefix)
         self._config, self._reader, self._reconciler = config, reader, reconciler
         self._trends = Trends()
@@ -76,6 +77,7 @@ class Site:
             "/queues": lambda: page(listing.queues(self._look())),
             "/rq-workers": self._rq_workers,
             "/failures": self._failures,
+            "/own-metrics": lambda: page(own.all_metrics(self._look())),
         }
 
     def begin_anew(self) -> None:
@@ -85,7 +87,7 @@ class Site:
     @property
     def places(self) -> tuple[str, ...]:
         """Where there is something to see."""
-        return (*self._pages, "/worker/NAME", "/job/ID", "/api/v1")
+        return (*self._pages, "/worker/NAME", "/job/ID", "/own-metrics/NAME", "/api/v1")
 
     @property
     def backgrounds(self) -> tuple[Callable[[threading.Event], None], ...]:
@@ -107,7 +109,7 @@ class Site:
         path = _as_text(path)
         if shown := self._pages.get(path.rstrip("/") or "/"):
             return shown
-        for prefix, answer in (("/worker/", self._worker), ("/job/", self._job)):
+        for prefix, answer in (("/worker/", self._worker), ("/job/", self._job), ("/own-metrics/", self._own_metric)):
             name = path.removeprefix(prefix)
             if path.startswith(prefix) and 0 < len(name) <= _LONGEST_NAME:
                 return lambda: answer(name)
@@ -134,12 +136,15 @@ class Site:
         if reading.snapshot is not None and self._trends.is_due(now):  # where no thread samples, those who look do
             self._trends.add(reading.snapshot)
         problem = (self._reconciler.problem if self._reconciler else None) or ""
-        return Look(snapshot, now, reading.error, self._trends, root, self._config.trace_url, problem, self._redis)
+        failed = Failed() if snapshot is None or reading.error else self._or_nothing(self._failed, Failed())
+        return Look(
+            snapshot, now, reading.error, self._trends, root, self._config.trace_url, problem, self._redis, failed
+        )
 
     def _overview(self) -> Answer:
         look = self._look()
         shown = overview.shown_rq_workers(look.snapshot) if look.snapshot else []
-        groups = group_failures(self._or_nothing(self._failed, Failed()).entries) if look.snapshot else ()
+        groups = group_failures(look.failed.entries)
         return page(overview.render(look, self._details(look, shown), groups))
 
     def _rq_workers(self) -> Answer:
@@ -147,12 +152,12 @@ class Site:
         return page(listing.rq_workers(look, self._details(look)))
 
     def _failures(self) -> Answer:
-        failed = self._or_nothing(self._failed, Failed())
-        return page(listing.failures(self._look(), group_failures(failed.entries), failed.since))
+        look = self._look()
+        return page(listing.failures(look, group_failures(look.failed.entries), look.failed.since))
 
     def _worker(self, name: str) -> Answer:
         look = self._look("../")
-        failed = self._or_nothing(self._failed, Failed()).of(name)
+        failed = look.failed.of(name)
         text = worker.render(look, name, failed.entries, failed.since)
         return page(text) if text is not None else Answer(HTTPStatus.NOT_FOUND, HTML, worker.missing(look, name))
 
@@ -161,6 +166,11 @@ class Site:
         story = Story(name) if look.error else self._tell(name)
         known = story.known or look.error
         return Answer(HTTPStatus.OK if known else HTTPStatus.NOT_FOUND, HTML, job.render(look, story))
+
+    def _own_metric(self, name: str) -> Answer:
+        look = self._look("../")
+        text = own.one_metric(look, name)
+        return page(text) if text is not None else Answer(HTTPStatus.NOT_FOUND, HTML, own.missing(look, name))
 
     def _tell(self, name: str) -> Story:
         with self._telling:

@@ -38,13 +38,15 @@ def sources(given: Given, config: Config) -> tuple[Source, ...]:
     """The servers that a caller gives, in his order.
 
     Raises:
-        ConfigError: A name or a URL cannot be used, there is no server, or something is not a connection.
+        ConfigError: A name or a URL cannot be used, there is no server, one that has a key prefix is not there, or
+            something is not a connection.
     """
     named = given if isinstance(given, Mapping) else {"": given}
     if not named:
         raise ConfigError("expected at least one Redis server by its name, got none")
     if isinstance(given, Mapping):
         check_names(named)
+        check_prefixes(named, config)
     found = []
     for name, one in named.items():
         connection = connection_of(one, config)
@@ -62,6 +64,19 @@ def check_names(names: Iterable[object]) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             expected = "up to 63 letters, digits, '_', '.' and '-', the first a letter or digit"
             raise ConfigError(f"the name of a Redis server must be {expected}, got {str(name)[:100]!r}")
+
+
+def check_prefixes(names: Iterable[object], config: Config) -> None:
+    """Whether the key prefixes of single servers are those of these.
+
+    Raises:
+        ConfigError: One is of a server that is not there.
+    """
+    there = [str(name) for name in names]
+    if unknown := sorted({name for name, _ in config.key_prefixes} - set(there)):
+        raise ConfigError(
+            f"JOBTELEMETRY_KEY_PREFIXES has a prefix for the Redis server {unknown[0]!r}; there is {', '.join(there)}"
+        )
 
 
 def by_name(given: T | Mapping[str, T] | None, found: Iterable[Source], what: str) -> dict[str, T]:

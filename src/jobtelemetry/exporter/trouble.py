@@ -5,10 +5,12 @@ Whether the numbers can be trusted is another question, and ``verdict`` answers 
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from jobtelemetry.exporter.formats import cut, duration, iso, number, percent, short_names
+from jobtelemetry.exporter.logbook import Failed
 from jobtelemetry.exporter.trends import Lately
 from jobtelemetry.exporter.verdict import Level
 from jobtelemetry.figures import WorkerFigures, success_ratio, summarise
@@ -25,6 +27,8 @@ LATELY = 3600.0
 _LONG_WAIT = 600.0
 #: Seconds by which the last hour may be too short or too long, since it is read once a minute.
 _SLACK = 120.0
+_ONE_DAY = 86400.0
+_NONE_KNOWN = Failed()
 _MOST = 8
 _LONGEST_NAME = 60
 _ORDER = (Level.BAD, Level.WARNING, Level.NEUTRAL, Level.GOOD)
@@ -39,12 +43,14 @@ class Finding:
         text: What, in one sentence.
         worker: The worker it is about; empty if none.
         lost: Jobs lost, for the order.
+        queue: Whether it is about queues, which have a page.
     """
 
     level: Level
     text: str
     worker: str = ""
     lost: int = 0
+    queue: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,17 +70,19 @@ class Trouble:
     findings: tuple[Finding, ...] = ()
 
 
-def jobs(snapshot: Snapshot, lately: Lately) -> Trouble:
+def jobs(snapshot: Snapshot, lately: Lately, failed: Failed = _NONE_KNOWN) -> Trouble:
     """Judge the jobs of the last hour; of all time where the exporter has not read for an hour yet.
 
     Args:
         snapshot: The state of the moment.
         lately: What ended in the last hour, as far as it is known.
+        failed: What failed lately, which tells whether it began with a deploy.
     """
     figures = summarise(snapshot)
     short = short_names(line.worker for line in figures)
     names = {worker: cut(name, _LONGEST_NAME) for worker, name in short.items()}
-    found = [*_lost(snapshot, figures, lately, names), *_failing(lately, names), *_queues(snapshot)]
+    lost = _lost(snapshot, figures, lately, names, _begun_with(snapshot, failed))
+    found = [*lost, *_failing(lately, names), *_queues(snapshot), *_held_back(snapshot)]
     found.sort(key=lambda finding: (_ORDER.index(finding.level), -finding.lost, finding.text))
     if found:
         more = len(found) - _MOST
@@ -103,8 +111,15 @@ def _fine(snapshot: Snapshot, figures: tuple[WorkerFigures, ...], lately: Lately
 
 
 def _lost(
-    snapshot: Snapshot, figures: tuple[WorkerFigures, ...], lately: Lately, names: Mapping[str, str]
+    snapshot: Snapshot,
+    figures: tuple[WorkerFigures, ...],
+    lately: Lately,
+    names: Mapping[str, str],
+    begun: Mapping[str, str],
 ) -> Iterator[Finding]:
+    limited = Tally[str]()
+    for series, counter in snapshot.rate_limited_executions.items():
+        limited[series.worker] += counter.value
     short = lately.seconds < LATELY - _SLACK
     since = f"since {iso(snapshot.created)[:16].replace('T', ' ')} UTC" if snapshot.created else "so far"
     window = f"in the last {_last(lately)}"
@@ -120,10 +135,24 @@ def _lost(
         if short and (recent := lately.counts.get(line.worker, {}).get(State.DISCARD, 0)):
             newly = f", {number(recent)} of them {window}"
         name = names.get(line.worker, line.worker)
-        share = percent(1 - ratio)
-        yield Finding(
-            level, f"{name} lost {number(lost)} of {number(of)} jobs ({share}) {when}{newly}", line.worker, lost
-        )
+        text = f"{name} lost {number(lost)} of {number(of)} jobs ({percent(1 - ratio)}) {when}{newly}"
+        if met := limited[line.worker]:
+            text += f"; {_many(met, 'attempt')} met a rate limit"
+        yield Finding(level, f"{text}{begun.get(line.worker, '')}", line.worker, lost)
+
+
+def _begun_with(snapshot: Snapshot, failed: Failed) -> Mapping[str, str]:
+    """Of whom no failure is known from before the newest deploy, although failures from before it would be."""
+    if not snapshot.deploys or failed.since is None:
+        return {}
+    deploy = max(snapshot.deploys, key=lambda one: one.at)
+    if failed.since >= deploy.at:
+        return {}
+    before = {entry.worker for entry in failed.entries if entry.ended_at < deploy.at}
+    said = f"; none failed before the deploy of {cut(deploy.version, 40)} at {iso(deploy.at)[11:16]} UTC"
+    if snapshot.taken_at - deploy.at > _ONE_DAY:
+        said = said.replace(" at ", f" on {iso(deploy.at)[:10]} at ")
+    return {entry.worker: said for entry in failed.entries if entry.worker not in before}
 
 
 def _failing(lately: Lately, names: Mapping[str, str]) -> Iterator[Finding]:
@@ -144,21 +173,37 @@ def _queues(snapshot: Snapshot) -> Iterator[Finding]:
     unheard = [queue for queue in waiting if queue.name not in heard]
     slow = [queue for queue in waiting if queue.name in heard and _age(snapshot, queue) >= _LONG_WAIT]
     overdue = [queue for queue in snapshot.queues if queue.overdue_scheduled]
+    blocked = [queue for queue in snapshot.queues if queue.blocked]
     if unheard:
         jobs, age = sum(queue.jobs["queued"] for queue in unheard), max(_age(snapshot, queue) for queue in unheard)
         since = f", the oldest for {duration(age)}" if age >= 1 else ""
         text = f"{_jobs(jobs)} on {_named(unheard)}{since}, and no RQ worker listens there"
-        yield Finding(Level.BAD, text, lost=jobs)
+        yield Finding(Level.BAD, text, lost=jobs, queue=True)
     if slow:
         age = max(_age(snapshot, queue) for queue in slow)
-        yield Finding(Level.WARNING, f"A job has waited for {duration(age)} on {_named(slow)}")
+        yield Finding(Level.WARNING, f"A job has waited for {duration(age)} on {_named(slow)}", queue=True)
     if overdue:
         count = sum(queue.overdue_scheduled for queue in overdue)
         jobs_are = "1 scheduled job is" if count == 1 else f"{number(count)} scheduled jobs are"
         text = f"{jobs_are} overdue on {_named(overdue)}: no scheduler moves them; start a worker with --with-scheduler"
-        yield Finding(Level.WARNING, text)
+        yield Finding(Level.WARNING, text, queue=True)
+    if blocked:
+        count = sum(queue.blocked or 0 for queue in blocked)
+        example = next((cut(one, 150) for queue in blocked for one in queue.blocked_by), "")
+        text = f"{_many(count, 'deferred job')} on {_named(blocked)} will never run{f': {example}' if example else ''}"
+        yield Finding(Level.WARNING, f"{text}{', …' if count > 1 and example else ''}", queue=True)
     if snapshot.rq_workers and all(worker.status == "suspended" for worker in snapshot.rq_workers):
         yield Finding(Level.WARNING, "All RQ workers are suspended: no job starts until “rq resume”")
+
+
+def _held_back(snapshot: Snapshot) -> Iterator[Finding]:
+    """What a rate limit of RQ's has held back for as long as a job may wait."""
+    for limit in snapshot.rate_limits:
+        age = 0.0 if limit.oldest is None else snapshot.taken_at - limit.oldest
+        if limit.held and age >= _LONG_WAIT:
+            name = cut(limit.key, _LONGEST_NAME)
+            text = f"RQ's rate limit {name} holds back {_many(limit.held, 'job')}, the oldest for {duration(age)}"
+            yield Finding(Level.WARNING, text)
 
 
 def _age(snapshot: Snapshot, queue: QueueState) -> float:
@@ -176,6 +221,10 @@ def _named(queues: list[QueueState]) -> str:
 
 def _last(lately: Lately) -> str:
     return "hour" if abs(lately.seconds - LATELY) <= _SLACK else duration(lately.seconds)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def _jobs(count: int) -> str:

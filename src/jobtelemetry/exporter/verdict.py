@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from jobtelemetry.exporter.formats import iso, number
-from jobtelemetry.store.snapshot import RQWorkerState, Snapshot
+from jobtelemetry.exporter.formats import duration, iso, number
+from jobtelemetry.store.snapshot import RQWorkerState, Snapshot, WrongClock
+
+#: Seconds by which a clock may differ before ages and waits mislead, and clocks that are named.
+_MOST_SKEW = 2.0
+_MOST_NAMED = 3
 
 
 class Level(str, Enum):
@@ -83,6 +87,16 @@ def remarks(snapshot: Snapshot, reconciler_problem: str = "") -> tuple[Verdict, 
                 "They are counted under “all others”. Raise JOBTELEMETRY_MAX_LABEL_SETS, or use fewer names.",
             )
         )
+    if wrong := [clock for clock in snapshot.clocks if abs(clock.ahead) >= _MOST_SKEW]:
+        named = "; ".join(_how_wrong(clock) for clock in wrong[:_MOST_NAMED])
+        more = len(wrong) - _MOST_NAMED
+        found.append(
+            Verdict(
+                Level.WARNING,
+                f"{_many(len(wrong), 'wrong clock')}: {named}{f'; and {number(more)} more' if more > 0 else ''}",
+                "RQ dates by them, so waits and ages of their jobs are wrong by as much. Keep these clocks by NTP.",
+            )
+        )
     if snapshot.reconciled:
         found.append(
             Verdict(
@@ -136,6 +150,10 @@ def _blind_spot(snapshot: Snapshot) -> Verdict:
     if snapshot.unrecorded and any(worker.unrecorded for worker in snapshot.rq_workers if worker.instrumented):
         advice.append("For those that are, look for warnings of jobtelemetry in their logs.")
     return Verdict(Level.BAD, f"Blind spot: {', '.join(facts)}", " ".join(advice))
+
+
+def _how_wrong(clock: WrongClock) -> str:
+    return f"{clock.where} is {duration(abs(clock.ahead))} {'ahead of' if clock.ahead > 0 else 'behind'} Redis's"
 
 
 def _many(count: int, noun: str) -> str:

@@ -142,6 +142,8 @@ def _fork_scope(batch: Any) -> dict[str, Any] | None:
 def _renew_connections(processor: Any) -> None:
     """Two processes must not speak on one socket: the horse's exporter opens connections of its own."""
     exporter = getattr(processor, "span_exporter", None)
+    if (renew := getattr(exporter, "_initialize_channel_and_stub", None)) is not None:
+        renew()  # over gRPC
     transport = getattr(getattr(exporter, "_client", None), "_transport", None)
     for holder in (exporter, transport):
         for adapter in getattr(getattr(holder, "_session", None), "adapters", {}).values():

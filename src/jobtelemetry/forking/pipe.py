@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import signal
+from _signal import pthread_sigmask  # type: ignore[import-not-found]  # that of ``signal`` makes enumerations
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +18,7 @@ from typing import Any
 MOST_BYTES = 60_000
 #: Made once: ``json.dumps`` makes an encoder for every call that is not its usual one.
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_of_json = json.JSONDecoder().decode
 
 
 class PipeLost(OSError):
@@ -88,7 +90,7 @@ class HorsePipe:
         self.in_parent()  # where RQ's own way was not taken
         for line in self._read().splitlines():
             with suppress(ValueError):  # cut off by the horse's death
-                message = json.loads(line)
+                message = _of_json(line.decode())
                 attributes.update(message.pop("attributes", {}))
                 said.update(message)
         said["attributes"] = attributes
@@ -130,7 +132,7 @@ def _identity(descriptor: int) -> tuple[int, int] | None:
 
 def _write(descriptor: int, line: bytes) -> None:
     """Write, and never die of it: a job may have asked for death where nobody reads any more (SIGPIPE)."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+    before = pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
     try:
         os.write(descriptor, line)
     except BrokenPipeError:
@@ -138,4 +140,4 @@ def _write(descriptor: int, line: bytes) -> None:
             signal.sigtimedwait({signal.SIGPIPE}, 0)
         raise
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        pthread_sigmask(signal.SIG_SETMASK, before)

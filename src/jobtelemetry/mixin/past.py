@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from jobtelemetry import contract
 from jobtelemetry.mixin import exact, names
 from jobtelemetry.mixin.durations import seconds, step
-from jobtelemetry.mixin.promql import PromQL, in_state
+from jobtelemetry.mixin.promql import COMPLETED_RUNS, PromQL, in_state
 from jobtelemetry.mixin.rules import Recording
 from jobtelemetry.outcomes import State
-
-_COMPLETED = in_state(State.COMPLETED)
 
 
 def retries(q: PromQL) -> tuple[Recording, ...]:
@@ -31,8 +29,8 @@ def run_times(q: PromQL) -> tuple[Recording, ...]:
     config, by = q.config, q.by("worker")
     window, before = config.regression_window, config.regression_baselines
     mean, p95, count = names.run_time("mean", window), names.run_time("p95", window), names.run_time("count", window)
-    total = q.rate(contract.JOB_DURATION, window, _COMPLETED, suffix="_sum")
-    number = q.rate(contract.JOB_DURATION, window, _COMPLETED, suffix="_count")
+    total = q.rate(contract.JOB_DURATION, window, COMPLETED_RUNS, suffix="_sum")
+    number = q.rate(contract.JOB_DURATION, window, COMPLETED_RUNS, suffix="_count")
 
     def known(figure: str) -> str:
         least = config.regression_min_executions
@@ -41,7 +39,7 @@ def run_times(q: PromQL) -> tuple[Recording, ...]:
     return (
         Recording(count, f"sum by ({by}) ({number}) * {seconds(window)}"),
         Recording(mean, f"sum by ({by}) ({total})\n/ (sum by ({by}) ({number}) > 0)"),
-        Recording(p95, q.quantile(0.95, contract.JOB_DURATION, window, ("worker",), _COMPLETED)),
+        Recording(p95, q.quantile(0.95, contract.JOB_DURATION, window, ("worker",), COMPLETED_RUNS)),
         Recording(names.run_time("mean_before", window), known(mean)),
         Recording(names.run_time("p95_before", window), known(p95)),
     )

@@ -96,6 +96,10 @@ class PromQL:
         return f"histogram_quantile({q:g}, sum by ({self.by(*by, 'le')}) ({rate}))"
 
 
+#: The matcher of run times of completed executions; also of those of all states together, which have no such label.
+COMPLETED_RUNS = f'state=~"{State.COMPLETED}|"'
+
+
 def in_state(*states: State) -> str:
     """The matcher of one state, or of several."""
     return f'state="{states[0]}"' if len(states) == 1 else f'state=~"{"|".join(states)}"'

@@ -7,7 +7,7 @@ from jobtelemetry.contract import Family
 from jobtelemetry.mixin import exact, names, past
 from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.durations import seconds, step
-from jobtelemetry.mixin.promql import PromQL, in_state
+from jobtelemetry.mixin.promql import COMPLETED_RUNS, PromQL, in_state
 from jobtelemetry.mixin.rules import Group, Recording
 from jobtelemetry.outcomes import ERROR_TYPES, MATCH, SUCCESS, Ending, State
 
@@ -137,7 +137,7 @@ def queues(q: PromQL) -> tuple[Recording, ...]:
 def p99(q: PromQL) -> Recording:
     """How long a worker's executions usually run at most."""
     window = q.config.running_p99_window
-    expr = q.quantile(0.99, contract.JOB_DURATION, window, ("worker", "queue"), in_state(State.COMPLETED))
+    expr = q.quantile(0.99, contract.JOB_DURATION, window, ("worker", "queue"), COMPLETED_RUNS)
     return Recording(names.duration_p99(window), expr)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jobtelemetry import contract
 from jobtelemetry.contract import (
     FAMILIES,
@@ -10,8 +12,8 @@ from jobtelemetry.contract import (
     QUEUE_STATUSES,
     RQ_WORKER_STATUSES,
     Family,
-    Kind,
     coarse,
+    series_of_label_set,
 )
 from jobtelemetry.outcomes import State
 
@@ -53,14 +55,24 @@ _COST = """## What it costs in series
 `JOBTELEMETRY_HISTOGRAM_DETAIL`, set for the exporter, says how much of the histograms is shown; what Redis holds stays
 complete. `_count` and `_sum` are exact in each of them, so rates and means stay what they are.
 
-| value | buckets | series of a `worker` on a `queue`, in every state | what is lost |
-|---|---|---|---|
+| value | buckets | series of a `worker` on a `queue` in every state | with one histogram of run times | what is lost |
+|---|---|---|---|---|
 {details}
 
 For each of the two there can be another choice, also the very bounds to keep, which must be some of the family's:
-`JOBTELEMETRY_HISTOGRAM_DETAIL=duration=0.1/1/10/60,wait=off`. `jobtelemetry mixin build` reads the variable as well,
-and says which panels and alerts that takes away. `jobtelemetry doctor` names the family and the label that make most
-series.
+`JOBTELEMETRY_HISTOGRAM_DETAIL=duration=0.1/1/10/60,wait=off`.
+
+`JOBTELEMETRY_DURATION_STATES`, set for the exporter as well, says whose run times are shown. Each of the three is made
+of the same counts, so it can be changed at any time; give all exporters of one Redis the same, since dashboards would
+add up what differs.
+
+| value | histograms of run times | what is lost |
+|---|---|---|
+{states}
+
+The dashboards and rules that are shipped work with every choice: they select `state=~"completed|"`, which is also what
+has no such label. `jobtelemetry mixin build` reads both variables, and says which panels and alerts they take away.
+`jobtelemetry doctor` says what a label set costs with them, and names the family and the label that make most series.
 
 Cancellations and errors have two series more for each reason and exception class. A queue has up to {queue} series.
 Beyond `JOBTELEMETRY_MAX_QUEUES` (1000) the largest queues, by the jobs that RQ keeps of them, are shown by name; the
@@ -68,6 +80,20 @@ others are summed into `queue="__other__"`. The oldest job there is the oldest o
 however many of them it listens on, and `jobtelemetry_scheduler_up` is 1 if each of them that has scheduled jobs has a
 scheduler. That a single one of them has no RQ worker does not show.
 """
+
+_STATES_SHOWN = (
+    ("each", "one for each state that occurred", "nothing"),
+    (
+        "completed",
+        'one, `state="completed"`',
+        "panels of run times show completed executions alone; rules and alerts lose nothing",
+    ),
+    (
+        "together",
+        "one, without the label `state`",
+        "for `JobRunTimeRegressed` and `JobRunningTooLong` executions that failed or were cancelled count as well",
+    ),
+)
 
 _WAITS = """## From when a job waits
 
@@ -140,17 +166,18 @@ def _cost() -> str:
         ("off", "`+Inf`", _series((), ()), gone),
     )
     details = "\n".join(f"| `{value}` | {buckets} | {series} | {lost} |" for value, buckets, series, lost in rows)
+    of_states = "\n".join(f"| `{value}` | {histograms} | {lost} |" for value, histograms, lost in _STATES_SHOWN)
     of_queue = [family for family in FAMILIES if family.labels[:1] == ("queue",)]
     statuses = len(QUEUE_STATUSES) - 1 + len(RQ_WORKER_STATUSES)  # rate_limited is of all queues together
-    return _COST.format(details=details, queue=statuses + sum("status" not in family.labels for family in of_queue))
+    queue = statuses + sum("status" not in family.labels for family in of_queue)
+    return _COST.format(details=details, states=of_states, queue=queue)
 
 
-def _series(durations: tuple[float, ...], waits: tuple[float, ...]) -> int:
-    """Series of a label set that has all states and neither cancellations nor errors."""
-    here = [family for family in FAMILIES if family.labels[:1] == ("worker",)]
-    plain = sum(2 if family.kind is Kind.COUNTER else 1 for family in here if len(family.labels) == 2) - 1
-    further = 4  # +Inf, count, sum, created
-    return plain + (len(waits) + further) + len(State) * (2 + len(durations) + further)
+def _series(durations: tuple[float, ...], waits: tuple[float, ...]) -> str:
+    """What a label set costs: with run times of each state, and with one histogram of them."""
+    shown = replace(JOB_DURATION, buckets=durations), replace(JOB_WAIT, buckets=waits)
+    each, one = (series_of_label_set(len(State), *shown, durations=number) for number in (len(State), 1))
+    return f"{each} | {one}"
 
 
 def _state(state: State) -> str:

@@ -21,9 +21,10 @@ from jobtelemetry.clock import monotonic
 from jobtelemetry.config import Config
 from jobtelemetry.errors import ConfigError
 from jobtelemetry.own_metrics.buffer import MOST_IN_EXECUTION, MOST_OUTSIDE, Buffer
+from jobtelemetry.own_metrics.changes import say_redefined
 from jobtelemetry.redis_url import scrub
 from jobtelemetry.store.keys import Keys
-from jobtelemetry.store.own import Measurements, measure_command
+from jobtelemetry.store.own import Measurements, measure_command, redefined
 from jobtelemetry.store.record import text
 from jobtelemetry.store.scripts import run
 
@@ -148,7 +149,9 @@ class Writer:
         client, config = self._target
         bounds = {"families": config.max_own_metrics, "series": config.max_label_sets}
         command = measure_command(Keys(config.key_prefix), batch, writer=self._name, batch=self._number, **bounds)
-        answer, fault = map(text, run(client, command))
+        *said, changed = run(client, command)
+        answer, fault = map(text, said)
+        say_redefined(redefined(changed))
         if fault:
             self._say(fault)
         if not answer:

@@ -59,6 +59,17 @@ def queue_called(name: str, known: Iterable[str]) -> str:
     return name if name in names else next(iter(_unknown("queue", name, names)))
 
 
+def metric_called(name: str, known: Iterable[str]) -> str:
+    """The metric of this name; a counter's may be without ``_total``.
+
+    Raises:
+        UnknownNameError: There is none; the message names what is near.
+    """
+    names = sorted(known)
+    found = next((one for one in (name, f"{name}_total") if one in names), None)
+    return found or next(iter(_unknown("metric of your own", name, names)))
+
+
 def near(name: str, known: Iterable[str]) -> list[str]:
     """The known names that are most like it, the best first; a short name is compared with short names."""
     short: dict[str, str] = {}
@@ -68,6 +79,13 @@ def near(name: str, known: Iterable[str]) -> list[str]:
     word = name.lower()
     found = [short[end] for end in get_close_matches(word, short, n=2 * _MOST_NAMED, cutoff=0.6)]
     found += [one for end, one in sorted(short.items()) if word in end]
+    return list(dict.fromkeys(found))[:_MOST_NAMED]
+
+
+def near_ids(name: str, known: Iterable[str]) -> list[str]:
+    """The known ids that begin with it, then those that hold it, in their order: there are too many to compare."""
+    ids = list(dict.fromkeys(known))
+    found = [*(one for one in ids if one.startswith(name)), *(one for one in ids if name in one)]
     return list(dict.fromkeys(found))[:_MOST_NAMED]
 
 

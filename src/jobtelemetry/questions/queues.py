@@ -64,6 +64,8 @@ class QueueLine:
             "jobs": dict(self.state.jobs),
             "oldest_enqueued": self.state.oldest_enqueued_at,
             "overdue_scheduled": self.state.overdue_scheduled,
+            "blocked": self.state.blocked,
+            "blocked_by": list(self.state.blocked_by),
             "scheduler_up": self.state.scheduler_up,
             "rq_workers": self.listening,
             "rate_in": self.rate_in,
@@ -118,7 +120,14 @@ def _risen(before: Mapping[str, int], now: Mapping[str, int], name: str) -> int:
 
 
 def _urgency(line: QueueLine) -> tuple[Any, ...]:
-    """Those nobody works on, then what has waited longest, then the fullest, then by name."""
+    """Those nobody works on, then overdue and blocked jobs, then by the longest wait, the number and the name."""
     unattended = line.waiting > 0 and not line.listening
     oldest = line.state.oldest_enqueued_at or float("inf")
-    return not unattended, not line.state.overdue_scheduled, oldest, -line.waiting, line.state.name.casefold()
+    return (
+        not unattended,
+        not line.state.overdue_scheduled,
+        not line.state.blocked,
+        oldest,
+        -line.waiting,
+        line.state.name.casefold(),
+    )

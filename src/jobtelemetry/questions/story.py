@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.log import newest_first
+from jobtelemetry.questions.names import near_ids
 from jobtelemetry.questions.relations import Relations, relatives
 from jobtelemetry.questions.rq_workers import rq_time
 from jobtelemetry.questions.traceback import results_key, unpacked
+from jobtelemetry.store.blocked import statuses_of, why_blocked
 from jobtelemetry.store.decode import running_entries
 from jobtelemetry.store.keys import JOB_WORKER_FIELD, Keys
 from jobtelemetry.store.snapshot import RunningExecution
@@ -29,7 +31,8 @@ _FIELDS = (
     "dependency_ids",
     JOB_WORKER_FIELD,
 )
-_MOST_NEAR = 5
+#: Jobs that it waits for or that wait for it whose status is asked for.
+_MOST_RELATED = 100
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class RQJob:
         retries_left: ``None`` without retries.
         dependencies: Jobs that it waits or waited for.
         dependents: Jobs that wait for it.
+        statuses: What RQ says of these, as far as it has them: ``gone`` where it does not. Of a hundred of them.
+        blocked_by: Why it will never run, though it is deferred: ``reserve-1 (canceled)``; empty where it may.
     """
 
     status: str
@@ -59,6 +64,8 @@ class RQJob:
     retries_left: int | None = None
     dependencies: tuple[str, ...] = ()
     dependents: tuple[str, ...] = ()
+    statuses: Mapping[str, str] = field(default_factory=dict)
+    blocked_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,15 +143,25 @@ def tell(connection: Any, keys: Keys, job: str, most: int | None = None) -> Stor
     entries = list(islice(newest_first(connection, keys), most))
     attempts = tuple(reversed([entry for entry in entries if entry.job == job]))
     runs = running_entries({_text(field): _text(value) for field, value in table.items()})
+    now = _rq_job(dict(zip(_FIELDS, (_text(value) for value in fields), strict=True)), dependents)
     story = Story(
         job=job,
         attempts=attempts,
         running=tuple(run for run in runs if run.job_id == job),
-        rq=_rq_job(dict(zip(_FIELDS, (_text(value) for value in fields), strict=True)), dependents),
+        rq=_with_statuses(connection, keys, job, now) if now else None,
         relations=relatives(attempts, entries) if attempts else Relations(),
         traceback=unpacked(results),
     )
-    return story if story.known else Story(job, near=_near(job, entries))
+    return story if story.known else Story(job, near=tuple(near_ids(job, (entry.job for entry in entries))))
+
+
+def _with_statuses(connection: Any, keys: Keys, job: str, found: RQJob) -> RQJob:
+    """What became of those that it waits for and that wait for it."""
+    related = (*found.dependencies, *found.dependents)[:_MOST_RELATED]
+    if not related:
+        return found
+    blocked_by = why_blocked(connection, keys, job) if found.status == "deferred" else ""
+    return replace(found, statuses=statuses_of(connection, keys, related), blocked_by=blocked_by)
 
 
 def _rq_job(found: Mapping[str, str], dependents: Any) -> RQJob | None:
@@ -160,18 +177,14 @@ def _rq_job(found: Mapping[str, str], dependents: Any) -> RQJob | None:
         status=found["status"],
         queue=found["origin"],
         worker=found[JOB_WORKER_FIELD],
-        **{name: rq_time(found[name]) for name in ("created_at", "enqueued_at", "started_at", "ended_at")},
+        created_at=rq_time(found["created_at"]),
+        enqueued_at=rq_time(found["enqueued_at"]),
+        started_at=rq_time(found["started_at"]),
+        ended_at=rq_time(found["ended_at"]),
         retries_left=int(left) if left.isascii() and left.isdigit() and len(left) < 16 else None,
         dependencies=dependencies,
         dependents=tuple(sorted(map(_text, dependents))),
     )
-
-
-def _near(job: str, entries: list[LogEntry]) -> tuple[str, ...]:
-    """Jobs whose id begins with or holds what was asked for: the newest."""
-    ids = dict.fromkeys(entry.job for entry in entries)
-    starts = [one for one in ids if one.startswith(job)]
-    return tuple(dict.fromkeys([*starts, *(one for one in ids if job in one)]))[:_MOST_NEAR]
 
 
 def _text(value: Any) -> str:

@@ -124,18 +124,26 @@ class Attachments:
         self._undo: list[tuple[Any, str, Any, Any]] = []
         self._active = [True]
 
-    def attach(self, hook: Hook, handler: Callable[..., Any]) -> bool:
-        """Put a handler around what a hook names. Returns whether it is there."""
+    def attach(self, hook: Hook, find: Callable[[Hook], Callable[..., Any]]) -> bool:
+        """Put a handler around what a hook names.
+
+        Args:
+            hook: The row.
+            find: Gives its handler, when the hook is called for the first time.
+
+        Returns:
+            Whether RQ has what it names.
+        """
         found = hook.found()
         if found is None:
             return False
         owner, original = found
         if isinstance(original, property):
-            wrapped: Any = property(self._wrapper(hook, original.fget, handler), original.fset, original.fdel)
+            wrapped: Any = property(self._wrapper(hook, original.fget, find), original.fset, original.fdel)
         elif isinstance(original, classmethod):
-            wrapped = classmethod(self._wrapper(hook, original.__func__, handler))
+            wrapped = classmethod(self._wrapper(hook, original.__func__, find))
         else:
-            wrapped = self._wrapper(hook, original, handler)
+            wrapped = self._wrapper(hook, original, find)
         self.replace(owner, hook.method, wrapped)
         return True
 
@@ -152,13 +160,17 @@ class Attachments:
             if vars(owner).get(name) is ours:
                 setattr(owner, name, original)
 
-    def _wrapper(self, hook: Hook, original: Any, handler: Callable[..., Any]) -> Any:
+    def _wrapper(self, hook: Hook, original: Any, find: Callable[[Hook], Callable[..., Any]]) -> Any:
         plan, active = _plan(hook, original), self._active
+        handler: Any = None
 
         @functools.wraps(original)
         def wrapper(owner: Any, *args: Any, **kwargs: Any) -> Any:
+            nonlocal handler
             if not active[0]:
                 return original(owner, *args, **kwargs)
+            if handler is None:
+                handler = find(hook)
             call = partial(original, owner, *args, **kwargs)
             if not plan:
                 return handler(call, owner)

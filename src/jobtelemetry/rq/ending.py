@@ -46,8 +46,8 @@ class EndingHooks:
         with self._runtime.fence("classify"):
             error = exc_info[1] if len(exc_info) > 1 else None
             run = runs_of(rq_worker).get(job.id)
-            if run is not None and run.performance.began is None and verdict_in(error) is not None:
-                note_verdict(job, error)  # type: ignore[arg-type]  # of a Job class whose perform() does not call RQ's
+            if run is not None:
+                self._note_unseen(job, run, error)
             if isinstance(error, Cancel) and error is verdict_of(job):
                 return None
             if run is not None:
@@ -76,6 +76,7 @@ class EndingHooks:
         """Everything else, also a horse that died, a job that was stopped or never got as far as running."""
         run = end_as_cancelled = None
         with self._runtime.fence("classify"):  # what the job chose holds even if nothing can be counted
+            self._look_past_perform(rq_worker, job)
             verdict = verdict_of(job)
             if isinstance(verdict, Discard) and job.retries_left:
                 job.retries_left = 0
@@ -108,13 +109,24 @@ class EndingHooks:
             settling.forget(rq_worker, run.start.job_id)  # RQ's maintenance goes on with the next job
         return None
 
+    def _look_past_perform(self, rq_worker: BaseWorker, job: Job) -> None:
+        """The verdict that a worker class's own ``perform_job`` is just handling, if it is one."""
+        run = runs_of(rq_worker).get(job.id)
+        if run is not None and not _waits(rq_worker, run):
+            self._note_unseen(job, run, sys.exc_info()[1])
+
+    def _note_unseen(self, job: Job, run: Run, error: BaseException | None) -> None:
+        """What the job chose, where a ``perform_job`` or ``Job.perform`` of the application's does not call RQ's."""
+        if run.performance.began is None and verdict_in(error) is not None:
+            note_verdict(job, error)  # type: ignore[arg-type]
+
     def _begin_failure(self, rq_worker: BaseWorker, job: Job, run: Run) -> None:
         if rq_worker._stopped_job_id == job.id:
             run.begin(Ending.STOPPED)
             return
         done, before = run.performance, run.transaction.ending if run.transaction is not None else None
         exhausted = before is Ending.RETRIES_EXHAUSTED  # up to RQ 2.12, handle_job_retry comes here
-        waits = isinstance(rq_worker, Worker) and not run.in_horse and done.began is None and not rq_worker.is_horse
+        waits = _waits(rq_worker, run)
         if done.error is None and not waits and not exhausted:
             done.failed_of(sys.exc_info()[1])  # of a worker class whose own handle_exception does not call RQ's
         if run.made_up and done.began is None and done.error is None:
@@ -178,3 +190,9 @@ class EndingHooks:
                 self._runtime.sinks.flush()
             elif run.horse is None and done.answer != LATE and not rq_worker.__dict__.get(OFF):
                 self._runtime.spans.end(run, done.event)
+
+
+def _waits(rq_worker: BaseWorker, run: Run) -> bool:
+    """Whether this process only waits for the one that performs the job: no exception here is the job's."""
+    waits = isinstance(rq_worker, Worker) and not run.in_horse and not rq_worker.is_horse
+    return waits and run.performance.began is None

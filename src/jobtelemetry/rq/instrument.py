@@ -9,30 +9,14 @@ from rq.version import VERSION
 
 from jobtelemetry import executing
 from jobtelemetry.config import Config
-from jobtelemetry.outcomes import strict_reasons
 from jobtelemetry.rq.attach import Attachments, Duty, Hook, missing, numbers
-from jobtelemetry.rq.ending import EndingHooks
 from jobtelemetry.rq.hooks import HOOKS, NEWEST, OLDEST
-from jobtelemetry.rq.job import JobHooks
-from jobtelemetry.rq.lifecycle import LifecycleHooks
-from jobtelemetry.rq.measuring import connection_here, execution_here
-from jobtelemetry.rq.parent import ParentHooks
-from jobtelemetry.rq.producer import ProducerHooks
-from jobtelemetry.rq.queue import EnqueueHooks, SynchronousHooks
-from jobtelemetry.rq.recording import RecordingHooks
-from jobtelemetry.rq.runtime import Runtime
-from jobtelemetry.rq.start import StartHooks
-from jobtelemetry.sinks import reporting_sinks, sentry
+from jobtelemetry.rq.rooms import Rooms
 from jobtelemetry.store.keys import LACKING, MISSING, UNTESTED
 
 log = logging.getLogger("jobtelemetry")
 
-_ROOMS = (
-    *(JobHooks, ProducerHooks, EnqueueHooks, SynchronousHooks, StartHooks),
-    *(EndingHooks, RecordingHooks, ParentHooks, LifecycleHooks),
-)
-
-_attached: tuple[Attachments, Runtime] | None = None
+_attached: tuple[Attachments, Rooms] | None = None
 
 
 def instrument(config: Config | None = None) -> None:
@@ -55,19 +39,19 @@ def instrument(config: Config | None = None) -> None:
         return
     settings = config or Config.from_env()
     if settings.strict_reasons:
+        from jobtelemetry.outcomes import strict_reasons
+
         strict_reasons()
-    runtime = Runtime(settings, reporting_sinks(settings))
     version = rq_version()
-    runtime.off, runtime.remarks = _say_what_is_missing(version)
+    off, remarks = _say_what_is_missing(version)
+    rooms = Rooms(settings, off, remarks)
     attachments = Attachments()
-    rooms = {room.__name__: room(runtime) for room in _ROOMS}
     for hook in HOOKS:
-        if hook.since <= version < hook.until and (not runtime.off or hook.duty is Duty.CARE or _opens(hook)):
-            attachments.attach(hook, getattr(rooms[hook.room], hook.handler))
-    if not runtime.off:
-        sentry.decide(True)
-        executing.find_with(execution_here, connection_here, settings)
-    _attached = attachments, runtime
+        if hook.since <= version < hook.until and (not off or hook.duty is Duty.CARE or _opens(hook)):
+            attachments.attach(hook, rooms.handler)
+    if not off:
+        executing.find_with(executing.nobody, executing.nobody, settings)
+    _attached = attachments, rooms
 
 
 def uninstrument() -> None:
@@ -78,8 +62,8 @@ def uninstrument() -> None:
     global _attached
     if _attached is not None:
         _attached[0].detach()
+        _attached[1].leave()
         executing.find_with(executing.nobody, executing.nobody, None)
-        sentry.decide(False)
         _attached = None
 
 

@@ -75,7 +75,8 @@ class ProducerHooks:
     def _in_span(self, call: Call, queue: Queue, job: Job, due: datetime | None) -> Any:
         traced = False
         with self._runtime.fence("trace"):
-            traced = provider() is not None or isinstance(trace.get_current_span(), HorseSpan)
+            in_horse = self._runtime.horse_of != 0  # only there a span is one without an SDK
+            traced = provider() is not None or (in_horse and isinstance(trace.get_current_span(), HorseSpan))
         if not traced:
             return call()
         with self._span(queue, job, due):

@@ -194,6 +194,8 @@ class SynchronousHooks:
 
         def on_reply(reply: Any) -> None:
             said = finished(reply)
+            if said.redefined:
+                self._runtime.say_redefined(said.redefined)
             done.answer = said.answer
             self._runtime.saw(said.known)
             if said.fault:

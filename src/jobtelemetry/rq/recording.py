@@ -89,6 +89,8 @@ class RecordingHooks:
             self._runtime.saw(said.known)
             if said.fault:
                 self._runtime.note_error("record", said.fault)
+            if said.redefined:
+                self._runtime.say_redefined(said.redefined)
 
         def on_rebuild() -> None:
             """Up to RQ 2.12, RQ forgets both while it builds the transaction, and would leave the execution behind."""

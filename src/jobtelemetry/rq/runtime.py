@@ -130,6 +130,12 @@ class Runtime:
         except Exception:  # noqa: S110 - a log handler of the user's that raises must not reach the job
             pass
 
+    def say_redefined(self, found: Mapping[str, str]) -> None:
+        """Log that metrics of the user's own were defined in another way before."""
+        from jobtelemetry.own_metrics.changes import say_redefined  # a process that measures nothing does without
+
+        say_redefined(found)
+
     def first(self, matter: str) -> bool:
         """Whether something that is to be said once has not been, neither here nor in a work-horse before."""
         with self._lock:

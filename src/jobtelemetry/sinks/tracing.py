@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -195,15 +194,8 @@ def description_of(event: ExecutionEvent) -> str:
     if event.message:
         return span_text(event.message)
     if event.signal:
-        return f"work-horse killed by {_signal_name(event.signal)}"
+        return f"work-horse {event.killed_by}"
     return event.outcome.error_type
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _exception_attributes(event: ExecutionEvent) -> dict[str, str]:

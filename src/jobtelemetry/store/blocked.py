@@ -14,6 +14,8 @@ from jobtelemetry.store.record import text
 #: taken as fine.
 MOST = 1000
 _PIECE = 500
+_MOST_OF_ONE = 100
+_DEPENDENCIES = ("dependency_ids", "dependency_id", "allow_dependency_failures")
 _GONE = "gone"
 #: How a job can have ended so that RQ does not let those run that depend on it. Without ``allow_failure`` a failure is
 #: one of them; while RQ still retries a job, it is scheduled or queued.
@@ -40,7 +42,36 @@ def find_blocked(connection: Any, keys: Keys, queues: Mapping[str, int]) -> dict
         redis.exceptions.RedisError: Redis does not answer or refuses.
     """
     waiting = _deferred(connection, keys, queues)
-    statuses = _statuses(connection, keys, {one for job in waiting.values() for one in job.dependencies})
+    statuses = statuses_of(connection, keys, {one for job in waiting.values() for one in job.dependencies})
+    found: dict[str, list[str]] = {}
+    for job_id, (dependency, why) in _causes(waiting, statuses).items():
+        found.setdefault(waiting[job_id].queue, []).append(f"{job_id} waits for {dependency} ({why})")
+    return found
+
+
+def why_blocked(connection: Any, keys: Keys, job_id: str) -> str:
+    """What one deferred job waits for in vain: ``id (canceled)``; empty where it may still run.
+
+    Those that it waits for and that are deferred themselves are looked at as well, a hundred of them at most.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer or refuses.
+    """
+    waiting: dict[str, _Deferred] = {}
+    statuses: dict[str, str] = {}
+    asked = {job_id}
+    while asked and len(waiting) < _MOST_OF_ONE:
+        for one, (several, first, allow) in _fields(connection, keys, asked, _DEPENDENCIES):
+            waiting[one] = _Deferred("", _ids(several, first), allow == "1")
+        new = {dependency for one in asked for dependency in waiting[one].dependencies} - statuses.keys()
+        statuses |= statuses_of(connection, keys, new)
+        asked = {one for one in new if statuses[one] == "deferred"} - waiting.keys()
+    dependency, why = _causes(waiting, statuses).get(job_id, ("", ""))
+    return f"{dependency} ({why})" if dependency else ""
+
+
+def _causes(waiting: Mapping[str, _Deferred], statuses: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Of those that wait in vain, for which job and what became of that."""
     causes: dict[str, tuple[str, str]] = {}
     while True:  # who waits for one that waits in vain does so, too
         new = {
@@ -49,12 +80,8 @@ def find_blocked(connection: Any, keys: Keys, queues: Mapping[str, int]) -> dict
             if job_id not in causes and (cause := _cause(job, statuses, causes))
         }
         if not new:
-            break
+            return causes
         causes |= new
-    found: dict[str, list[str]] = {}
-    for job_id, (dependency, why) in causes.items():
-        found.setdefault(waiting[job_id].queue, []).append(f"{job_id} waits for {dependency} ({why})")
-    return found
 
 
 def _cause(
@@ -85,15 +112,15 @@ def _deferred(connection: Any, keys: Keys, queues: Mapping[str, int]) -> dict[st
         for queue, members in zip(asked, pipe.execute() if asked else (), strict=True)
         for job_id in members
     }
-    fields = ("dependency_ids", "dependency_id", "allow_dependency_failures")
     found = {}
-    for job_id, (several, one, allow) in _fields(connection, keys, where, fields):
+    for job_id, (several, one, allow) in _fields(connection, keys, where, _DEPENDENCIES):
         if dependencies := _ids(several, one):
             found[job_id] = _Deferred(where[job_id], dependencies, allow == "1")
     return found
 
 
-def _statuses(connection: Any, keys: Keys, job_ids: Iterable[str]) -> dict[str, str]:
+def statuses_of(connection: Any, keys: Keys, job_ids: Iterable[str]) -> dict[str, str]:
+    """What RQ says of each of these jobs; ``gone`` of one that it does not have."""
     # Every job has been created; a hash without that is what a hook of somebody left behind.
     fields = ("status", "created_at")
     return {

@@ -251,8 +251,9 @@ class Keys:
         return f"{self.prefix}:queue:{name}"
 
     def queue_name(self, key: str) -> str:
-        """The queue's name from RQ's key of it."""
-        return key.removeprefix(f"{self.prefix}:queue:")
+        """The queue's name from RQ's key of it, also of a class with a key prefix of its own."""
+        own = f"{self.prefix}:queue:"
+        return key.removeprefix(own) if key.startswith(own) else key.partition(":queue:")[2] or key
 
     def intermediate(self, queue: str) -> str:
         return f"{self.prefix}:queue:{queue}:intermediate"

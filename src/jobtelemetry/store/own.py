@@ -136,6 +136,13 @@ def sensible(one: Definition) -> bool:
     )
 
 
+def redefined(reply: Iterable[Any]) -> dict[str, str]:
+    """Metrics that were defined in another way by the call that this is a part of the reply to, and how they were."""
+    flat = [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in reply]
+    found = {name: definition_of(name, before) for name, before in zip(flat[::2], flat[1::2], strict=True)}
+    return {name: "nothing that can be read" if before is None else str(before) for name, before in found.items()}
+
+
 def bound_of(text: str) -> float | None:
     """An upper bound, or ``None`` for what is none."""
     try:

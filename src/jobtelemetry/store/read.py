@@ -26,7 +26,7 @@ from jobtelemetry.store.keys import LAYOUT, Keys
 from jobtelemetry.store.keys import decode as parts_of
 from jobtelemetry.store.own_read import OwnReader
 from jobtelemetry.store.record import Known, text
-from jobtelemetry.store.rq_state import Queues, RQWorkers
+from jobtelemetry.store.rq_state import Discovery, Queues, RQWorkers
 from jobtelemetry.store.scripted import Scripted
 from jobtelemetry.store.snapshot import (
     Amount,
@@ -100,8 +100,9 @@ class Reader:
         self._lock = threading.Lock()
         self._scripted = Scripted(connection)
         self._accounts = Accounts(connection, keys, self._scripted)
-        self._queues = Queues(connection, keys, self._scripted)
-        self._rq_workers = RQWorkers(connection, keys, self._scripted)
+        self._discovery = Discovery()
+        self._queues = Queues(connection, keys, self._scripted, self._discovery)
+        self._rq_workers = RQWorkers(connection, keys, self._scripted, self._discovery)
         self._idleness = Idleness()
         self._own = OwnReader(connection, keys)
         self._known = Known()
@@ -154,9 +155,12 @@ class Reader:
             running, deployed = self._running_and_deploys(look)
             entries = tuple(running_entries(running, rejected))
             gets_on()
-            queues, rate_limits = self._queues.read(look.taken_at)
-            gets_on()
+            # First, for they tell of key prefixes under which there are queues.
             workers = self._rq_workers.read()
+            gets_on()
+            queues, rate_limits = self._queues.read(look.taken_at)
+            for name in sorted(self._discovery.refused):
+                rejected.note(name, "is not for this Redis user")
             self._compare_with_rq(look, workers, bool(queues))
             own = self._own.read(look.meta, rejected)
             shared = decode.meta(look.meta, rejected)
@@ -445,8 +449,10 @@ class Reader:
         if reborn or queues_gone or any(more < 0 for more in went_on.values()):
             return "RQ lost the same"
         why = self._noticed[2] if self._noticed is not None else look.meta.get("why", "")
-        # An older state may have come back whose counts have been passed since.
-        return "RQ still has its own counts" if went_on and why not in _GO_BACK else ""
+        # An older state may have come back whose counts have been passed since; nor does a hash that had come anew
+        # before tell whether it did so again.
+        kept = any(birth is not None and name in went_on for name, (birth, _) in before.items())
+        return "RQ still has its own counts" if kept and why not in _GO_BACK else ""
 
     def _loss(self, look: _Look, meta: Mapping[str, str], numbers: Mapping[str, int]) -> tuple[float | None, int, str]:
         """Since when counts are missing, how many as far as anybody knows, and why; by Redis and by this reader."""

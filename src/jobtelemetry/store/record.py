@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,7 @@ from jobtelemetry.contract import DURATION_BUCKETS, WAIT_BUCKETS, le
 from jobtelemetry.events import ExecutionEvent
 from jobtelemetry.outcomes import State
 from jobtelemetry.store.keys import FAILED, FAILED_AGAIN, SUCCEEDED, SUCCEEDED_AGAIN, UNBOOKED, Keys, encode
-from jobtelemetry.store.own import Measurements, packed
+from jobtelemetry.store.own import Measurements, packed, redefined
 from jobtelemetry.store.scripts import Script, as_keys, by_text
 from jobtelemetry.text import label_text
 
@@ -214,7 +214,7 @@ def log_fields(event: ExecutionEvent) -> list[str]:
         "state": outcome.state.value,
         "reason": outcome.reason and label_text(outcome.reason),
         "error_type": outcome.error_type and label_text(outcome.error_type),
-        "message": event.message[:500],
+        "message": (event.message or event.killed_by)[:500],
         "attempt": str(event.attempt or ""),
         "wait": "" if event.wait is None else _micros(event.wait),
         "duration": "" if event.duration is None else _micros(event.duration),
@@ -288,11 +288,13 @@ class Finished:
         answer: One of :data:`COUNTED`, :data:`LATE`, :data:`AGAIN`, :data:`ENDED`, :data:`CHANGED`, or empty.
         fault: What could not be written, in Redis's words, or nothing.
         known: The generation and its total.
+        redefined: Users' own metrics that it defined in another way than they were before, and how they were.
     """
 
     answer: str
     fault: str = ""
     known: Known = Known()
+    redefined: Mapping[str, str] = field(default_factory=dict)
 
 
 def append_finish(
@@ -415,8 +417,10 @@ def finished(reply: Any) -> Finished:
     """Read the reply to :func:`append_finish`, or the exception that stands for it."""
     if isinstance(reply, Exception):
         return Finished("", str(reply))
-    answer, fault, generation, total = reply
-    return Finished(text(answer), text(fault), Known(text(generation), int(total)))
+    answer, fault, generation, total, changed = reply
+    return Finished(
+        text(answer), text(fault), Known(text(generation), int(total)), redefined(changed) if changed else {}
+    )
 
 
 def append_booked(pipeline: Any, keys: Keys, execution_id: str, rq_worker_key: str) -> Any:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import islice
 from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from jobtelemetry.store.blocked import find_blocked
 from jobtelemetry.store.decode import count_of
@@ -48,6 +49,7 @@ _ZSETS = ("started", "scheduled", "deferred", "ready_to_enqueue", "finished", "f
 _PIECE = 500
 _WORKERS_AT_ONCE = 100
 _MOST_NAMED = 5
+_MOST_PREFIXES = 20  # of classes with one of their own; mostly there is one
 #: Queues, RQ workers, and lists of these, that one script looks at: it holds Redis for less than a millisecond.
 _QUEUES_BY_SCRIPT = 25
 _WORKERS_BY_SCRIPT = 50
@@ -142,14 +144,21 @@ class Queues:
         connection: A redis-py client.
         keys: Under which prefix.
         scripted: Asks by script; by single commands without it.
+        discovery: Knows further prefixes, of applications' own classes, under which queues may be listed; is told of
+            what this user may not read there.
     """
 
-    def __init__(self, connection: Any, keys: Keys, scripted: Scripted | None = None) -> None:
+    def __init__(
+        self, connection: Any, keys: Keys, scripted: Scripted | None = None, discovery: Discovery | None = None
+    ) -> None:
         self._connection, self._keys = connection, keys
         self._scripted = scripted or Scripted(connection, allowed=False)
+        self._discovery = discovery or Discovery()
         self._members = Members(self._scripted)
         self._listed: frozenset[str] = frozenset()
+        self._strange: frozenset[str] = frozenset()
         self._names: list[str] = []
+        self._added: dict[str, QueueState] = {}
         self._blocked: dict[str, QueueState] = {}
         self._sheet = Sheet(_QUEUES, at_once=_QUEUES_BY_SCRIPT, arguments=json.dumps, make=_of_script)
         places = {
@@ -174,12 +183,35 @@ class Queues:
             frozenset(map(text, connection.sscan_iter(key, count=_PIECE))) for key in (keys.queues, keys.rate_limits)
         ]
         if listed[0] is not self._listed:
-            self._listed, self._names = listed[0], sorted(map(keys.queue_name, listed[0]))
+            self._listed = listed[0]
+            self._strange = frozenset(key for key in listed[0] if not key.startswith(keys.queue("")))
+            self._names = sorted(map(keys.queue_name, listed[0] - self._strange))
+        elsewhere = _elsewhere(connection, keys, self._strange, self._discovery)
+        names = sorted({*self._names, *elsewhere}) if elsewhere else self._names
         asked = (str(now - 1), self._spots, keys.job(""))
-        states = self._sheet.read(self._scripted, keys.queues, self._names, *asked)
+        states = self._sheet.read(self._scripted, keys.queues, names, *asked)
         if states is None:
-            states = tuple(_states(connection, keys, self._names, now))
+            states = tuple(_states(connection, keys, names, now))
+        if elsewhere:
+            states = self._with_elsewhere(states, elsewhere)
         return self._with_blocked(states), _rate_limits(connection, keys, sorted(listed[1]), now)
+
+    def _with_elsewhere(
+        self, states: tuple[QueueState, ...], elsewhere: Mapping[str, Sequence[tuple[int, int, Any]]]
+    ) -> tuple[QueueState, ...]:
+        """The same with what lists of other prefixes hold besides."""
+        heads = [next((text(head) for *_, head in elsewhere.get(state.name, ()) if head), None) for state in states]
+        before, self._added = self._added, {}
+        for state, oldest in zip(states, _heads(self._connection, self._keys, heads), strict=True):
+            if lists := elsewhere.get(state.name):
+                jobs = dict(state.jobs)
+                jobs["queued"] += sum(queued for queued, _, _ in lists)
+                jobs["intermediate"] += sum(intermediate for _, intermediate, _ in lists)
+                first = state.oldest_enqueued_at if state.jobs["queued"] else oldest
+                new = replace(state, jobs=jobs, oldest_enqueued_at=first)
+                old = before.get(state.name)
+                self._added[state.name] = old if old is not None and old == new else new
+        return tuple(self._added.get(state.name, state) for state in states)
 
     def _with_blocked(self, states: tuple[QueueState, ...]) -> tuple[QueueState, ...]:
         """The same with what of their deferred jobs nothing will ever let run."""
@@ -202,6 +234,45 @@ class Queues:
 def _of_script(name: str, row: Any) -> QueueState:
     *counts, oldest, overdue = row or (*(0 for _ in _COUNTED_BY), False, 0)
     return _queue_state(name, dict(zip(_COUNTED_BY, counts, strict=True)), rq_time(oldest), overdue)
+
+
+def _elsewhere(
+    connection: Any, keys: Keys, strange: frozenset[str], discovery: Discovery
+) -> dict[str, list[tuple[int, int, Any]]]:
+    """By name what the lists of queues hold whose class has a key prefix of its own: jobs, intermediate ones, the head.
+
+    Registries, jobs and locks of such a queue are where all are. Who may not read such a list, as a user who is kept to
+    RQ's keys, does not know the queue: that it is empty would be wrong.
+    """
+    if not strange and not discovery.prefixes:
+        return {}
+    pipe = connection.pipeline(transaction=False)
+    lists = [f"{prefix}:queues" for prefix in sorted(discovery.prefixes)]
+    for name in lists:
+        pipe.smembers(name)
+    replies = pipe.execute(raise_on_error=False) if lists else []
+    discovery.refused |= {name for name, reply in zip(lists, replies, strict=True) if _is_refusal(reply)}
+    more = [() if _is_refusal(reply) else _unless_another_type(reply, ()) for reply in replies]
+    everything = strange.union(*(map(text, members) for members in more))
+    found: dict[str, list[tuple[int, int, Any]]] = {}
+    for piece in _pieces(sorted(key for key in everything if not key.startswith(keys.queue(""))), _PIECE // 3):
+        pipe = connection.pipeline(transaction=False)
+        for key in piece:
+            pipe.llen(key)
+            pipe.llen(f"{key}:intermediate")
+            pipe.lindex(key, 0)
+        replies = pipe.execute(raise_on_error=False)
+        for key, first in zip(piece, range(0, len(replies), 3), strict=True):
+            if any(map(_is_refusal, replies[first : first + 3])):
+                discovery.refused.add(key)
+                continue
+            queued, intermediate, head = (_unless_another_type(reply, None) for reply in replies[first : first + 3])
+            found.setdefault(keys.queue_name(key), []).append((int(queued or 0), int(intermediate or 0), head))
+    return found
+
+
+def _is_refusal(reply: Any) -> bool:
+    return isinstance(reply, NoPermissionError)
 
 
 def _states(connection: Any, keys: Keys, names: list[str], now: float) -> Iterator[QueueState]:
@@ -284,6 +355,10 @@ class Discovery:
         #: The sets in which RQ lists its workers by queue, and the hashes of workers, as far as they have been found.
         self.lists: set[str] = set()
         self.hashes: set[str] = set()
+        #: Key prefixes of RQ workers whose class has one of its own.
+        self.prefixes: set[str] = set()
+        #: Of those, the keys that this user may not read, at the last look: RQ workers, and lists of jobs.
+        self.refused: set[str] = set()
 
     def look(self, connection: Any, keys: Keys) -> None:
         """Look at the next pieces."""
@@ -311,13 +386,19 @@ class RQWorkers:
         scripted: Asks by script; by single commands without it.
     """
 
-    def __init__(self, connection: Any, keys: Keys, scripted: Scripted | None = None) -> None:
+    def __init__(
+        self, connection: Any, keys: Keys, scripted: Scripted | None = None, discovery: Discovery | None = None
+    ) -> None:
         self._connection, self._keys = connection, keys
         self._scripted = scripted or Scripted(connection, allowed=False)
-        self._discovery = Discovery()
+        self._discovery = discovery or Discovery()
         self._members, self._long_lists = Members(self._scripted), Members(self._scripted)
         self._found: tuple[Any, ...] = ()
-        self._accounts: list[str] = []
+        self._all: frozenset[str] = frozenset()
+        #: Those whose class has a key prefix of its own, and of them the ones that this user may not read.
+        self._strange: list[str] = []
+        self._refused: set[str] = set()
+        self._accounts: list[str] | None = None
         self._rows: tuple[RQWorkerState | None, ...] = ()
         self._states: tuple[RQWorkerState, ...] = ()
         self._sheet = Sheet(_RQ_WORKERS, at_once=_WORKERS_BY_SCRIPT, arguments=self._asked, make=_of_row)
@@ -338,8 +419,14 @@ class RQWorkers:
         listed = self._listed()
         found = (*listed, frozenset(hashes.difference(*listed)))
         if found != self._found:
-            self._found = found
-            self._accounts = sorted(map(keys.account, frozenset().union(*found)))
+            self._found, self._all = found, frozenset().union(*found)
+            self._strange = sorted(key for key in self._all if not key.startswith(keys.rq_worker("")))
+            self._accounts = None
+            self._note_prefixes()
+        refused = _refused(connection, self._strange)
+        if self._accounts is None or refused != self._refused:
+            self._refused, self._accounts = refused, sorted(map(keys.account, self._all - refused))
+        self._discovery.refused = set(refused)
         rows = self._sheet.read(self._scripted, keys.accounts, self._accounts, *self._columns)
         if rows is None:
             read = _workers(connection, keys, self._accounts)
@@ -350,6 +437,12 @@ class RQWorkers:
             gone = (name for name, state in zip(self._accounts, rows, strict=True) if state is None)
             hashes.difference_update(map(keys.rq_worker, gone))
         return self._states
+
+    def _note_prefixes(self) -> None:
+        known = self._discovery.prefixes
+        parts = (key.partition(":worker:") for key in self._strange)
+        new = dict.fromkeys(prefix for prefix, separator, _ in parts if separator and prefix not in known)
+        known.update(islice(new, _MOST_PREFIXES - len(known)))
 
     def _listed(self) -> tuple[frozenset[str], ...]:
         """The keys of RQ workers that stand in RQ's lists."""
@@ -378,6 +471,18 @@ def _of_row(account: str, row: Sequence[Any]) -> RQWorkerState | None:
     return _worker_state(account, row[: len(_WORKER_FIELDS)], row[len(_WORKER_FIELDS) :])
 
 
+def _refused(connection: Any, strange: Sequence[str]) -> set[str]:
+    """Which of these keys of RQ workers, whose class has a prefix of its own, this user may not read."""
+    refused = set()
+    for piece in _pieces(strange, _PIECE):
+        pipe = connection.pipeline(transaction=False)
+        for key in piece:
+            pipe.hget(key, "birth")
+        replies = pipe.execute(raise_on_error=False)
+        refused |= {key for key, reply in zip(piece, replies, strict=True) if isinstance(reply, NoPermissionError)}
+    return refused
+
+
 def _workers(connection: Any, keys: Keys, accounts: list[str]) -> list[tuple[Any, Any]]:
     """What RQ's hash and the account have of each RQ worker, both of one moment."""
     nothing = [None] * len(_WORKER_FIELDS)
@@ -403,8 +508,11 @@ def still_there(connection: Any, keys: Keys, accounts: Iterable[str]) -> set[str
         pipe = connection.pipeline(transaction=False)
         for account in piece:
             pipe.hmget(keys.rq_worker(account), "state", "birth", "death", "last_heartbeat")
-        replies = [_unless_another_type(reply, [None] * 4) for reply in pipe.execute(raise_on_error=False)]
-        for account, (state, birth, death, heartbeat) in zip(piece, replies, strict=True):
+        for account, reply in zip(piece, pipe.execute(raise_on_error=False), strict=True):
+            if _is_refusal(reply):  # nobody here can tell
+                there.add(account)
+                continue
+            state, birth, death, heartbeat = _unless_another_type(reply, [None] * 4)
             # One whose hash came anew has only counts and heartbeats at first, and its account belongs to those.
             if _lives(state or heartbeat, birth, death):
                 there.add(account)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import fsum
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
@@ -77,6 +79,24 @@ class Histogram:
     def count(self) -> int:
         """The number of observations."""
         return sum(self.counts.values())
+
+    @classmethod
+    def together(cls, parts: Iterable[Histogram]) -> Histogram:
+        """One of all observations of these, in whatever order they come."""
+        parts = tuple(parts)
+        counts: Tally[str] = Tally()
+        for one in parts:
+            counts.update(one.counts)
+        # By age, so that the newest of each bucket stays.
+        exemplars = sorted(
+            (exemplar.timestamp, bound, exemplar) for one in parts for bound, exemplar in one.exemplars.items()
+        )
+        return cls(
+            dict(counts),
+            fsum(one.sum for one in parts),  # the same in any order: a sum never falls by what was rounded
+            min((one.created for one in parts if one.created), default=0.0),
+            {bound: exemplar for _, bound, exemplar in exemplars},
+        )
 
 
 @dataclass(frozen=True)
@@ -181,6 +201,18 @@ class WrongClock:
     who: str
     host: str
     ahead: float
+
+    @property
+    def where(self) -> str:
+        """Whose clock it is, in words: ``web-1, where process 12 enqueues,``."""
+        host = self.host or "an unknown host"
+        if self.kind == "rq_worker":
+            return f"{host}, where RQ worker {self.who} runs,"
+        return (
+            f"{host}, where process {self.who} enqueues,"
+            if self.kind == "producer"
+            else f"whoever enqueues on {self.who}"
+        )
 
 
 @dataclass(frozen=True)
@@ -401,6 +433,12 @@ class Snapshot:
         clocks: Those that are known to be wrong, the worst first: of live RQ workers, and of who enqueued within the
             last hour.
         deploys: When which version of the application began to run, the oldest first.
+        own: Users' own metrics.
+        own_missing: Observations in them that are missing.
+        own_unwritten: Executions whose observations died with their work-horse.
+        own_left_out: Observations that a process had no room for, or that were no finite number.
+        own_clashing: Series of users' own metrics that an exporter of several Redis servers does not show, because
+            another server has a metric of that name and of another type.
     """
 
     taken_at: float
@@ -439,6 +477,7 @@ class Snapshot:
     own_missing: int = 0
     own_unwritten: int = 0
     own_left_out: int = 0
+    own_clashing: int = 0
 
     @cached_property
     def listeners(self) -> Mapping[str, Listeners]:
@@ -454,6 +493,11 @@ class Snapshot:
     def clock_skew(self) -> float | None:
         """Seconds by which the worst clock is ahead of Redis's (negative: behind); ``None`` if none is known."""
         return self.clocks[0].ahead if self.clocks else None
+
+    @property
+    def own_unserved(self) -> int:
+        """Series of users' own metrics that are kept and not shown."""
+        return self.own_clashing + sum(family.unserved for family in self.own)
 
     @property
     def proven(self) -> bool:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from jobtelemetry._version import __version__
 from jobtelemetry.exporter import formats, trouble
+from jobtelemetry.exporter.logbook import Failed
 from jobtelemetry.exporter.markup import Markup, element, join
 from jobtelemetry.exporter.trends import Lately, Trends
 from jobtelemetry.exporter.trouble import Trouble
@@ -33,6 +34,7 @@ _PLACES = (
     ("workers", "Workers"),
     ("queues", "Queues"),
     ("rq-workers", "RQ workers"),
+    ("own-metrics", "Own metrics"),
 )
 
 
@@ -61,6 +63,7 @@ class Look:
         trace_url: Where a trace is shown, with ``{trace_id}``; empty for nowhere.
         reconciler_problem: Why this exporter's reconciler cannot write; empty if it can, or if there is none.
         redis: The name of the Redis server, where there are several.
+        failed: What failed lately.
     """
 
     snapshot: Snapshot | None
@@ -71,6 +74,7 @@ class Look:
     trace_url: str = ""
     reconciler_problem: str = ""
     redis: str = ""
+    failed: Failed = field(default_factory=Failed)
 
     @property
     def lately(self) -> Lately:
@@ -81,7 +85,7 @@ class Look:
         """What is wrong with the jobs."""
         if self.snapshot is None:
             return Trouble(Level.BAD, "Nobody knows: Redis was never read")
-        return trouble.jobs(self.snapshot, self.lately)
+        return trouble.jobs(self.snapshot, self.lately, self.failed)
 
     def queues(self) -> tuple[QueueLine, ...]:
         """The queues with their rates, what needs a look first."""
@@ -90,6 +94,10 @@ class Look:
     def worker_link(self, worker: str, text: str, **attributes: str) -> Markup:
         """A link to the page of a worker."""
         return element("a", text, href=f"{self.root}worker/{quote(worker, safe='')}", **attributes)
+
+    def metric_link(self, name: str) -> Markup:
+        """A link to the page of one of the user's own metrics."""
+        return element("a", formats.cut(name), href=f"{self.root}own-metrics/{quote(name, safe='')}", class_="name")
 
     def job_link(self, job: str) -> Markup:
         """A link to the page of a job."""
@@ -185,7 +193,9 @@ def _said(about: str, headline: str, detail: str) -> Markup:
 
 
 def _finding(look: Look, finding: trouble.Finding) -> Markup:
-    text = formats.cut(finding.text, 300)
+    text = formats.cut(finding.text, 400)
+    if finding.queue:
+        return element("a", text, href=f"{look.root}queues")
     return look.worker_link(finding.worker, text) if finding.worker else element("span", text)
 
 
@@ -195,6 +205,8 @@ def _header(look: Look, place: str | None) -> Markup:
         links.append(element("a", "All Redis servers", href=f"{look.root}../../"))
         links.append(element("strong", look.redis))
     for path, name in _PLACES if place is not None else ():
+        if path == "own-metrics" and not (look.snapshot and look.snapshot.own) and place != path:
+            continue  # most have none
         here = {"aria_current": "page"} if path == place else {}
         links.append(element("a", name, href=f"{look.root}{path}" or "./", **here))
     when = Markup("")

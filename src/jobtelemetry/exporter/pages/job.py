@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from jobtelemetry.exporter import formats
 from jobtelemetry.exporter.markup import Markup, element
@@ -71,11 +71,18 @@ def _facts(look: Look, story: Story) -> Iterator[Markup]:
             yield _fact(name, tables.moment(at, look.now))
     for name, jobs in (("waits for", story.rq.dependencies), ("awaited by", story.rq.dependents)):
         if jobs:
-            yield _fact(name, *(element("span", look.job_link(job), " ") for job in jobs[:_MOST]))
+            yield _fact(name, *(_related(look, job, story.rq.statuses) for job in jobs[:_MOST]))
+
+
+def _related(look: Look, job: str, statuses: Mapping[str, str]) -> Markup:
+    status = f" ({formats.cut(statuses[job], 20)}) " if job in statuses else " "
+    return element("span", look.job_link(job), status)
 
 
 def _now(job: RQJob) -> str:
     status = formats.cut(job.status, 20)
+    if job.blocked_by:
+        return f"{status}; it will never run: it waits for {formats.cut(job.blocked_by)}"
     return status if job.retries_left is None else f"{status}, {job.retries_left} retries left"
 
 

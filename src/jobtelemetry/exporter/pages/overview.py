@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from jobtelemetry.exporter import formats
 from jobtelemetry.exporter.markup import Markup, element
-from jobtelemetry.exporter.pages import charts, tables
+from jobtelemetry.exporter.pages import charts, own, tables
 from jobtelemetry.exporter.pages.frame import Look, banner, document, problem, trouble_banner
 from jobtelemetry.exporter.verdict import audit, remarks
 from jobtelemetry.figures import summarise
 from jobtelemetry.outcomes import RATIOS, State
 from jobtelemetry.questions.failures import FailureGroup
+from jobtelemetry.questions.own_metrics import own_metrics
 from jobtelemetry.questions.rq_workers import RQWorker, most_telling
 from jobtelemetry.store.snapshot import RQWorkerState, Snapshot
 
@@ -20,12 +21,14 @@ MOST_WORKERS = 100
 MOST_QUEUES = 25
 MOST_RQ_WORKERS = 25
 MOST_FAILURES = 5
+MOST_OWN_METRICS = 10
 
 _GLOSSARY = {
     **{state.value: state.row.meaning for state in State},
     **{ratio.name: ratio.formula for ratio in RATIOS},
     "p50, p95": "run time of all ended executions, estimated from the histogram",
     "in, out": "jobs put on the queue, as far as instrumented producers tell, and executions ended; lately",
+    "blocked": "deferred jobs that will never run: what they depend on was cancelled, failed for good or is gone",
     "empty in": "waiting jobs / how many fewer there are per second",
 }
 
@@ -53,7 +56,7 @@ def render(look: Look, rq_workers: Sequence[RQWorker] = (), groups: Sequence[Fai
         trouble_banner(look, trouble),
         *telemetry,
         *(banner(remark, "note") for remark in remarks(snapshot, look.reconciler_problem)),
-        tables.suspects(snapshot),
+        tables.suspects(look, snapshot),
         *_sections(look, snapshot, rq_workers, groups),
     ]
     title = "Redis is away" if look.error else trouble.headline
@@ -86,6 +89,9 @@ def _sections(
     if rq_workers:
         sections.append(tables.rq_workers(look, rq_workers, len(snapshot.rq_workers)))
         sections.append(_more(look, "rq-workers", len(snapshot.rq_workers), MOST_RQ_WORKERS, "RQ workers"))
+    if snapshot.own:
+        sections.append(own.listed(look, own_metrics(snapshot.own), MOST_OWN_METRICS))
+        sections.append(_more(look, "own-metrics", len(snapshot.own), MOST_OWN_METRICS, "metrics of your own"))
     if snapshot.seen:
         sections.append(glossary())
     return sections

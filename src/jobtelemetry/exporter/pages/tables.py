@@ -15,7 +15,7 @@ from jobtelemetry.questions.entries import LogEntry
 from jobtelemetry.questions.failures import FailureGroup
 from jobtelemetry.questions.queues import QueueLine
 from jobtelemetry.questions.rq_workers import RQWorker
-from jobtelemetry.store.snapshot import RQWorkerState, RunningExecution, Snapshot
+from jobtelemetry.store.snapshot import QueueState, RQWorkerState, RunningExecution, Snapshot
 
 _WORKER_COLUMNS = (
     "Worker",
@@ -37,9 +37,10 @@ _NEWEST_COLUMNS = ("Ended", "state", "attempt", "error", "message", "ran", "job"
 _RUNNING_COLUMNS = ("Job", "queue", "attempt", "since", "RQ worker")
 #: Columns of words, set to the left as the first one is; the others are numbers.
 _WORDS = {"error", "message", "example", "state", "job", "trace", "RQ worker", "host", "queues", "current job", "queue",
-          "status", "why", "attributes", "version", ""}  # fmt: skip
-_MOST_SUSPECTS = 20
+          "status", "why", "attributes", "version", "type", "help", ""}  # fmt: skip
+_MOST_SUSPECTS = 5
 _MOST_REASONS = 3
+_MOST_NAMED = 5
 
 
 def worst_first(lines: Iterable[WorkerFigures]) -> list[WorkerFigures]:
@@ -94,14 +95,16 @@ def rq_workers(look: Look, workers: Sequence[RQWorker], live: int) -> Markup:
     return table(f"RQ workers{_of(len(rows), live)}", _RQ_WORKER_COLUMNS, rows)
 
 
-def suspects(snapshot: Snapshot) -> Markup:
+def suspects(look: Look, snapshot: Snapshot) -> Markup:
     """The RQ workers behind a blind spot; nothing where there is none."""
     found = verdict.suspects(snapshot)
     if not found:
         return Markup("")
     more = len(found) - _MOST_SUSPECTS
     caption = "RQ workers in the blind spot" + (f" (the first {_MOST_SUSPECTS} of {len(found)})" if more > 0 else "")
-    return table(caption, _SUSPECT_COLUMNS, [_suspect_row(worker) for worker in found[:_MOST_SUSPECTS]])
+    shown = table(caption, _SUSPECT_COLUMNS, [_suspect_row(worker) for worker in found[:_MOST_SUSPECTS]])
+    link = element("a", "All RQ workers, with host and process", href=f"{look.root}rq-workers")
+    return join(shown, element("p", link, class_="aside"))
 
 
 def failures(look: Look, groups: Sequence[FailureGroup], caption: str, *, one: bool = False) -> Markup:
@@ -133,7 +136,7 @@ def running(look: Look, runs: Sequence[RunningExecution], caption: str) -> Marku
     return table(caption, _RUNNING_COLUMNS, rows)
 
 
-def shares(caption: str, first: str, counts: Sequence[tuple[str, int]], kind: str) -> Markup:
+def shares(caption: str, first: str, counts: Sequence[tuple[str, int]], kind: str, what: str = "executions") -> Markup:
     """Names with how often each came, and a strip for the eye."""
     whole, most = sum(count for _, count in counts), max((count for _, count in counts), default=1)
     rows = []
@@ -143,7 +146,7 @@ def shares(caption: str, first: str, counts: Sequence[tuple[str, int]], kind: st
         share = element("span", formats.percent(count / whole if whole else None))
         label = "all others" if name == OTHER else formats.cut(name)
         rows.append((element("span", label, class_="name"), _count(count, kind), share, strip))
-    return table(caption, (first, "executions", "share", ""), rows)
+    return table(caption, (first, what, "share", ""), rows)
 
 
 def table(
@@ -193,8 +196,13 @@ def _first(counts: Sequence[tuple[str, int]]) -> Iterable[tuple[str, int]]:
     return [("all others" if name == OTHER else name, count) for name, count in counts[:_MOST_REASONS]]
 
 
-def _queues(names: Sequence[str]) -> Markup:
-    return element("span", formats.cut(", ".join(names)), class_="sub")
+def _queues(names: Sequence[str], kind: str = "sub") -> Markup:
+    """The first few; all of them for who points at it."""
+    more = len(names) - _MOST_NAMED
+    if more <= 1:
+        return element("span", formats.cut(", ".join(names)) or formats.NOTHING, class_=kind)
+    shown = f"{formats.cut(', '.join(names[:_MOST_NAMED]))} and {formats.number(more)} more"
+    return element("span", shown, class_=kind, title=formats.cut(", ".join(names), 2000))
 
 
 def _bar(line: WorkerFigures) -> Markup:
@@ -229,7 +237,12 @@ def _queue_row(line: QueueLine, statuses: Sequence[str], now: float) -> Sequence
     unattended = bool(line.waiting and not line.listening)
     return (
         _text(queue.name),
-        *(_count(queue.jobs.get(status, 0), kind=status) for status in statuses),
+        *(
+            join(
+                _count(queue.jobs.get(status, 0), kind=status), _blocked(queue) if status == "deferred" else Markup("")
+            )
+            for status in statuses
+        ),
         moment(queue.oldest_enqueued_at, now),
         element("span", formats.per_minute(line.rate_in)),
         element("span", formats.per_minute(line.rate_out)),
@@ -238,6 +251,14 @@ def _queue_row(line: QueueLine, statuses: Sequence[str], now: float) -> Sequence
         element("span", "up" if queue.scheduler_up else formats.NOTHING),
         _count(queue.overdue_scheduled, kind="overdue"),
     )
+
+
+def _blocked(queue: QueueState) -> Markup:
+    """Of the deferred jobs those that will never run; for who points at it, what some of them wait for."""
+    if not queue.blocked:
+        return Markup("")
+    why = formats.cut("; ".join(queue.blocked_by), 500)
+    return element("span", f"{formats.number(queue.blocked)} blocked", class_="why overdue", title=why)
 
 
 def _rq_worker_row(look: Look, worker: RQWorker) -> Sequence[Markup]:
@@ -251,7 +272,7 @@ def _rq_worker_row(look: Look, worker: RQWorker) -> Sequence[Markup]:
         _text(worker.name),
         element("span", formats.cut(worker.hostname, 60) or formats.NOTHING),
         element("span", str(worker.pid) if worker.pid is not None else formats.NOTHING),
-        element("span", formats.cut(", ".join(worker.queues), 120) or formats.NOTHING, class_="wrap"),
+        _queues(worker.queues, "wrap"),
         element("span", formats.cut(worker.state, 20) or formats.NOTHING),
         job,
         moment(worker.job_since, look.now) if worker.job else element("span", formats.NOTHING),
@@ -269,7 +290,7 @@ def _rq_worker_row(look: Look, worker: RQWorker) -> Sequence[Markup]:
 def _suspect_row(worker: RQWorkerState) -> Sequence[Markup]:
     return (
         _text(worker.name),
-        element("span", formats.cut(", ".join(worker.queues)) or formats.NOTHING, class_="wrap"),
+        _queues(worker.queues, "wrap"),
         element("span", formats.cut(worker.status, 20) or formats.NOTHING),
         element("span", "yes" if worker.instrumented else "no"),
         _count(worker.counted_by_rq),

@@ -67,7 +67,7 @@ def missing(look: Look, name: str) -> str:
 def _findings(look: Look, name: str) -> list[Markup]:
     found = [finding for finding in look.trouble().findings if finding.worker == name]
     return [
-        element("p", formats.cut(one.text, 300), class_=f"banner {one.level.value}", role="status") for one in found
+        element("p", formats.cut(one.text, 400), class_=f"banner {one.level.value}", role="status") for one in found
     ]
 
 

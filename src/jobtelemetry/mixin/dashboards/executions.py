@@ -86,7 +86,7 @@ def over_time(config: MixinConfig) -> timeseries.Panel:
         "Records of executions that ended, in the time of each bar. The exact counts are on the other dashboards; a "
         "record can get lost on its way into Loki.",
         [],
-        width=16,
+        width=14,
         colors=theme.STATE_COLORS,
         stacked=True,
         bars=True,
@@ -104,7 +104,7 @@ def kinds_of_failures(q: PromQL) -> table.Panel:
         "Records of executions that ended as failure or discard, in the time range.",
         failures(q.config, facts=("error_type",)),
         {"worker": "Worker", "error_type": "Error"},
-        width=8,
+        width=10,
         height=8,
     )
 
@@ -112,10 +112,10 @@ def kinds_of_failures(q: PromQL) -> table.Panel:
 def newest(config: MixinConfig) -> logs.Panel:
     """The failures themselves."""
     line = (
-        "{{.worker}} {{.error_type}}: {{.detail}} [{{.state}}, attempt {{.attempt}}, job {{.job_id}}"
-        "{{if .trace_id}}, trace {{.trace_id}}{{end}}]"
+        "{{.worker}} {{.error_type}}{{if .signal}} (signal {{.signal}}){{end}}: {{.detail}} [{{.state}}, "
+        "attempt {{.attempt}}, job {{.job_id}}{{if .trace_id}}, trace {{.trace_id}}{{end}}]"
     )
-    facts = ("error_type", "detail", "attempt", "job_id", "trace_id")
+    facts = ("error_type", "signal", "detail", "attempt", "job_id", "trace_id")
     lines = failures(config, "|~ `(?i)${search:regex}`", f"| line_format `{line}`", facts=facts)
     return (
         logs.Panel()
@@ -210,7 +210,12 @@ def _ranking(
         )
         .override_by_name("Executions", [theme.prop("custom.width", 110), theme.prop("unit", theme.COUNT)])
     )
-    return panel.override_by_name("Worker", [theme.prop("links", [{"title": "Open this worker", "url": worker}])])
+    wrapped = theme.prop("custom.cellOptions", {"type": "auto", "wrapText": True})
+    for heading in keys.values():
+        panel = panel.override_by_name(heading, [theme.prop("noValue", "-"), wrapped])
+    # Wide enough for a name of the usual length.
+    link = theme.prop("links", [{"title": "Open this worker", "url": worker}])
+    return panel.override_by_name("Worker", [link, theme.prop("custom.width", 310)])
 
 
 def _query(expr: str) -> loki.Dataquery:

@@ -14,6 +14,9 @@ from jobtelemetry.mixin.promql import SOURCE, PromQL
 TAG = "jobtelemetry"
 DATA = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
+#: Grafana's own: the range on show, and a step that fits it.
+RANGE, STEP = "$__range", "$__interval"
+
 #: The alerts of this mixin, as the built-in series ALERTS shows them.
 OUR_ALERTS = 'alertname=~"(Job|Queue).*"'
 
@@ -69,8 +72,8 @@ def row(title: str) -> build.Row:
     return build.Row(title)
 
 
-def board_url(board: Board, q: PromQL, *, label: str, value: str) -> str:
-    """The address of a dashboard about one worker or queue, which keeps time range, data source and variables.
+def board_url(board: Board, q: PromQL, *, label: str = "", value: str = "") -> str:
+    """The address of a dashboard, of one worker or queue or of what is chosen; time range, data source, variables stay.
 
     Args:
         board: Where it leads.
@@ -79,7 +82,8 @@ def board_url(board: Board, q: PromQL, *, label: str, value: str) -> str:
         value: What Grafana replaces by that value.
     """
     kept = "".join(f"&${{{name}:queryparam}}" for name, _ in q.scope if name != label)
-    return f"/d/{board.uid}?${{__url_time_range}}&${{datasource:queryparam}}{kept}&var-{label}={value}"
+    chosen = f"&var-{label}={value}" if label else ""
+    return f"/d/{board.uid}?${{__url_time_range}}&${{datasource:queryparam}}{kept}{chosen}"
 
 
 def numbered(dashboard: model.Dashboard) -> model.Dashboard:

@@ -60,7 +60,7 @@ def objective(q: PromQL) -> list[panels.PanelBuilder]:
             "Error budget left",
             f"Per worker: the part of the discards that the objective of {config.slo:g} % allows in "
             f"{spoken(config.slo_window)} that is left. Empty means that the objective is missed.",
-            [instant_query(f"sort({left})", "A", legend="{{worker}}")],
+            [instant_query(f"sort({panels.shortened(left, 'worker')})", "A", legend="{{short}}")],
             unit=theme.PERCENT,
             width=12,
             height=8,
@@ -216,14 +216,20 @@ def errors(q: PromQL) -> list[panels.PanelBuilder]:
     return [
         panels.lines(
             "Blind spots",
-            "Unrecorded executions and uninstrumented RQ workers: 0 is health.",
+            "Unrecorded executions and uninstrumented RQ workers: 0 is health. Series of own metrics that are kept and "
+            "not shown, because their name has two types, are there where there are some.",
             [
                 range_query(f"max({q.raw(contract.UNRECORDED_EXECUTIONS)})", "unrecorded executions"),
                 range_query(f"max({q.raw(contract.RQ_WORKERS_UNINSTRUMENTED)})", "uninstrumented RQ workers"),
+                range_query(f"sum({q.of(contract.OWN_UNSERVED)}) > 0", "own series not shown"),
             ],
             width=8,
             height=7,
-            colors={"unrecorded executions": "red", "uninstrumented RQ workers": "orange"},
+            colors={
+                "unrecorded executions": "red",
+                "uninstrumented RQ workers": "orange",
+                "own series not shown": "yellow",
+            },
             decimals=0,
         ),
         panels.lines(

@@ -17,6 +17,8 @@ from jobtelemetry.mixin.promql import PromQL, in_state
 from jobtelemetry.outcomes import MATCH, SUCCESS, State
 
 _QUEUED = 'status="queued"'
+#: The number of the panel with the alerts.
+_ALERTS = 10
 
 
 def make(config: MixinConfig) -> build.Dashboard:
@@ -41,6 +43,9 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
     worst = f"clamp_min(min({left}), {theme.LEAST_BUDGET:g})"
     ours = f'ALERTS{{alertstate="firing", severity!="{config.severity_none}", {OUR_ALERTS}{q.installation}}}'
     ratio_steps = theme.steps(theme.BAD, (config.objective, theme.GOOD))
+    objective = ("Open the objective", board_url(Board.HEALTH, q))
+    telemetry = ("Is the telemetry complete?", board_url(Board.HEALTH, q))
+    queues = ("Open the queues", board_url(Board.QUEUES, q))
     age = f"max(time() - min by ({q.by('queue')}) ({q.raw(contract.QUEUE_OLDEST_JOB)})) or vector(0)"
     return [
         panels.figure(
@@ -52,6 +57,7 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
             unit=theme.PERCENT,
             thresholds=ratio_steps,
             decimals=2,
+            leads_to=objective,
         ),
         panels.figure(
             "Budget left",
@@ -62,12 +68,14 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
             unit=theme.PERCENT,
             thresholds=theme.steps(theme.BAD, (0, theme.WARN), (0.25, theme.GOOD)),
             decimals=0,
+            leads_to=objective,
         ),
         panels.figure(
             "Alerts",
             "Alerts of this mixin that fire now, the watchdog not counted.",
             f"count(count by (alertname, severity, worker, queue) ({ours})) or vector(0)",
             thresholds=theme.steps(theme.GOOD, (1, theme.BAD)),
+            leads_to=("Which?", f"{board_url(Board.OVERVIEW, q)}&viewPanel=panel-{_ALERTS}"),
         ),
         panels.figure(
             "Unrecorded",
@@ -75,6 +83,7 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
             "health, anything else a blind spot.",
             f"max({q.raw(contract.UNRECORDED_EXECUTIONS)})",
             thresholds=theme.steps(theme.GOOD, (1, theme.BAD)),
+            leads_to=telemetry,
         ),
         panels.figure(
             "Executions",
@@ -85,6 +94,7 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
             "Jobs waiting",
             "Jobs on the queues now.",
             f"sum(max by ({q.by('queue')}) ({q.raw(contract.QUEUE_JOBS, _QUEUED)}))",
+            leads_to=queues,
         ),
         panels.figure(
             "Longest wait",
@@ -98,12 +108,14 @@ def figures(q: PromQL) -> list[panels.PanelBuilder]:
                 (seconds(config.oldest_job_age), theme.BAD),
             ),
             decimals=0,
+            leads_to=queues,
         ),
         panels.figure(
             "RQ workers",
             "Live RQ worker processes, each counted once, of all queues.",
             f"sum({q.of(contract.RQ_WORKER_PROCESSES)})",
             thresholds=theme.steps(theme.BAD, (1, theme.GOOD)),
+            leads_to=queues,
         ),
     ]
 
@@ -119,6 +131,8 @@ def throughput(q: PromQL) -> panels.PanelBuilder:
         stacked=True,
         bars=True,
         interval="1m",
+        width=9,
+        height=9,
     )
 
 
@@ -127,10 +141,13 @@ def alerts(q: PromQL) -> panels.PanelBuilder:
     ours = f'ALERTS{{alertstate="firing", severity!="{q.config.severity_none}", {OUR_ALERTS}{q.installation}}}'
     began = ours.replace('ALERTS{alertstate="firing", ', "ALERTS_FOR_STATE{")
     published = q.config.runbook_url
-    remedy = (
-        "A click on the name of an alert opens its runbook."
+    remedy, about = (
+        ("A click on the name of an alert opens its runbook.", ("Open the runbook", f"{published}/${{__value.raw}}.md"))
         if published
-        else "`jobtelemetry runbook NAME` says what to do about an alert."
+        else (
+            "`jobtelemetry runbook NAME` says what to do about an alert.",
+            ("Open SLO and telemetry health", board_url(Board.HEALTH, q)),
+        )
     )
     since = f"1000 * min by (alertname, severity, worker, queue) ({began} and ignoring (alertstate) {ours})"
     return tables.listing(
@@ -140,14 +157,15 @@ def alerts(q: PromQL) -> panels.PanelBuilder:
         [Column("Since", since, theme.FROM_NOW, decimals=None, width=110)],
         sort="Severity",
         descending=False,
-        width=12,
-        height=8,
+        width=15,
+        height=9,
         links={
+            "Alert": about,
             "Worker": ("Open this worker", board_url(Board.WORKER, q, label="worker", value="${__value.raw}")),
             "Queue": ("Open this queue", board_url(Board.QUEUES, q, label="queue", value="${__value.raw}")),
-        }
-        | ({"Alert": ("Open the runbook", f"{published}/${{__value.raw}}.md")} if published else {}),
-        widths={"Alert": 200, "Severity": 75},
+        },
+        widths={"Alert": 270, "Severity": 80, "Worker": 330},
+        wrapped=("Worker", "Queue"),
         no_value="No alert fires",
     )
 
@@ -164,7 +182,7 @@ def summary(q: PromQL) -> panels.PanelBuilder:
         summary_columns(q),
         sort="Discard",
         then=(("Success", False), ("Failure", True)),
-        height=9,
+        height=10,
         links={"Worker": ("Open this worker", board_url(Board.WORKER, q, label="worker", value="${__value.raw}"))},
     )
 
@@ -172,12 +190,14 @@ def summary(q: PromQL) -> panels.PanelBuilder:
 def summary_columns(q: PromQL) -> list[Column]:
     """The columns of the table, which a test holds against a demo run."""
     good = ((None, theme.BAD), (q.config.objective, theme.GOOD))
+    why = ("Why? Open this worker", board_url(Board.WORKER, q, label="worker", value="${__data.fields.Worker}"))
     counts = [
         Column(
             state.value.capitalize(),
             queries.counted(q, contract.JOB_EXECUTIONS, "worker", in_state(state)),
             color=theme.STATE_COLORS[state.value],
             width=105,
+            leads_to=why if state.failed else None,
         )
         for state in State
     ]
@@ -185,7 +205,15 @@ def summary_columns(q: PromQL) -> list[Column]:
     return [
         *counts,
         Column("Running", running, width=90),
-        Column("Success", queries.ratio(q, "worker", SUCCESS), theme.PERCENT, thresholds=good, decimals=2, width=100),
+        Column(
+            "Success",
+            queries.ratio(q, "worker", SUCCESS),
+            theme.PERCENT,
+            thresholds=good,
+            decimals=2,
+            width=100,
+            leads_to=why,
+        ),
         Column("Match", queries.ratio(q, "worker", MATCH), theme.PERCENT, decimals=1, width=90),
         Column(
             "p95",

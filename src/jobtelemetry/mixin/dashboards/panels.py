@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from string import ascii_uppercase
+from typing import Any, TypeAlias
 
 from grafana_foundation_sdk.builders import bargauge, common, heatmap, stat, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
@@ -15,7 +16,7 @@ from grafana_foundation_sdk.models import heatmap as heat
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from jobtelemetry.mixin.dashboards import theme
-from jobtelemetry.mixin.dashboards.frame import DATA, board_url
+from jobtelemetry.mixin.dashboards.frame import DATA, RANGE, STEP, board_url
 from jobtelemetry.mixin.names import Board
 from jobtelemetry.mixin.promql import PromQL
 
@@ -55,8 +56,13 @@ def figure(
     decimals: int | None = None,
     no_value: str = "-",
     mappings: Sequence[model.ValueMapping] = (),
+    leads_to: tuple[str, str] | None = None,
 ) -> stat.Panel:
-    """One figure at the end of the time range."""
+    """One figure at the end of the time range.
+
+    Args:
+        leads_to: Title and address of where it can be understood; a click on the figure goes there.
+    """
     panel = (
         stat.Panel()
         .title(title)
@@ -76,6 +82,9 @@ def figure(
         .thresholds(thresholds if thresholds is not None else theme.steps(color or theme.NEUTRAL))
         .color_scheme(theme.by_threshold())
     )
+    if leads_to is not None:
+        link = {"title": leads_to[0], "url": leads_to[1]}
+        panel = panel.override_by_field_type("number", [theme.prop("links", [link])])
     return panel.decimals(decimals) if decimals is not None else panel
 
 
@@ -95,7 +104,6 @@ def lines(
     interval: str = "30s",
     bars: bool = False,
     connect: bool = False,
-    shades: str = "",
     least_axis: float | None = None,
     with_legend: bool = True,
     no_value: str = "",
@@ -107,11 +115,10 @@ def lines(
         interval: The least step, and so the least window of ``$__rate_interval``.
         connect: Whether a line goes on across a time without data. For figures that say what the last work was like;
             a wait does not shrink slowly while nothing waits.
-        shades: The colour of which every series gets a shade.
         least_axis: How far up the axis goes at least; by default it depends on the unit.
         per: ``worker`` or ``queue`` where there is a line for each, and what the dashboard shows. The colour of a line
-            comes from its name then, so it is the same on every panel; a long dotted name is short in the legend; a
-            click on the line shows it whole, and leads to its dashboard.
+            comes from its name then, so it is the same on every panel; a long dotted name is short in the legend and
+            whole at the foot of the tooltip; a click on the line leads to its dashboard.
     """
     legend = common.VizLegendOptions().show_legend(with_legend).placement(kinds.LegendPlacement.BOTTOM)
     panel = (
@@ -134,8 +141,8 @@ def lines(
         .legend(legend.display_mode(kinds.LegendDisplayMode.LIST).calcs([]))
         .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING))
     )
-    for query in queries:
-        panel = panel.with_target(query)
+    for letter, query in zip(ascii_uppercase, queries, strict=False):
+        panel = panel.with_target(_named(query, per).ref_id(letter))
     for name, color in (colors or {}).items():
         panel = panel.override_by_name(name, [theme.color(color)])
     panel = panel.with_override(
@@ -143,8 +150,6 @@ def lines(
     )
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A"))
-    if shades:
-        panel = panel.color_scheme(build.FieldColor().mode(model.FieldColorModeId.SHADES).fixed_color(shades))
     if highest is not None:
         panel = panel.max(highest)
     if decimals is not None:
@@ -154,31 +159,78 @@ def lines(
     if thresholds is not None:
         style = common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED)
         panel = panel.thresholds(thresholds).thresholds_style(style)
-    return _per(*per, panel) if per else panel
+    return _per(*per, panel, colors or ()) if per else panel
 
 
-#: Of a name longer than this before its last two parts, these two are shown.
-_LONG_NAME, _SHORT_NAME = r"^.{12,}\.([^.]+\.[^.]+)$", "…$1"
 _BOARDS = {"worker": Board.WORKER, "queue": Board.QUEUES}
+#: Of a name longer than this before its last two parts, these two are shown.
+_LONG_NAME, _SHORT_NAME = r".{12,}\.([^.]+\.[^.]+)", "…$1"
 
 
-def _per(label: str, q: PromQL, panel: timeseries.Panel) -> timeseries.Panel:
+def shortened(expr: str, label: str) -> str:
+    """With the label ``short``: the last two parts of a long dotted name.
+
+    It has to be the query that shortens names. Where a transformation does, Grafana takes the colour of a line from the
+    whole name and that of its place in the legend from the short one.
+    """
+    pattern = _LONG_NAME.replace("\\", "\\\\")
+    whole = f'label_replace({expr}, "short", "$1", "{label}", "(.*)")'
+    return f'label_replace({whole}, "short", "{_SHORT_NAME}", "{label}", "{pattern}")'
+
+
+def _named(query: prom.Dataquery, per: tuple[str, PromQL] | None) -> prom.Dataquery:
+    """The query of a line for each worker or queue, with short names."""
+    asked = query.build()
+    if per is None or asked.legend_format != f"{{{{{per[0]}}}}}":
+        return query
+    return query.expr(shortened(asked.expr, per[0])).legend_format("{{short}}")
+
+
+def _per(label: str, q: PromQL, panel: timeseries.Panel, others: Iterable[str]) -> timeseries.Panel:
+    # Grafana writes "Click to open " and the title at the foot of the tooltip of a line that has such a link.
     name = f"${{__field.labels.{label}}}"
-    link = {"title": f"Open {name}", "url": board_url(_BOARDS[label], q, label=label, value=name)}
-    return (
-        panel.color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
-        .override_by_field_type("number", [theme.prop("links", [link])])
-        .with_transformation(
-            model.DataTransformerConfig("renameByRegex", options={"regex": _LONG_NAME, "renamePattern": _SHORT_NAME})
-        )
-    )
+    link = {"title": name, "url": board_url(_BOARDS[label], q, label=label, value=name), "oneClick": True}
+    by_name = build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
+    panel = panel.color_scheme(by_name).override_by_field_type("number", [theme.prop("links", [link])])
+    for other in others:
+        panel = panel.override_by_name(other, [theme.prop("links", [])])
+    return panel
+
+
+#: From how many seconds on run times and waits are drawn in minutes.
+_MINUTES_FROM = 120
+#: Of these letters are the queries in minutes.
+_IN_SECONDS, _IN_MINUTES = ascii_uppercase[:13], ascii_uppercase[13:]
+
+
+def durations(
+    title: str, description: str, series: Sequence[tuple[str, str]], *, longest: str = "", **options: Any
+) -> timeseries.Panel:
+    """Run times or waits over time: in seconds, or all of them in minutes where one takes two or more.
+
+    The ticks of Grafana's axes are round numbers of what is drawn, whatever its unit, so an axis in seconds reads 1.67
+    mins and 4.17 mins. Nothing in a panel can choose the unit by what there is to see, but a query can be empty.
+
+    Args:
+        series: Expression, in seconds, and legend.
+        longest: The expression of those whose highest value in the time range decides; by default the last one.
+        options: As :func:`lines` takes them.
+    """
+    peak = f"max(max_over_time((\n{longest or series[-1][0]}\n)[{RANGE}:{STEP}] @ end()) >= {_MINUTES_FROM})"
+    panel, per = lines(title, description, [], unit=theme.SECONDS, **options), options.get("per")
+    for letter, (expr, legend) in zip(_IN_SECONDS, series, strict=False):
+        panel = panel.with_target(_named(range_query(f"({expr})\nunless on () {peak}", legend), per).ref_id(letter))
+    for letter, (expr, legend) in zip(_IN_MINUTES, series, strict=False):
+        panel = panel.with_target(_named(range_query(f"({expr}) / 60\nand on () {peak}", legend), per).ref_id(letter))
+        panel = panel.override_by_query(letter, [theme.prop("unit", theme.MINUTES)])
+    return panel
 
 
 def density(
     title: str, description: str, expr: str, *, width: int = 12, scheme: str = "Blues", exemplars: bool = False
 ) -> heatmap.Panel:
     """A histogram over time, with exemplars if the family has them."""
-    query = prom.Dataquery().expr(expr).legend_format("{{le}}").range().format(PromQueryFormat.HEATMAP).datasource(DATA)
+    query = range_query(expr, "{{le}}", exemplar=exemplars).format(PromQueryFormat.HEATMAP).ref_id("A")
     return (
         heatmap.Panel()
         .title(title)
@@ -186,7 +238,7 @@ def density(
         .datasource(DATA)
         .span(width)
         .height(9)
-        .with_target(query.exemplar(exemplars))
+        .with_target(query)
         .interval("30s")
         .calculate(False)
         .cell_gap(1)

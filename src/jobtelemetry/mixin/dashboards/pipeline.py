@@ -38,10 +38,10 @@ def funnel(q: PromQL) -> panels.PanelBuilder:
     """How many executions each stage had."""
     return panels.bars(
         "Stages",
-        f"Executions of each stage in the time range, exactly. {_ORDER}",
+        f"Executions of each stage in the time range, exactly. {_ORDER} Whole names are in the table.",
         [
-            instant_query(_first_seen(q), "A"),
-            instant_query(queries.counted(q, contract.JOB_EXECUTIONS, "worker"), "B"),
+            instant_query(panels.shortened(_first_seen(q), "worker"), "A"),
+            instant_query(panels.shortened(queries.counted(q, contract.JOB_EXECUTIONS, "worker"), "worker"), "B"),
         ],
         width=12,
         height=8,
@@ -52,8 +52,8 @@ def funnel(q: PromQL) -> panels.PanelBuilder:
             model.DataTransformerConfig(
                 "organize",
                 options={
-                    "excludeByName": {"Time": True, "Value #A": True},
-                    "indexByName": {"worker": 0, "Value #B": 1},
+                    "excludeByName": {"Time": True, "worker": True, "Value #A": True},
+                    "indexByName": {"short": 0, "Value #B": 1},
                 },
             ),
         ],
@@ -124,7 +124,7 @@ def stages(q: PromQL) -> panels.PanelBuilder:
         ],
         sort=_FIRST_SEEN,
         descending=False,
-        height=8,
+        height=9,
         links={"Stage": ("Open this worker", board_url(Board.WORKER, q, label="worker", value="${__value.raw}"))},
     )
 
@@ -140,19 +140,17 @@ def over_time(q: PromQL) -> list[panels.PanelBuilder]:
             width=8,
             per=("worker", q),
         ),
-        panels.lines(
+        panels.durations(
             "Run time, p95",
             "The run time that 95 % of each stage's executions did not exceed.",
-            [range_query(_p95(q, contract.JOB_DURATION), "{{worker}}")],
-            unit=theme.SECONDS,
+            [(_p95(q, contract.JOB_DURATION), "{{worker}}")],
             width=8,
             per=("worker", q),
         ),
-        panels.lines(
+        panels.durations(
             "Wait, p95",
             "The wait that 95 % of each stage's executions did not exceed.",
-            [range_query(_p95(q, contract.JOB_WAIT), "{{worker}}")],
-            unit=theme.SECONDS,
+            [(_p95(q, contract.JOB_WAIT), "{{worker}}")],
             width=8,
             per=("worker", q),
         ),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from jobtelemetry import contract
 from jobtelemetry.contract import Family
+from jobtelemetry.mixin.dashboards.frame import RANGE, STEP
 from jobtelemetry.mixin.exact import gained_on_show
 from jobtelemetry.mixin.promql import PromQL, in_state
 from jobtelemetry.outcomes import Ratio, State
 
-#: Grafana's own: the range on show, the same in seconds, a step that fits it, and a window that fits the scrapes.
-RANGE, RANGE_SECONDS, STEP, RATE = "$__range", "$__range_s", "$__interval", "$__rate_interval"
+#: Grafana's own: the range on show in seconds, and a window that fits the scrapes.
+RANGE_SECONDS, RATE = "$__range_s", "$__rate_interval"
 STEP_SECONDS = "$__interval_ms / 1000"
 
 
@@ -26,6 +27,23 @@ def total(q: PromQL, family: Family, extra: str = "") -> str:
 def per_interval(q: PromQL, family: Family, by: str, extra: str = "") -> str:
     """Exactly how many in each step of the graph: a first one shows, which ``rate()`` cannot see."""
     return f"sum by ({by}) (\n{gained_on_show(q, family, STEP, extra, span=STEP_SECONDS)}\n) > 0"
+
+
+def by_rank(q: PromQL, family: Family, label: str, ranks: int) -> list[str]:
+    """The same by one label, in several queries: of each rank in the range on show, and of all that come after.
+
+    Each value of the label is in exactly one of them; of several that come as often, two may share a rank.
+    """
+    series, labels = q.raw(family), q.by(*q.labels(family))
+    begun, ended = f"max by ({labels}) ({series} @ end() offset {RANGE})", f"max by ({labels}) ({series} @ end())"
+    grown = f"sum by ({label}) ({ended} - ({begun} or {ended} * 0))"
+    most = [f"topk({rank}, {grown})" for rank in range(1, ranks + 1)]
+    every = f"({per_interval(q, family, label)})"
+    found = []
+    for rank, here in enumerate(most):
+        above = "".join(f"\nunless on ({label}) {one}" for one in most[:rank])
+        found.append(f"{every}\nand on ({label}) {here}{above}")
+    return [*found, every + "".join(f"\nunless on ({label}) {one}" for one in most)]
 
 
 def ratio(q: PromQL, by: str, which: Ratio) -> str:

@@ -39,6 +39,7 @@ def table(q: PromQL) -> panels.PanelBuilder:
     late = seconds(q.config.oldest_job_age)
     ages = ((None, theme.NEUTRAL), (late / 3, theme.WARN), (late, theme.BAD))
     none = ((None, theme.BAD), (1, theme.GOOD))
+    open_it = ("Only this queue", board_url(Board.QUEUES, q, label="queue", value="${__data.fields.Queue}"))
     up_or_down = [{"type": "value", "options": {"0": {"text": "none", "index": 0}, "1": {"text": "up", "index": 1}}}]
     return tables.listing(
         "Queues",
@@ -49,15 +50,20 @@ def table(q: PromQL) -> panels.PanelBuilder:
         [
             Column("Waiting", _jobs(q, "queued"), width=110),
             Column(
-                "Oldest", f"time() - {_least(q, contract.QUEUE_OLDEST_JOB)}", theme.SECONDS, thresholds=ages, width=110
+                "Oldest",
+                f"time() - {_least(q, contract.QUEUE_OLDEST_JOB)}",
+                theme.SECONDS,
+                thresholds=ages,
+                width=110,
+                leads_to=open_it,
             ),
             Column("Started", _jobs(q, "started"), width=110),
             Column("Scheduled", _jobs(q, "scheduled"), width=110),
-            Column("Overdue", _most(q, contract.QUEUE_OVERDUE_SCHEDULED), color=theme.BAD, width=110),
+            Column("Overdue", _most(q, contract.QUEUE_OVERDUE_SCHEDULED), color=theme.BAD, width=110, leads_to=open_it),
             Column("Deferred", _jobs(q, "deferred"), width=110),
             Column("Failed kept", _jobs(q, "failed"), width=110),
-            Column("Cancelled kept", _jobs(q, "canceled"), width=110),
-            Column("RQ workers", _workers(q), thresholds=none, width=110),
+            Column("Cancelled kept", _jobs(q, "canceled"), width=120),
+            Column("RQ workers", _workers(q), thresholds=none, width=110, leads_to=open_it),
             Column("Busy", _workers(q, 'status="busy"'), width=110),
             Column(
                 "Scheduler",
@@ -68,7 +74,7 @@ def table(q: PromQL) -> panels.PanelBuilder:
             ),
         ],
         sort="Waiting",
-        height=7,
+        height=9,
         links={"Queue": ("Only this queue", board_url(Board.QUEUES, q, label="queue", value="${__value.raw}"))},
     )
 
@@ -108,11 +114,10 @@ def jobs(q: PromQL) -> list[panels.PanelBuilder]:
             thresholds=theme.steps("transparent", (late / 60, theme.BAD)),
             per=("queue", q),
         ),
-        panels.lines(
+        panels.durations(
             "Wait, p95",
             "From when a job could run to its start: 95 % of the executions waited no longer.",
-            [range_query(f"histogram_quantile(0.95, sum by (queue, le) ({wait}))", "{{queue}}")],
-            unit=theme.SECONDS,
+            [(f"histogram_quantile(0.95, sum by (queue, le) ({wait}))", "{{queue}}")],
             width=8,
             per=("queue", q),
         ),
@@ -258,6 +263,7 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             [range_query(f"max by (rate_limit) ({q.of_installation().raw(contract.RATE_LIMIT_JOBS, _HELD)})", _LIMIT)],
             width=8,
             decimals=0,
+            no_value="Nothing has been held back",
         ),
         panels.lines(
             "Held back by a rate limit, longest",
@@ -266,6 +272,7 @@ def workers(q: PromQL) -> list[panels.PanelBuilder]:
             unit=theme.MINUTES,
             width=8,
             thresholds=theme.steps("transparent", (seconds(q.config.held_age) / 60, theme.BAD)),
+            no_value="Nothing is held back",
         ),
         tables.listing(
             "Deploys",

@@ -27,6 +27,7 @@ class Column:
         decimals: Digits behind the point; ``None`` leaves it to the unit.
         width: In pixels; 0 shares what is left.
         hidden: Whether the query only brings the rows.
+        leads_to: Title and address of where a number can be understood.
         properties: Further properties of the column.
     """
 
@@ -38,6 +39,7 @@ class Column:
     decimals: int | None = 0
     width: int = 0
     hidden: bool = False
+    leads_to: tuple[str, str] | None = None
     properties: tuple[tuple[str, object], ...] = ()
 
 
@@ -54,6 +56,7 @@ def listing(
     height: int = 9,
     links: Mapping[str, tuple[str, str]] | None = None,
     widths: Mapping[str, int] | None = None,
+    wrapped: Sequence[str] = (),
     no_value: str = "-",
 ) -> table.Panel:
     """A table with a row per label set and a column per query.
@@ -64,6 +67,7 @@ def listing(
         sort: Heading of the column to sort by.
         then: Further headings, and whether the highest comes first there.
         widths: Heading -> width in pixels.
+        wrapped: Headings of keys whose values go on in a second line, where there is no room.
         links: Heading of a key -> title and address of what a click on a value leads to.
     """
     letters = [chr(ord("A") + index) for index in range(len(columns))]
@@ -109,6 +113,8 @@ def listing(
         properties = [theme.prop("noValue", "-")]
         if widths and heading in widths:
             properties.append(theme.prop("custom.width", widths[heading]))
+        if heading in wrapped:
+            properties.append(theme.prop("custom.cellOptions", {"type": "auto", "wrapText": True}))
         if links and heading in links:
             title, url = links[heading]
             properties.append(theme.prop("links", [{"title": title, "url": url}]))
@@ -131,4 +137,6 @@ def _column(column: Column) -> list[model.DynamicConfigValue]:
         if not any(name == "mappings" for name, _ in column.properties):
             nothing = {"match": "null+nan", "result": {"text": "-", "color": theme.NEUTRAL, "index": 0}}
             properties.append(theme.prop("mappings", [{"type": "special", "options": nothing}]))
+    if column.leads_to is not None:
+        properties.append(theme.prop("links", [{"title": column.leads_to[0], "url": column.leads_to[1]}]))
     return properties + [theme.prop(name, value) for name, value in column.properties]

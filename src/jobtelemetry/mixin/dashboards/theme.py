@@ -28,6 +28,11 @@ STATUS_COLORS: dict[str, str] = {
     "rate_limited": "orange",
 }
 
+#: Of error types, and of reasons to cancel: the one that comes most often first. No error looks like something good,
+#: and no reason like something bad.
+ERROR_COLORS = ("red", "orange", "purple", "yellow", "dark-red")
+REASON_COLORS = ("blue", "light-purple", "super-light-blue", "dark-purple", "dark-blue")
+
 QUANTILE_COLORS: dict[str, str] = {"p50": "super-light-blue", "p95": "blue", "p99": "dark-blue"}
 
 #: Below this part of the error budget nobody needs to know how far.

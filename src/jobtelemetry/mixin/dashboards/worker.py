@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from string import ascii_uppercase
+
 from grafana_foundation_sdk.builders import dashboard as build
-from grafana_foundation_sdk.builders import prometheus as prom
 
 from jobtelemetry import contract
 from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.mixin.dashboards import panels, queries, theme
-from jobtelemetry.mixin.dashboards.frame import frame, row, scoped
+from jobtelemetry.mixin.dashboards.frame import board_url, frame, row, scoped
 from jobtelemetry.mixin.dashboards.panels import range_query
 from jobtelemetry.mixin.names import Board
 from jobtelemetry.mixin.promql import PromQL, in_state
@@ -41,12 +42,14 @@ def make(config: MixinConfig) -> build.Dashboard:
 
 def figures(q: PromQL) -> list[panels.PanelBuilder]:
     """Exact counts by state, what runs now, and when it last completed."""
+    in_the_log = ("Which ones? Open the log", board_url(Board.EXECUTIONS, q))
     counts: list[panels.PanelBuilder] = [
         panels.figure(
             state.value.capitalize(),
             f"Executions in the time range, exactly: {state.row.meaning}.",
             queries.total(q, contract.JOB_EXECUTIONS, in_state(state)),
             thresholds=theme.steps(theme.NEUTRAL, (1, theme.STATE_COLORS[state.value])),
+            leads_to=in_the_log if state.failed and q.config.loki_selector else None,
         )
         for state in State
     ]
@@ -94,27 +97,44 @@ def endings(q: PromQL) -> list[panels.PanelBuilder]:
 def causes(q: PromQL) -> list[panels.PanelBuilder]:
     """Reasons and error types."""
     return [
-        panels.lines(
+        _by_rank(
+            q,
             "Cancellations by reason",
-            "Why executions were cancelled, exactly, in the time of each bar. Without data where none was.",
-            [range_query(queries.per_interval(q, contract.JOB_CANCELLATIONS, "reason"), "{{reason}}")],
-            stacked=True,
-            bars=True,
-            interval="1m",
-            shades=theme.STATE_COLORS[State.CANCELLED],
+            "Why executions were cancelled, exactly, in the time of each bar. Without data where none was. The five "
+            "reasons that come most often have colours.",
+            (contract.JOB_CANCELLATIONS, "reason"),
+            theme.REASON_COLORS,
             no_value="Nothing was cancelled",
         ),
-        panels.lines(
+        _by_rank(
+            q,
             "Errors by type",
             "Executions that ended as failure or discard, by exception class or kind of death, exactly. Without data "
-            "where none failed.",
-            [range_query(queries.per_interval(q, contract.JOB_ERRORS, "error_type"), "{{error_type}}")],
-            stacked=True,
-            bars=True,
-            interval="1m",
+            "where none failed. The five types that come most often have colours.",
+            (contract.JOB_ERRORS, "error_type"),
+            theme.ERROR_COLORS,
             no_value="Nothing failed",
         ),
     ]
+
+
+def _by_rank(
+    q: PromQL,
+    title: str,
+    description: str,
+    what: tuple[contract.Family, str],
+    colors: tuple[str, ...],
+    *,
+    no_value: str,
+) -> panels.PanelBuilder:
+    # Grafana has no palette without green, and its shades of one colour are as good as the same. So the colour goes by
+    # the query, and the query by the rank.
+    family, label = what
+    found = [range_query(expr, f"{{{{{label}}}}}") for expr in queries.by_rank(q, family, label, len(colors))]
+    panel = panels.lines(title, description, found, stacked=True, bars=True, interval="1m", no_value=no_value)
+    for letter, color in zip(ascii_uppercase, (*colors, theme.NEUTRAL), strict=False):
+        panel = panel.override_by_query(letter, [theme.color(color)])
+    return panel
 
 
 def times(q: PromQL) -> list[panels.PanelBuilder]:
@@ -135,18 +155,16 @@ def times(q: PromQL) -> list[panels.PanelBuilder]:
             wait,
             scheme="Purples",
         ),
-        panels.lines(
+        panels.durations(
             "Run time, percentiles",
             "The run time that 50, 95 and 99 % of the executions did not exceed.",
             _percentiles(q, contract.JOB_DURATION),
-            unit=theme.SECONDS,
             colors=theme.QUANTILE_COLORS,
         ),
-        panels.lines(
+        panels.durations(
             "Wait, percentiles",
             "The wait that 50, 95 and 99 % of the executions did not exceed.",
             _percentiles(q, contract.JOB_WAIT),
-            unit=theme.SECONDS,
             colors=theme.QUANTILE_COLORS,
         ),
     ]
@@ -163,15 +181,13 @@ def resources(q: PromQL) -> list[panels.PanelBuilder]:
             "How many processors this worker's executions keep busy. Without data where RQ workers do not measure it.",
             [range_query(cpu, "processors")],
             width=8,
-            decimals=2,
             colors={"processors": "blue"},
             no_value="Not measured",
         ),
-        panels.lines(
+        panels.durations(
             "Processor time of an execution",
             "The mean. An execution that was abandoned has none.",
-            [range_query(f"{cpu} / ({ended} > 0)", "mean")],
-            unit=theme.SECONDS,
+            [(f"{cpu} / ({ended} > 0)", "mean")],
             width=8,
             colors={"mean": "blue"},
             connect=True,
@@ -189,6 +205,7 @@ def resources(q: PromQL) -> list[panels.PanelBuilder]:
             width=8,
             colors={"limit": "red"},
             no_value="Not measured",
+            per=("queue", q),
         ),
     ]
 
@@ -219,7 +236,6 @@ def traffic(q: PromQL) -> list[panels.PanelBuilder]:
             "Executions for each job that came to its end. 1 means that nothing is retried.",
             [range_query(f"{ended} / ({terminal} > 0)", "attempts")],
             width=8,
-            decimals=2,
             colors={"attempts": "purple"},
             connect=True,
         ),
@@ -259,10 +275,5 @@ def traffic(q: PromQL) -> list[panels.PanelBuilder]:
     ]
 
 
-def _percentiles(q: PromQL, family: contract.Family) -> list[prom.Dataquery]:
-    return [
-        range_query(
-            q.quantile(level, family, "$__rate_interval", ()), name, exemplar=family.exemplars and name == "p95"
-        )
-        for name, level in _LEVELS.items()
-    ]
+def _percentiles(q: PromQL, family: contract.Family) -> list[tuple[str, str]]:
+    return [(q.quantile(level, family, "$__rate_interval", ()), name) for name, level in _LEVELS.items()]

@@ -29,13 +29,13 @@ local function was_expected()
   return known
 end
 local function closed_is_lost()
-  local till = tonumber(call('HGET', META, SHARED.closed_until) or 0) or 0
+  local till = whole(call('HGET', META, SHARED.closed_until) or '')
   return till > tonumber(clock[1]) and call('EXISTS', CLOSED) == 0
 end
 local id, total = generation()
-if not id then return {'', fault, '', 0} end
+if not id then return {'', fault, '', 0, {}} end
 local function answer(verdict)
-  return {verdict, fault or '', id, total}
+  return {verdict, fault or '', id, total, redefined}
 end
 -- RQ's hash of this worker came anew under it (it had expired, or was lost), and with it RQ's counts.
 if e.marked and not call('HGET', RQ_WORKER, 'jobtelemetry')

@@ -2,6 +2,8 @@
 -- then for each family the series that takes what it has no room for, then each series), most (families), limit (series
 -- of each), families ({name, digest, definition, the full one's series or '' for a gauge, whose value has no sum}), series
 -- ({family (its number), id, observations, add, count, set, exemplars}), left_out (observations of which nothing is here).
+-- Names and former definitions of those that this call defined in another way than they were, one after the other.
+local redefined = {}
 local function own()
   local o = e.own
   if o.left_out then call('HINCRBY', META, SHARED.own_left_out, o.left_out) end
@@ -21,6 +23,10 @@ local function own()
       -- One that was there before is an older deploy's, and changes nothing.
       if not known then call('HINCRBY', families, FAMILY.families, 1) end
       call('HSET', families, FAMILY.definition .. '|' .. name, family[3])
+      if known then
+        table.insert(redefined, name)
+        table.insert(redefined, known)
+      end
     end
   end
   for number, one in ipairs(o.series) do
@@ -52,7 +58,7 @@ local function own()
         if not full then call('HSET', set, SERIES.exemplar .. '|' .. field, exemplar .. '|' .. now) end
       end
       call('HINCRBY', set, SERIES.observations, one.observations)
-      call('ZADD', index, call('HINCRBY', META, SHARED.own_change, 1) or 0, id)
+      call('ZADD', index, next_change(SHARED.own_change, index), id)
       total = total + one.observations
     end
   end

@@ -3,7 +3,7 @@
 local gone, removed = 0, 0
 for number, id in ipairs(e.series) do
   local set = KEYS[number + 5]
-  gone = gone + (tonumber(call('HGET', set, SERIES.observations) or 0) or 0)
+  gone = gone + whole(call('HGET', set, SERIES.observations) or '')
   removed = removed + 1
   call('DEL', set)
   call('ZREM', INDEX, id)
@@ -17,5 +17,5 @@ if e.last then
   call('HDEL', FAMILIES, FAMILY.series .. '|' .. e.family, unpack(e.defined))
 end
 call('HINCRBY', META, SHARED.own_removed, 1)
-call('HINCRBY', META, SHARED.own_change, 1)
+next_change(SHARED.own_change, INDEX)
 return {gone, fault or ''}

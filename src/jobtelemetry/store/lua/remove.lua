@@ -4,8 +4,8 @@ local rows, executions = call('HGETALL', SET), 0
 if not rows then return {0, 0, fault or ''} end
 for i = 1, #rows, 2 do
   local family, rest = string.match(rows[i], '^([^|]*)|?(.*)$')
-  local number = tonumber(rows[i + 1])
-  if family == FIELD.executions then executions = executions + (number or 0) end
+  local number = string.match(rows[i + 1], '^%-?%d+$')
+  if family == FIELD.executions then executions = executions + whole(rows[i + 1]) end
   -- What found no place of its own holds none.
   local placed = e.labels ~= '__other__|__other__' or string.match(rest, '[^|]*$') ~= '__other__'
   if family == FIELD.created and placed then call('HINCRBY', META, SHARED.distinct .. '|' .. string.match(rest, '^[^|]*'), -1) end
@@ -24,12 +24,12 @@ end
 if e.into then
   call('HSETNX', INTO, FIELD.seen, now)
   call('HSET', INTO, FIELD.changed, now)
-  call('ZADD', SETS, call('HINCRBY', META, SHARED.change, 1) or 0, e.into)
+  call('ZADD', SETS, next_change(SHARED.change, SETS), e.into)
 else
   call('HINCRBY', META, SHARED.forgotten, executions)
 end
 call('DEL', SET, TRACES)
 call('ZREM', SETS, e.labels)
 call('HINCRBY', META, SHARED.removed, 1)
-call('HINCRBY', META, SHARED.change, 1)
+next_change(SHARED.change, SETS)
 return {#rows / 2, executions, fault or ''}

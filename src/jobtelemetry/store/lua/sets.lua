@@ -1,7 +1,7 @@
 -- Label sets: each has a hash of its own, and its place in an index by the number of its last change.
 local OTHER = '__other__|__other__'
 local function touch(set, labels)
-  call('ZADD', SETS, call('HINCRBY', META, SHARED.change, 1) or 0, labels)
+  call('ZADD', SETS, next_change(SHARED.change, SETS), labels)
   call('HSET', set, FIELD.changed, now)
 end
 -- A new label set takes a place, or is counted under OTHER where none is left. Returns its hash and its labels.
