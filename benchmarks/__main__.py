@@ -140,6 +140,20 @@ def scale_command(
     _print([scale.markdown(figures)], {"scale": figures}, figures["versions"], as_json, about)
 
 
+@main.command("prometheus")
+@click.option("--write-docs", is_flag=True, help="Put the table into the page about scaling.")
+@_json
+def prometheus_command(write_docs: bool, as_json: bool) -> None:
+    """What a Prometheus of this machine takes of memory for each of our series. Some five minutes."""
+    from benchmarks import prometheus
+
+    about = report.machine()
+    figures = prometheus.measure(say=_say)
+    if write_docs:
+        prometheus.write_docs(figures, report.machine_lines(about, {}))
+    _print([prometheus.markdown(figures)], {"prometheus": figures}, {}, as_json, about)
+
+
 def _overhead(
     workloads: Sequence[str], names: Sequence[str], jobs: int, rounds: int, with_peers: bool, environments: Path | None
 ) -> tuple[list[str], list[dict[str, Any]], dict[str, str]]:

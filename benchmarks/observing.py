@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,15 @@ def observed(connection: Any, exporter: Exporter) -> Observed:
         round_trips=reads,
         longest_block=max((float(of["p100"]) for of in slowest.values()), default=0.0) / 1e6,
     )
+
+
+def settle(connection: Any, seconds: float = 0.3) -> None:
+    """Wait until a new exporter has done what it does once, as it starts, beside its first answers."""
+    for _ in range(100):
+        before = connection.info("stats")["total_commands_processed"]
+        time.sleep(seconds)
+        if connection.info("stats")["total_commands_processed"] - before <= 1:  # that of this question
+            return
 
 
 def _by_command(connection: Any, section: str, prefix: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import peers, reference, report, seeding
 from benchmarks.exporters import Exporter, is_up, jobtelemetry_exporter, rq_exporter
-from benchmarks.observing import Observed, observed
+from benchmarks.observing import Observed, observed, settle
 from benchmarks.pairing import ROOT
 from jobtelemetry.demo.server import EmbeddedServer
 
@@ -100,6 +100,7 @@ def _measure(row: Row, rounds: int, python: Path | None) -> dict[str, Any]:
             figures["cold_at_once"] = _at_once(connection, exporter, row, 1)
         with jobtelemetry_exporter(server.url) as exporter:
             cold = observed(connection, exporter)
+            settle(connection)
             warm, cpu = _rounds(connection, exporter, row, rounds)
             figures |= {"cold": asdict(cold), "warm": _summary(warm), "cpu_per_scrape": cpu}
             figures["megabytes"] = exporter.megabytes

@@ -374,7 +374,22 @@ RECONCILER_UP = Family(
     "Whether this exporter can count executions that were abandoned: it may write to Redis; absent where it does not "
     "try.",
 )
-UP = Family("jobtelemetry_up", Kind.GAUGE, "Whether the last read from Redis succeeded.")
+UP = Family(
+    "jobtelemetry_up",
+    Kind.GAUGE,
+    "Whether Redis could be read for this scrape, or answers while everything is still being read for the first time.",
+)
+LABEL_SETS = Family(
+    "jobtelemetry_label_sets",
+    Kind.GAUGE,
+    "Label sets that Redis has: each worker and queue, with the extra labels, is one.",
+)
+LABEL_SETS_READ = Family(
+    "jobtelemetry_label_sets_read",
+    Kind.GAUGE,
+    "How many of them this exporter has read. They are fewer while it reads everything for the first time and that "
+    "takes longer than a scrape: until it has read all of them, its answers have no other numbers.",
+)
 SCRAPE_DURATION = Family("jobtelemetry_scrape_duration_seconds", Kind.GAUGE, "How long this scrape took to read Redis.")
 BUILD_INFO = Family("jobtelemetry_build_info", Kind.GAUGE, "The version of jobtelemetry; always 1.", ("version",))
 
@@ -424,6 +439,8 @@ FAMILIES: tuple[Family, ...] = (
     OWN_UNSERVED,
     RECONCILER_UP,
     UP,
+    LABEL_SETS,
+    LABEL_SETS_READ,
     SCRAPE_DURATION,
     BUILD_INFO,
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -17,10 +18,16 @@ from prometheus_client.samples import Sample
 
 from jobtelemetry import contract
 from jobtelemetry.config import Config
+from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.outcomes import State
+from jobtelemetry.store.keys import Keys
+from jobtelemetry.store.read import Reader
+from jobtelemetry.store.record import Limits, append_enqueued
+from jobtelemetry.store.scripts import execute
 from jobtelemetry.store.snapshot import Counter, Histogram, RateLimitState, RQWorkerState, Series, Snapshot
 from support.needed import needed
+from support.waiting import eventually
 
 WORKER, QUEUE = "cinema.jobs.process_showtime", "showtimes"
 LABELS = {"worker": WORKER, "queue": QUEUE}
@@ -47,6 +54,50 @@ def test_registering_does_no_io() -> None:
     collector = Collector(redis.Redis(host="192.0.2.1"), Config(), read=read)
     CollectorRegistry(auto_describe=True).register(collector)
     assert [family.type for family in collector.describe()] == [family.kind.value for family in contract.FAMILIES]
+
+
+@pytest.mark.parametrize("within", [0.2, None], ids=["a hurried scrape", "the time limit"])
+def test_a_first_read_that_takes_longer_is_under_way(
+    redis_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, within: float | None
+) -> None:
+    """It is read on page by page, says how far it is and that Redis is up, and shows no number before it is whole."""
+    connection, keys = redis_server.connection(), Keys("many")
+    pipe = connection.pipeline(transaction=False)
+    for number in range(1000):
+        append_enqueued(pipe, keys, worker=f"w{number}", queue="q", limits=Limits())
+    execute(pipe)
+    pages, go_on, read = [], threading.Event(), Reader.read
+
+    def slowly(self: Reader, gets_on: Callable[[], None]) -> Snapshot:
+        def stop_after_a_few() -> None:
+            gets_on()
+            pages.append(1)
+            while len(pages) == 4 and not go_on.wait(0.02):
+                gets_on()
+
+        return read(self, stop_after_a_few)
+
+    monkeypatch.setattr(Reader, "read", slowly)
+    collector = Collector(connection, Config(key_prefix="many"), time_limit=0.1 if within is None else 5.0)
+
+    def look() -> dict[str, list[float]]:
+        metrics = collector.collect_within(within)
+        return {metric.name: [sample.value for sample in metric.samples] for metric in metrics if metric.samples}
+
+    try:
+        eventually(lambda: look().get("jobtelemetry_label_sets"), "Redis has said how much there is")
+        for _ in range(2):
+            answer = look()
+            assert answer["jobtelemetry_up"] == [1.0]
+            assert answer["jobtelemetry_label_sets"] == [1000.0]
+            assert 0 <= answer["jobtelemetry_label_sets_read"][0] < 1000.0
+            assert "jobtelemetry_job_executions" not in answer
+            assert "jobtelemetry_queue_jobs" not in answer
+    finally:
+        go_on.set()
+    answer = eventually(lambda: (found := look()).get("jobtelemetry_jobs_enqueued") and found, "all of it is read")
+    assert len([value for value in answer["jobtelemetry_jobs_enqueued"] if value == 1.0]) == 1000
+    assert (answer["jobtelemetry_label_sets"], answer["jobtelemetry_label_sets_read"]) == ([1000.0], [1000.0])
 
 
 def test_every_family_of_the_contract_is_exported(cinema: Snapshot) -> None:

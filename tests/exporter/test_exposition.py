@@ -109,8 +109,9 @@ CARDINALITY = st.builds(
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Snapshot]:
-    """Successive snapshots of one Redis: label sets come, stay the same object, change and go."""
+    """Successive snapshots of one Redis: label sets, queues, RQ workers come, stay the same object, change and go."""
     sets: list[LabelSet] = []
+    observed: dict[str, Any] = {}
     history = []
     for _ in range(draw(st.integers(1, 4))):
         kept = [one for one in sets if draw(st.booleans())]
@@ -118,11 +119,17 @@ def histories(draw: st.DrawFn) -> list[Snapshot]:
         sets = kept + changed + draw(st.lists(LABEL_SET, max_size=3))
         of_sets = st.sampled_from([one.series for one in sets]) if sets else SERIES
         running = draw(st.lists(st.tuples(of_sets | SERIES, MOMENT), max_size=4))
+        observed = draw(OBSERVED) | draw(st.just({}) | st.just(observed))
+        queues = tuple(queue for queue in observed.get("queues", ()) if draw(st.integers(0, 4)))
+        if queues and draw(st.booleans()):
+            queues = (replace(queues[0], jobs={"queued": draw(COUNT)}), *queues[1:])
+        if queues != observed.get("queues", ()):
+            observed["queues"] = queues
         history.append(
             snapshot_of(
                 *sets,
                 running=tuple(RunningExecution("e", "j", series, "w", begun, 1) for series, begun in running),
-                **draw(OBSERVED),
+                **observed,
             )
         )
     return history
@@ -217,6 +224,37 @@ def test_only_what_changed_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     third = LabelSet(Series("third", "q", (("source", "x"),)))
     assert seen(changed, second, third) == {"first", "second", "third"}
     assert seen(changed, third) == set()
+
+
+def test_only_queues_that_changed_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue is looked at again where it or its RQ workers changed, and the text of the others is the same object."""
+    written: list[str] = []
+    gauges = exposition.gauges
+
+    def noting(family: Any, rows: Any, *more: Any) -> bytes:
+        rows = list(rows)
+        written.extend(values[0] for values, _ in rows)
+        return gauges(family, rows, *more)
+
+    monkeypatch.setattr(exposition, "gauges", noting)
+    of, many = Exposition(), tuple(QueueState(f"q{number:03}") for number in range(120))
+    idle = (RQWorkerState("w1", ("q000",), "idle", instrumented=True),)
+
+    def seen(queues: tuple[QueueState, ...], workers: tuple[RQWorkerState, ...]) -> set[str]:
+        written.clear()
+        snapshot = snapshot_of(queues=queues, rq_workers=workers)
+        text = rendered(of, snapshot, openmetrics=True)
+        found = set(written)
+        assert text == expected(snapshot, openmetrics=True)
+        return found
+
+    assert len(seen(many, idle)) == 120
+    assert seen(many, idle) == set()
+    assert seen((*many[:1], *many[1:]), idle) == set()
+    assert seen((*many[:70], replace(many[70], scheduler_up=True), *many[71:]), idle) == {"q070"}
+    busy = (replace(idle[0], status="busy", queues=("q000", "unknown")),)
+    assert seen(many, busy) == {"q000", "q070", "unknown"}
+    assert seen(many[:119], busy) == set()
 
 
 def test_a_label_set_that_is_gone_is_let_go() -> None:

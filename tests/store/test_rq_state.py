@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +14,8 @@ from jobtelemetry.store.books import append_register, registered
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import Reader
 from jobtelemetry.store.record import Known
-from jobtelemetry.store.rq_state import Discovery, Scripted, read_queues, read_rq_workers, still_there
+from jobtelemetry.store.rq_state import Discovery, Queues, RQWorkers, still_there
+from jobtelemetry.store.scripted import Scripted
 from jobtelemetry.store.scripts import execute
 
 KEYS = Keys("{a}rq")
@@ -60,15 +61,16 @@ def fill(connection: Any) -> None:
 
 def test_scripts_and_commands_say_the_same(server: EmbeddedServer) -> None:
     """Whatever the names and numbers are, and whatever is missing."""
-    connection, scripted = server.connection(), Scripted()
-    queues, limited = read_queues(connection, KEYS, NOW)
-    assert read_queues(connection, KEYS, NOW, scripted) == (queues, limited)
+    connection = server.connection()
+    scripted = Scripted(connection)
+    queues, limited = Queues(connection, KEYS).read(NOW)
+    assert Queues(connection, KEYS, scripted).read(NOW) == (queues, limited)
     assert len(queues) == 125
     assert {queue.jobs["failed"] for queue in queues} == set(range(1, 8))
     assert {queue.overdue_scheduled for queue in queues} == {1}
     assert any(queue.oldest_enqueued_at for queue in queues)
-    workers = read_rq_workers(connection, KEYS, Discovery())
-    assert read_rq_workers(connection, KEYS, Discovery(), scripted) == workers
+    workers = RQWorkers(connection, KEYS).read()
+    assert RQWorkers(connection, KEYS, scripted).read() == workers
     assert len(workers) == 228
 
 
@@ -76,10 +78,61 @@ def test_a_thousand_cost_a_few_commands_that_hold_nobody(server: EmbeddedServer)
     """The number of commands follows the pieces, and not the queues; each is short."""
     connection = server.connection()
     connection.config_resetstat()
-    read_queues(connection, KEYS, NOW, Scripted())
-    read_rq_workers(connection, KEYS, Discovery(), Scripted())
+    Queues(connection, KEYS, Scripted(connection)).read(NOW)
+    RQWorkers(connection, KEYS, Scripted(connection)).read()
     stats = connection.info("commandstats")
-    assert stats["cmdstat_eval"]["calls"] == 3 + 3
+    assert stats["cmdstat_eval"]["calls"] + stats["cmdstat_evalsha"]["calls"] == (2 + 5) + (1 + 5)
+
+
+def test_what_did_not_change_is_the_same_object(server: EmbeddedServer) -> None:
+    """Who comes, goes or changes is read anew, alone; the others are not, wherever they stand then."""
+    connection = server.connection()
+    scripted = Scripted(connection)
+    queues, rq_workers = Queues(connection, KEYS, scripted), RQWorkers(connection, KEYS, scripted)
+    before, workers = queues.read(NOW)[0], rq_workers.read()
+    assert queues.read(NOW)[0] is before
+    assert rq_workers.read() is workers
+
+    def new(now: Sequence[Any], then: Sequence[Any]) -> set[str]:
+        known = set(map(id, then))
+        return {one.name for one in now if id(one) not in known}
+
+    connection.rpush(KEYS.queue("q-1"), "job")
+    connection.hset(KEYS.rq_worker("w|3%"), "state", "idle")
+    assert new(queues.read(NOW)[0], before) == {"q-1"}
+    assert new(rq_workers.read(), workers) == {"w|3%"}
+    connection.delete(KEYS.queue("q-1"))
+    connection.hset(KEYS.rq_worker("w|3%"), "state", "busy")
+    before, workers = queues.read(NOW)[0], rq_workers.read()
+    connection.sadd(KEYS.queues, KEYS.queue("0"))
+    connection.sadd(KEYS.rq_workers, KEYS.rq_worker("a"))
+    connection.hset(KEYS.rq_worker("a"), mapping={"state": "busy", "birth": "2026-01-01T00:00:00.000000Z"})
+    connection.hincrby(KEYS.rq_worker("a"), "failed_job_count")
+    assert new(queues.read(NOW)[0], before) == {"0"}
+    assert new(rq_workers.read(), workers) == {"a"}
+    connection.srem(KEYS.queues, KEYS.queue("0"))
+    connection.srem(KEYS.rq_workers, KEYS.rq_worker("a"))
+    connection.delete(KEYS.rq_worker("a"))
+    assert queues.read(NOW)[0] == before
+    assert rq_workers.read() == workers
+
+
+def test_rq_workers_that_stand_only_in_lists_of_queues_are_read(server: EmbeddedServer) -> None:
+    """In short lists and in long ones, whatever the prefix of their class, and whoever may run what."""
+    connection = server.connection()
+    expected = {worker.name for worker in RQWorkers(connection, KEYS).read()}
+    for name, queue, number in (("own", "short", 3), ("other", "long", 150)):
+        for one in range(number):
+            key = f"{{a}}{name}:worker:{one}"
+            connection.sadd(KEYS.workers_by_queue(queue), key, KEYS.rq_worker("w|1%"))
+            facts = {"state": "busy", "birth": "2026-01-01T00:00:00.000000Z", "failed_job_count": 1}
+            connection.hset(key, mapping=facts)
+            expected.add(KEYS.account(key))
+    connection.set(KEYS.workers_by_queue("none"), "of somebody else")
+    for allowed in (True, False):
+        found = RQWorkers(connection, KEYS, Scripted(connection, allowed=allowed)).read()
+        assert {worker.name for worker in found} == expected
+    connection.delete(*(KEYS.workers_by_queue(queue) for queue in ("short", "long", "none")))
 
 
 def test_who_may_not_run_scripts_reads_all_the_same(server: EmbeddedServer) -> None:
@@ -89,10 +142,11 @@ def test_who_may_not_run_scripts_reads_all_the_same(server: EmbeddedServer) -> N
     connection.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", *allowed)
     connection.execute_command("ACL", "LOG", "RESET")
     reader = Redis(unix_socket_path=str(server.socket), username="reader", password="pw")
-    scripted = Scripted()
+    scripted = Scripted(reader)
+    queues, rq_workers = Queues(reader, KEYS, scripted), RQWorkers(reader, KEYS, scripted)
     for _ in range(3):
-        assert read_queues(reader, KEYS, NOW, scripted) == read_queues(connection, KEYS, NOW)
-        assert read_rq_workers(reader, KEYS, Discovery(), scripted) == read_rq_workers(connection, KEYS, Discovery())
+        assert queues.read(NOW) == Queues(connection, KEYS).read(NOW)
+        assert rq_workers.read() == RQWorkers(connection, KEYS).read()
     assert sum(entry["count"] for entry in connection.acl_log()) <= 3
     reader.close()
 
@@ -111,14 +165,16 @@ def test_queues_with_a_key_prefix_of_their_own_are_counted() -> None:
         connection.hset(KEYS.job("f"), "enqueued_at", "2026-01-01T00:00:00.000000Z")
         discovery = Discovery()
         discovery.prefixes = {"none", "shop"}
-        for scripted in (None, Scripted()):
-            queues, _ = read_queues(connection, KEYS, NOW, scripted, discovery)
+        for scripted in (None, Scripted(connection)):
+            reader = Queues(connection, KEYS, scripted, discovery)
+            queues, _ = reader.read(NOW)
+            assert all(one is same for one, same in zip(queues, reader.read(NOW)[0], strict=True))
             counted = {queue.name: (queue.jobs["queued"], queue.jobs["intermediate"]) for queue in queues}
             assert counted == {"both": (5, 0), "alone": (1, 1), "listed": (2, 0), "strange": (0, 0)}
             assert [queue.name for queue in queues if queue.oldest_enqueued_at] == ["alone"]
         connection.execute_command("ACL", "SETUSER", "kept", "on", ">pw", f"~{KEYS.prefix}:*", "+@all")
         kept = Redis(unix_socket_path=str(other.socket), username="kept", password="pw")
-        assert [queue.name for queue in read_queues(kept, KEYS, NOW, Scripted(), discovery)[0]] == ["both"]
+        assert [queue.name for queue in Queues(kept, KEYS, Scripted(kept), discovery).read(NOW)[0]] == ["both"]
         assert discovery.refused == {"shop:queues", "none:queues", "own:queue:both", "own:queue:alone", "strange"}
         # Nor is an RQ worker that he may not read a reason to read none.
         facts = {"state": "idle", "queues": "q", "birth": "2026-01-01T00:00:00.000000Z"}
@@ -140,4 +196,4 @@ def test_a_strange_key_is_an_error_as_before(server: EmbeddedServer) -> None:
         connection.sadd(KEYS.queues, KEYS.queue("q"))
         connection.set(KEYS.queue("q"), "no list")
         with pytest.raises(Exception, match="WRONGTYPE"):
-            read_queues(connection, KEYS, time.time(), Scripted())
+            Queues(connection, KEYS, Scripted(connection)).read(time.time())

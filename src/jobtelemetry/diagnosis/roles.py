@@ -35,6 +35,7 @@ _ARGUMENTS: dict[str, str] = {
     "hincrby": "KEY f 0",
     "hincrbyfloat": "KEY f 0",
     "hmget": "KEY f",
+    "hscan": "KEY 0",
     "hset": "KEY f 0",
     "hsetnx": "KEY f 0",
     "info": "",
@@ -55,6 +56,7 @@ _ARGUMENTS: dict[str, str] = {
     "script|load": "return_1",
     "set": "KEY 0",
     "srem": "KEY e",
+    "sscan": "KEY 0",
     "subscribe": "CHANNEL",
     "time": "",
     "unsubscribe": "CHANNEL",
@@ -89,8 +91,8 @@ _RECORDING = _these(
 )
 #: What the exporter and the commands read.
 _EXPORTING = _these(
-    "exec exists hget hgetall hmget lindex llen multi ping scan smembers srandmember time xinfo|stream xrevrange zcard "
-    "zcount zrangebyscore zscan"
+    "exec exists hget hgetall hmget hscan lindex llen multi ping scan scard sdiff smembers srandmember sscan time "
+    "xinfo|stream xrevrange zcard zcount zrangebyscore zscan"
 )
 _READING = _EXPORTING | _these("info memory|usage xlen xread zrange")
 #: What the reconciler sends besides.

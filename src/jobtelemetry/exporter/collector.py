@@ -20,7 +20,7 @@ from jobtelemetry.exporter.reconciling import Reconciler
 from jobtelemetry.exporter.sources import by_name, sources
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import Reader
-from jobtelemetry.store.snapshot import Snapshot
+from jobtelemetry.store.snapshot import Progress, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +117,8 @@ class Collector:
                 reading.seconds,
                 None if server.reconciler is None else server.reconciler.up,
                 server.name,
+                reading.progress,
+                under_way=reading.under_way,
             )
             for server, reading in found
         )
@@ -143,7 +145,7 @@ def _reader(
     if read is not None:
         return SnapshotReader(read, time_limit, name)
     own = _OwnReader(connection, keys)
-    reader = SnapshotReader(own.read, time_limit, name)
+    reader = SnapshotReader(own.read, time_limit, name, progress=own.progress)
     own.gets_on = reader.gets_on
     return reader
 
@@ -163,3 +165,6 @@ class _OwnReader:
 
     def read(self) -> Snapshot:
         return self._reader.read(self.gets_on)
+
+    def progress(self) -> Progress | None:
+        return self._reader.progress

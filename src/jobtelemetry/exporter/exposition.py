@@ -6,19 +6,24 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import zip_longest
 from typing import NamedTuple
 
 from prometheus_client import Metric
 
-from jobtelemetry.contract import Family
+from jobtelemetry.contract import QUEUE_JOBS, Family
 from jobtelemetry.exporter import own_families
 from jobtelemetry.exporter.cardinality import Cardinality
-from jobtelemetry.exporter.families import OF_LABEL_SET, READ, Row, Scrape, about, rows
+from jobtelemetry.exporter.families import OF_LABEL_SET, OF_RQ_WORKERS, READ, Row, Scrape, about, rows
 from jobtelemetry.exporter.forks import begin_anew_in_children
-from jobtelemetry.exporter.lines import Lines, write
+from jobtelemetry.exporter.lines import NOTHING, Lines, gauges, write
 from jobtelemetry.exporter.packing import Piece, pack
+from jobtelemetry.exporter.queue_families import OF_QUEUE, ShownQueue, rate_limited, shown_queues
 from jobtelemetry.exporter.reference import EOF, written_by_prometheus_client
-from jobtelemetry.store.snapshot import LabelSet, OwnFamily, OwnSeries, Snapshot
+from jobtelemetry.store.snapshot import LabelSet, OwnFamily, OwnSeries, QueueState, RQWorkerState, Snapshot
+
+#: Queues whose lines are put together, and packed together.
+_QUEUES_IN_A_BLOCK = 50
 
 
 class Exposition:
@@ -89,7 +94,7 @@ class _Format:
     def _lines(self, redis: str, snapshot: Snapshot) -> Mapping[Family, tuple[Lines, ...]]:
         if redis not in self._texts:
             self._texts[redis] = _Text(self._cardinality, redis, openmetrics=self._openmetrics)
-        return self._texts[redis].lines(self._cardinality.of_snapshot(snapshot))
+        return self._texts[redis].lines(snapshot)
 
     def _families(self, servers: Sequence[Mapping[Family, tuple[Lines, ...]]]) -> Iterator[Piece]:
         for family in READ if servers else ():
@@ -140,6 +145,49 @@ class _Kept(NamedTuple):
     lines: tuple[Lines, ...]
 
 
+class _KeptQueue(NamedTuple):
+    """A queue, and its lines by family."""
+
+    queue: ShownQueue
+    lines: tuple[bytes, ...]
+
+
+class _QueueTexts:
+    """The lines of all queues. Those of one that is as before are not written anew, nor packed where others are too.
+
+    Args:
+        redis: The name of the Redis server.
+    """
+
+    def __init__(self, redis: str) -> None:
+        self._redis = redis
+        self._kept: dict[str, _KeptQueue] = {}
+        self._blocks: list[tuple[list[_KeptQueue], tuple[Lines, ...]]] = []
+
+    def lines(self, queues: Iterable[ShownQueue]) -> dict[Family, tuple[Lines, ...]]:
+        """The lines of every family of queues, some queues at a time."""
+        found = [self._keep(queue) for queue in queues]
+        self._kept = {kept.queue.name: kept for kept in found}
+        blocks = [found[first : first + _QUEUES_IN_A_BLOCK] for first in range(0, len(found), _QUEUES_IN_A_BLOCK)]
+        self._blocks = [
+            before if before is not None and before[0] == block else (block, _block(block))
+            for block, before in zip_longest(blocks, self._blocks[: len(blocks)])
+        ]
+        return {family: tuple(lines[place] for _, lines in self._blocks) for place, family in enumerate(OF_QUEUE)}
+
+    def _keep(self, queue: ShownQueue) -> _KeptQueue:
+        before = self._kept.get(queue.name)
+        if before is not None and before.queue == queue:
+            return before
+        return _KeptQueue(queue, tuple(gauges(family, found(queue), self._redis) for family, found in OF_QUEUE.items()))
+
+
+def _block(block: Sequence[_KeptQueue]) -> tuple[Lines, ...]:
+    return tuple(
+        Lines(Piece(b"".join(of_family)), NOTHING) for of_family in zip(*(kept.lines for kept in block), strict=True)
+    )
+
+
 class _Text:
     """What one Redis server has, in one of the formats."""
 
@@ -149,6 +197,9 @@ class _Text:
         self._openmetrics = openmetrics
         self._extra_labels: tuple[str, ...] = ()
         self._kept: dict[int, _Kept] = {}
+        self._queues = _QueueTexts(redis)
+        self._observed: tuple[tuple[QueueState, ...], tuple[RQWorkerState, ...]] | None = None
+        self._of_rq: dict[Family, tuple[Lines, ...]] = {}
 
     def lines(self, snapshot: Snapshot) -> Mapping[Family, tuple[Lines, ...]]:
         """The lines of every family that comes from Redis."""
@@ -156,8 +207,20 @@ class _Text:
         if extra_labels != self._extra_labels:
             self._extra_labels, self._kept = extra_labels, {}
         found = self._of_sets(snapshot)
+        found |= self._of_queues_and_rq_workers(snapshot)
         found |= {family: (self._write(family, rows(family, snapshot)),) for family in READ if family not in found}
+        held_back = self._write(QUEUE_JOBS, [rate_limited(snapshot)])
+        found[QUEUE_JOBS] = (*found[QUEUE_JOBS], held_back)
         return found
+
+    def _of_queues_and_rq_workers(self, snapshot: Snapshot) -> dict[Family, tuple[Lines, ...]]:
+        before = self._observed
+        if before is None or before[0] is not snapshot.queues or before[1] is not snapshot.rq_workers:
+            shown = self._cardinality.of_snapshot(snapshot)
+            self._of_rq = self._queues.lines(shown_queues(shown))
+            self._of_rq |= {family: (self._write(family, rows(family, shown)),) for family in OF_RQ_WORKERS}
+            self._observed = snapshot.queues, snapshot.rq_workers
+        return self._of_rq
 
     def _of_sets(self, snapshot: Snapshot) -> dict[Family, tuple[Lines, ...]]:
         """The lines of the families that are nothing but label sets."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from prometheus_client import Metric
@@ -12,11 +13,11 @@ from prometheus_client.samples import Exemplar as PrometheusExemplar
 from jobtelemetry import contract
 from jobtelemetry._version import __version__
 from jobtelemetry.contract import Family, Kind
-from jobtelemetry.exporter import own_families
+from jobtelemetry.exporter import own_families, queue_families
 from jobtelemetry.exporter.cardinality import Cardinality
 from jobtelemetry.figures import fold
 from jobtelemetry.outcomes import State
-from jobtelemetry.store.snapshot import Amount, Counter, Exemplar, Histogram, LabelSet, Series, Snapshot
+from jobtelemetry.store.snapshot import Amount, Counter, Exemplar, Histogram, LabelSet, Progress, Series, Snapshot
 
 
 class Scrape(NamedTuple):
@@ -27,12 +28,16 @@ class Scrape(NamedTuple):
         seconds: How long that took.
         reconciler: Whether this exporter's reconciler can write; ``None`` if it has none, or has not tried yet.
         redis: The server's name, where there are several: the label ``redis`` of everything that it said.
+        progress: How far its label sets are read; ``None`` if it does not answer.
+        under_way: Whether there is no snapshot because everything is still being read for the first time.
     """
 
     snapshot: Snapshot | None
     seconds: float
     reconciler: bool | None = None
     redis: str = ""
+    progress: Progress | None = None
+    under_way: bool = False
 
 
 Value = Counter | Amount | Histogram | float
@@ -42,8 +47,6 @@ V = TypeVar("V", Counter, Amount, Histogram, float)
 D = TypeVar("D", bound=str)
 
 _EVERYTHING = Cardinality()
-#: RQ knows this one only for all queues together.
-_RATE_LIMITED = "rate_limited"
 #: Versions of the application whose deploy is told.
 _MOST_VERSIONS = 10
 #: Rate limits that have series of their own; an application can make one for every customer of its.
@@ -189,63 +192,10 @@ def _oldest_start(snapshot: Snapshot) -> Iterator[Row]:
     yield from _by_series(oldest)
 
 
-def _queue_jobs(snapshot: Snapshot) -> Iterator[Row]:
-    per_queue = [status for status in contract.QUEUE_STATUSES if status != _RATE_LIMITED]
-    for queue in snapshot.queues:
-        for status in per_queue:
-            yield (queue.name, status), float(queue.jobs.get(status, 0))
-    yield ("", _RATE_LIMITED), float(snapshot.rate_limited)
-
-
-def _queue_oldest_job(snapshot: Snapshot) -> Iterator[Row]:
-    for queue in snapshot.queues:
-        if queue.oldest_enqueued_at is not None:
-            yield (queue.name,), queue.oldest_enqueued_at
-
-
-def _rq_workers(snapshot: Snapshot) -> Iterator[Row]:
-    # A worker that has registered and not yet said what it does has just started.
-    counts = Tally(
-        (queue, worker.status or contract.RQ_WORKER_STATUSES[0])
-        for worker in snapshot.rq_workers
-        for queue in worker.queues
-    )
-    queues = {queue.name: None for queue in snapshot.queues} | {queue: None for queue, _ in counts}
-    zeros = {(queue, status): 0 for queue in queues for status in contract.RQ_WORKER_STATUSES}
-    for labels in zeros | counts:
-        yield labels, float(counts[labels])
-
-
 def _rq_worker_processes(snapshot: Snapshot) -> Iterator[Row]:
     counts = Tally(worker.status or contract.RQ_WORKER_STATUSES[0] for worker in snapshot.rq_workers)
     for status in dict.fromkeys((*contract.RQ_WORKER_STATUSES, *counts)):
         yield (status,), float(counts[status])
-
-
-def _newest_birth(snapshot: Snapshot) -> Iterator[Row]:
-    newest: dict[str, float] = {}
-    for worker in snapshot.rq_workers:
-        for queue in worker.queues if worker.birth is not None else ():
-            newest[queue] = max(worker.birth or 0.0, newest.get(queue, 0.0))
-    for queue, birth in newest.items():
-        yield (queue,), birth
-
-
-def _uninstrumented(snapshot: Snapshot) -> Iterator[Row]:
-    blind = Tally(queue for worker in snapshot.rq_workers if not worker.instrumented for queue in worker.queues)
-    for queue in dict.fromkeys((*(queue.name for queue in snapshot.queues), *blind)):
-        yield (queue,), float(blind[queue])
-
-
-def _longest_idle(snapshot: Snapshot) -> Iterator[Row]:
-    longest: dict[str, float] = {}
-    for worker in snapshot.rq_workers:
-        for queue in worker.queues if worker.idle_since is not None else ():
-            if queue != contract.OTHER:  # who idles there has nothing to do with who waits there
-                since = worker.idle_since or 0.0
-                longest[queue] = min(since, longest.get(queue, since))
-    for queue, since in longest.items():
-        yield (queue,), since
 
 
 def _rate_limit_jobs(snapshot: Snapshot) -> Iterator[Row]:
@@ -266,21 +216,6 @@ def _rate_limit_oldest(snapshot: Snapshot) -> Iterator[Row]:
             oldest[key] = min(limit.oldest, oldest.get(key, limit.oldest))
     for key, since in oldest.items():
         yield (key,), since
-
-
-def _memory_limit(snapshot: Snapshot) -> Iterator[Row]:
-    least: dict[str, int] = {}
-    for worker in snapshot.rq_workers:
-        for queue in worker.queues if worker.memory_limit is not None else ():
-            least[queue] = min(worker.memory_limit or 0, least.get(queue, worker.memory_limit or 0))
-    for queue, limit in least.items():
-        yield (queue,), float(limit)
-
-
-def _queue_blocked(snapshot: Snapshot) -> Iterator[Row]:
-    for queue in snapshot.queues:
-        if queue.blocked is not None:
-            yield (queue.name,), float(queue.blocked)
 
 
 def _deployed_at(snapshot: Snapshot) -> Iterator[Row]:
@@ -314,23 +249,12 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.JOB_LAST_COMPLETED: lambda snapshot: _by_series(snapshot.last_completed),
     contract.JOB_CPU: lambda snapshot: _by_series(snapshot.cpu),
     contract.JOB_PEAK_MEMORY: lambda snapshot: _by_series(snapshot.peak_memory),
-    contract.JOB_MEMORY_LIMIT: _memory_limit,
     contract.EXECUTIONS_RUNNING: _running,
     contract.EXECUTION_OLDEST_START: _oldest_start,
-    contract.QUEUE_JOBS: _queue_jobs,
-    contract.QUEUE_OLDEST_JOB: _queue_oldest_job,
-    contract.QUEUE_OVERDUE_SCHEDULED: lambda snapshot: [
-        ((queue.name,), float(queue.overdue_scheduled)) for queue in snapshot.queues
-    ],
-    contract.QUEUE_BLOCKED_JOBS: _queue_blocked,
-    contract.RQ_WORKERS: _rq_workers,
     contract.RQ_WORKER_PROCESSES: _rq_worker_processes,
-    contract.RQ_WORKER_NEWEST_BIRTH: _newest_birth,
-    contract.RQ_WORKER_LONGEST_IDLE: _longest_idle,
     contract.RATE_LIMIT_JOBS: _rate_limit_jobs,
     contract.RATE_LIMIT_OLDEST_JOB: _rate_limit_oldest,
     contract.RQ_WORKERS_UNINSTRUMENTED: lambda snapshot: [((), float(snapshot.uninstrumented))],
-    contract.QUEUE_RQ_WORKERS_UNINSTRUMENTED: _uninstrumented,
     contract.UNRECORDED_EXECUTIONS: lambda snapshot: [((), float(snapshot.unrecorded))],
     contract.COUNTS_LOST_AT: lambda snapshot: _if_known(snapshot.counts_lost_at),
     contract.COUNTS_LOST: lambda snapshot: [((), float(snapshot.counts_lost))],
@@ -338,7 +262,6 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.ACCOUNTS_DIFFERENCE: lambda snapshot: [((), float(snapshot.accounts_difference))],
     contract.VALUES_REJECTED: lambda snapshot: [((), float(snapshot.rejected))],
     contract.CLOCK_SKEW: lambda snapshot: _if_known(snapshot.clock_skew),
-    contract.SCHEDULER_UP: lambda snapshot: [((queue.name,), float(queue.scheduler_up)) for queue in snapshot.queues],
     contract.HANDLER_ERRORS: lambda snapshot: _counts(snapshot.handler_errors, snapshot),
     contract.EXECUTIONS_RECONCILED: lambda snapshot: [((), Counter(snapshot.reconciled, snapshot.created))],
     contract.EXECUTIONS_LATE: lambda snapshot: [((), Counter(snapshot.late, snapshot.created))],
@@ -348,12 +271,18 @@ _ROWS: Mapping[Family, Callable[[Snapshot], Iterable[Row]]] = {
     contract.OWN_UNWRITTEN: lambda snapshot: [((), Counter(snapshot.own_unwritten, snapshot.created))],
     contract.OWN_LEFT_OUT: lambda snapshot: [((), Counter(snapshot.own_left_out, snapshot.created))],
     contract.OWN_UNSERVED: lambda snapshot: [((), float(snapshot.own_unserved))],
+    **{family: partial(queue_families.rows, family) for family in queue_families.OF_QUEUE},
 }
+
+#: The families that are the same as long as the RQ workers are.
+OF_RQ_WORKERS = (contract.RQ_WORKER_PROCESSES, contract.RQ_WORKERS_UNINSTRUMENTED, contract.UNRECORDED_EXECUTIONS)
 
 #: Where the rows of the families about the scrape are.
 _ABOUT: Mapping[Family, Callable[[Scrape], list[Row]]] = {
     contract.RECONCILER_UP: lambda one: _if_known(one.reconciler),
-    contract.UP: lambda one: [((), float(one.snapshot is not None))],
+    contract.UP: lambda one: [((), float(one.snapshot is not None or one.under_way))],
+    contract.LABEL_SETS: lambda one: _if_known(one.progress.of if one.progress else None),
+    contract.LABEL_SETS_READ: lambda one: _if_known(one.progress.read if one.progress else None),
     contract.SCRAPE_DURATION: lambda one: [((), one.seconds)],
     contract.BUILD_INFO: lambda one: [((__version__,), 1.0)],
 }

@@ -35,6 +35,10 @@ class Lines(NamedTuple):
     created: Piece
 
 
+#: No lines.
+NOTHING = Piece(b"")
+
+
 def write(
     family: Family, rows: Iterable[Row], extra_labels: tuple[str, ...], *, openmetrics: bool, redis: str = ""
 ) -> Lines:
@@ -56,9 +60,7 @@ def write(
     for values, value, *more in rows:
         extra = more[0] if more else ()
         if family.kind is Kind.GAUGE and isinstance(value, float):
-            samples.append(
-                f"{name}{_gauge_labels(family.labels, values, extra, extra_labels, redis)} {_number(value)}\n"
-            )
+            samples.append(_gauge(family, values, value, redis, extra, extra_labels))
             continue
         labels = labels_of(family.labels, values, extra, extra_labels, redis)
         text = _braces(_pairs(labels))
@@ -74,6 +76,22 @@ def write(
         if value.created:
             created.append(f"{name}_created{text} {_number(value.created)}\n")
     return Lines(Piece("".join(samples).encode()), Piece(b"" if openmetrics else "".join(created).encode()))
+
+
+def gauges(family: Family, rows: Iterable[tuple[tuple[str, ...], float]], redis: str = "") -> bytes:
+    """The same of a family of gauges that has no extra labels; it is the same in both formats."""
+    return "".join([_gauge(family, values, value, redis) for values, value in rows]).encode()
+
+
+def _gauge(
+    family: Family,
+    values: tuple[str, ...],
+    value: float,
+    redis: str,
+    extra: tuple[tuple[str, str], ...] = (),
+    extra_labels: tuple[str, ...] = (),
+) -> str:
+    return f"{family.name}{_gauge_labels(family.labels, values, extra, extra_labels, redis)} {_number(value)}\n"
 
 
 def _buckets(

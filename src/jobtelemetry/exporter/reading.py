@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from jobtelemetry.errors import JobTelemetryError
 from jobtelemetry.exporter.forks import begin_anew_in_children
 from jobtelemetry.redis_url import scrub
-from jobtelemetry.store.snapshot import Snapshot
+from jobtelemetry.store.snapshot import Progress, Snapshot
 
 #: Seconds without a word from Redis after which a scrape gives up on it. Sockets give up earlier; this also ends a slow
 #: name server.
@@ -31,6 +31,10 @@ logger = logging.getLogger(__name__)
 
 class HurriedError(TimeoutError):
     """Who asked had less time than the limit, which says nothing about what was called."""
+
+
+class SlowError(TimeoutError):
+    """What was called goes on, and has taken all the time that there is."""
 
 
 class TimeLimited(Generic[T]):
@@ -66,6 +70,11 @@ class TimeLimited(Generic[T]):
         """The call that runs is not stuck; called by it."""
         self._got_on = time.monotonic()
 
+    @property
+    def is_getting_on(self) -> bool:
+        """Whether a call runs that was not stuck within the limit."""
+        return self._working and time.monotonic() < self._got_on + self._limit
+
     def __call__(self, within: float | None = None) -> T:
         """The function's result: :meth:`ask`, and wait for the answer."""
         return self.ask(within)()
@@ -78,7 +87,8 @@ class TimeLimited(Generic[T]):
 
         Returns:
             What gives the result, or raises what the function raised; :class:`HurriedError` if it may return in time,
-            but not for this caller; :class:`TimeoutError` if it did not return in time, and may still be running.
+            but not for this caller; :class:`TimeoutError` if it did not return in time, and may still be running,
+            :class:`SlowError` if it was getting on.
         """
         asked = time.monotonic()
         given_up = math.inf if within is None else asked + within
@@ -102,7 +112,7 @@ class TimeLimited(Generic[T]):
             if now >= given_up and given_up < ours:
                 raise HurriedError(f"no answer within {within:.3g} s")
             if now >= last:
-                raise TimeoutError(f"not all of the answer within {_MOST * self._limit:g} s")
+                raise SlowError(f"not all of the answer within {_MOST * self._limit:g} s")
             if now >= max(asked, self._got_on) + self._limit:
                 raise TimeoutError(f"no answer within {self._limit:g} s")
 
@@ -140,11 +150,16 @@ class Reading:
         snapshot: What was found; ``None`` if nothing could be read.
         error: Why not; empty if it worked.
         seconds: How long it took.
+        progress: How far the label sets are read; ``None`` if Redis does not answer.
+        under_way: Whether nothing could be read because everything is still being read for the first time, and Redis
+            answers.
     """
 
     snapshot: Snapshot | None
     error: str
     seconds: float
+    progress: Progress | None = None
+    under_way: bool = False
 
 
 class SnapshotReader:
@@ -154,10 +169,19 @@ class SnapshotReader:
         read: What reads one snapshot; may hang and may raise.
         time_limit: Seconds after which a read counts as failed.
         redis: The name of the Redis server, where there are several, for the log.
+        progress: How far a read is that goes on, for one that reads page by page.
     """
 
-    def __init__(self, read: Callable[[], Snapshot], time_limit: float = TIME_LIMIT, redis: str = "") -> None:
+    def __init__(
+        self,
+        read: Callable[[], Snapshot],
+        time_limit: float = TIME_LIMIT,
+        redis: str = "",
+        *,
+        progress: Callable[[], Progress | None] = lambda: None,
+    ) -> None:
         self._function = read
+        self._progress = progress
         self._who = f"Redis {redis}".rstrip()
         self._redis = {"redis": redis} if redis else {}
         self._read = TimeLimited(self._read_and_note, time_limit)
@@ -192,10 +216,15 @@ class SnapshotReader:
         try:
             snapshot, end = answer()
         except Exception as error:  # noqa: BLE001 - whatever it was, the scrape must be answered
+            seconds, progress = time.monotonic() - begin, self._progress()
+            goes_on = isinstance(error, (HurriedError, SlowError)) and self._read.is_getting_on
+            if goes_on and progress is not None and progress.read < progress.of:
+                why = f"everything is read for the first time: {progress.read} of {progress.of} label sets so far"
+                return Reading(None, why, seconds, progress, under_way=True)
             if isinstance(error, TimeoutError) and not isinstance(error, HurriedError):
                 self._note_failure(error)  # it has not ended, so nobody else does
-            return Reading(None, explain(error), time.monotonic() - begin)
-        return Reading(snapshot, "", end - begin)
+            return Reading(None, explain(error), seconds)
+        return Reading(snapshot, "", end - begin, self._progress())
 
     def _read_and_note(self) -> tuple[Snapshot, float]:
         """One read and when it ended, and what it says about Redis, whether or not anybody still waits for it."""

@@ -14,7 +14,7 @@ from jobtelemetry.contract import RETIRED
 from jobtelemetry.errors import StoreError
 from jobtelemetry.store.keys import DEPARTED, Keys, decode, encode
 from jobtelemetry.store.record import Known, text
-from jobtelemetry.store.rq_state import Discovery, read_rq_workers
+from jobtelemetry.store.rq_state import RQWorkers
 from jobtelemetry.store.scripts import Script
 
 _BOOKS = ("META", "ACCOUNTS", "SETS")
@@ -163,7 +163,7 @@ def acknowledge_losses(connection: Any, keys: Keys) -> bool:
         StoreError: It could not be written.
         redis.exceptions.RedisError: Redis does not answer or refuses.
     """
-    accounts = [worker.name for worker in read_rq_workers(connection, keys, Discovery()) if worker.unrecorded]
+    accounts = [worker.name for worker in RQWorkers(connection, keys).read() if worker.unrecorded]
     where = (*_keys(keys), *map(keys.rq_worker, accounts))
     noted, fault = _ACKNOWLEDGE.run(connection, where, {"accounts": [encode([account]) for account in accounts]})
     if text(fault):

@@ -31,7 +31,9 @@ def wrong_clocks(meta: Mapping[str, str], rq_workers: Iterable[RQWorkerState], n
         now: Redis's clock, Unix time.
     """
     noted = _noted(meta)
-    found = [clock for worker in rq_workers if (clock := _of_rq_worker(worker, noted, now))]
+    latest, named = now + _LEAST_LEAD, {who for kind, who in noted if kind == "rq_worker"}
+    suspects = [one for one in rq_workers if (one.heartbeat or 0.0) > latest or one.name in named]
+    found = [clock for worker in suspects if (clock := _of_rq_worker(worker, noted, now))]
     for (kind, who), (ahead, seen) in noted.items():
         if kind == "producer" and now - seen <= CLOCK_MEMORY:
             host, _, process = who.rpartition(" ")

@@ -19,28 +19,44 @@ class Idleness:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[tuple[object, ...], float]] = {}
+        self._seen: tuple[RQWorkerState, ...] = ()
+        self._noted: tuple[RQWorkerState, ...] = ()
+        #: By name: the RQ worker as it was seen, and with since when it has been waiting.
+        self._known: dict[str, tuple[RQWorkerState, RQWorkerState]] = {}
 
     def note(
-        self, rq_workers: Iterable[RQWorkerState], clocks: Iterable[WrongClock], now: float
+        self, rq_workers: tuple[RQWorkerState, ...], clocks: Iterable[WrongClock], now: float
     ) -> tuple[RQWorkerState, ...]:
-        """The same RQ workers, with since when they have been waiting.
+        """The same RQ workers, with since when they have been waiting; the same object as before if they are.
 
         Args:
             rq_workers: Those that live.
             clocks: Those that are wrong: heartbeats are by the RQ worker's own.
             now: Redis's clock, Unix time.
         """
-        ahead = {clock.who: clock.ahead for clock in clocks if clock.kind == "rq_worker"}
-        known, self._known = self._known, {}
-        found = []
-        for worker in rq_workers:
-            since = None
-            if worker.status in _WAITING and worker.heartbeat is not None:
-                done = (worker.birth, worker.counted_by_rq, worker.recorded, worker.uncounted_by_rq)
-                before, since = known.get(worker.name, (None, 0.0))
-                if before != done:
-                    since = min(now, worker.heartbeat - ahead.get(worker.name, 0.0))
-                self._known[worker.name] = (done, since)
-            found.append(replace(worker, idle_since=since))
-        return tuple(found)
+        if rq_workers is not self._seen:
+            ahead = {clock.who: clock.ahead for clock in clocks if clock.kind == "rq_worker"}
+            known = {}
+            for worker in rq_workers:
+                before = self._known.get(worker.name)
+                if before is None or before[0] is not worker:
+                    since = _waiting_since(worker, before, now, ahead.get(worker.name, 0.0))
+                    before = worker, worker if since is None else replace(worker, idle_since=since)
+                known[worker.name] = before
+            self._seen, self._known = rq_workers, known
+            self._noted = tuple(noted for _, noted in known.values())
+        return self._noted
+
+
+def _waiting_since(
+    worker: RQWorkerState, before: tuple[RQWorkerState, RQWorkerState] | None, now: float, ahead: float
+) -> float | None:
+    if worker.status not in _WAITING or worker.heartbeat is None:
+        return None
+    if before is not None and before[1].idle_since is not None and _done(before[0]) == _done(worker):
+        return before[1].idle_since
+    return min(now, worker.heartbeat - ahead)
+
+
+def _done(worker: RQWorkerState) -> tuple[object, ...]:
+    return worker.birth, worker.counted_by_rq, worker.recorded, worker.uncounted_by_rq

@@ -18,14 +18,16 @@ from jobtelemetry.contract import HOOKS
 from jobtelemetry.errors import StoreError
 from jobtelemetry.outcomes import State
 from jobtelemetry.store import books, decode, deploys
+from jobtelemetry.store.accounts import Accounts
 from jobtelemetry.store.clocks import wrong_clocks
 from jobtelemetry.store.decode import Rejected, count_of, moment_of, running_entries
 from jobtelemetry.store.idle import Idleness
-from jobtelemetry.store.keys import FAILED, LAYOUT, SUCCEEDED, UNBOOKED, Keys
+from jobtelemetry.store.keys import LAYOUT, Keys
 from jobtelemetry.store.keys import decode as parts_of
 from jobtelemetry.store.own_read import OwnReader
 from jobtelemetry.store.record import Known, text
-from jobtelemetry.store.rq_state import Discovery, Scripted, read_queues, read_rq_workers
+from jobtelemetry.store.rq_state import Discovery, Queues, RQWorkers
+from jobtelemetry.store.scripted import Scripted
 from jobtelemetry.store.snapshot import (
     Amount,
     Counter,
@@ -33,6 +35,7 @@ from jobtelemetry.store.snapshot import (
     Histogram,
     LabelSet,
     Merged,
+    Progress,
     RQWorkerState,
     Series,
     Snapshot,
@@ -71,7 +74,6 @@ class _Look:
 
     taken_at: float
     meta: Mapping[str, str]
-    accounts: Mapping[str, str]
     sets: int
     changed: list[tuple[str, int]]
     replaced: bool = False
@@ -96,11 +98,16 @@ class Reader:
         self._connection = connection
         self._keys = keys
         self._lock = threading.Lock()
+        self._scripted = Scripted(connection)
+        self._accounts = Accounts(connection, keys, self._scripted)
         self._discovery = Discovery()
-        self._scripted = Scripted()
+        self._queues = Queues(connection, keys, self._scripted, self._discovery)
+        self._rq_workers = RQWorkers(connection, keys, self._scripted, self._discovery)
         self._idleness = Idleness()
         self._own = OwnReader(connection, keys)
         self._known = Known()
+        #: How far the label sets are read; ``None`` before Redis has said how many there are.
+        self.progress: Progress | None = None
         self._begin_anew()
         #: What this reader has noticed itself, as long as Redis does not say it: when, how many, what.
         self._noticed: tuple[float, int, str] | None = None
@@ -109,20 +116,20 @@ class Reader:
         self._repairable: tuple[int, int] | None = None
         self._unindexed = False
         self._strange = Rejected()
-        self._rq_workers: tuple[str, ...] = ()
         #: A table without counts of its own that is gone, and since when it is.
         self._gone: tuple[float, str] | None = None
         #: The note of a loss that this reader has seen last: since when, in Redis's words, and how many.
         self._noted: tuple[str, int] | None = None
         self._wiped = self._rq_written = False
         #: What RQ had counted for its workers at the last look, and what became of it when something was lost.
-        self._rq_counted: _Counts = {}
+        self._counted_by_rq: tuple[RQWorkerState, ...] = ()
         self._rq_said, self._lost_before, self._had_queues = "", False, False
 
     def _begin_anew(self) -> None:
         #: Label sets that the index has, and whose hashes are gone.
         self._dropped: set[str] = set()
         self._sets: dict[str, LabelSet] = {}
+        self._first_time = True
         self._ended = 0
         self._last, self._last_labels = -1, ""
         self._epoch: tuple[str, str] | None = None
@@ -149,14 +156,11 @@ class Reader:
             entries = tuple(running_entries(running, rejected))
             gets_on()
             # First, for they tell of key prefixes under which there are queues.
-            workers = read_rq_workers(self._connection, self._keys, self._discovery, self._scripted)
+            workers = self._rq_workers.read()
             gets_on()
-            queues, rate_limits = read_queues(
-                self._connection, self._keys, look.taken_at, self._scripted, self._discovery
-            )
+            queues, rate_limits = self._queues.read(look.taken_at)
             for name in sorted(self._discovery.refused):
                 rejected.note(name, "is not for this Redis user")
-            self._rq_workers = tuple(worker.name for worker in workers)
             self._compare_with_rq(look, workers, bool(queues))
             own = self._own.read(look.meta, rejected)
             shared = decode.meta(look.meta, rejected)
@@ -165,6 +169,8 @@ class Reader:
             for found in self._rejected.values():
                 rejected.number += found.number
                 rejected.names = (rejected.names + found.names)[:20]
+            self._first_time = False
+            self._note_progress(look)
             return self._snapshot(
                 look,
                 shared,
@@ -219,7 +225,7 @@ class Reader:
         """
         with self._lock:
             noticed, repairable, known = self._noticed, self._repairable, self._known
-            unindexed, workers, gone = self._unindexed, self._rq_workers, self._gone is not None
+            unindexed, workers, gone = self._unindexed, self._counted_by_rq, self._gone is not None
             dropped = sorted(self._dropped)
             note, rq = self._noted if self._wiped else None, "" if self._rq_written else self._rq_said
             own = self._own.tend()
@@ -232,10 +238,8 @@ class Reader:
             books.witness(self._connection, self._keys, known, lost=lost, why=why, note=note, rq=rq)
         if repairable is not None:
             change, executions = repairable
-            workers = workers or tuple(
-                worker.name for worker in read_rq_workers(self._connection, self._keys, self._discovery, self._scripted)
-            )
-            books.repair(self._connection, self._keys, change=change, executions=executions, rq_workers=workers)
+            names = [worker.name for worker in workers or self._rq_workers.read()]
+            books.repair(self._connection, self._keys, change=change, executions=executions, rq_workers=names)
         return own or noticed is not None or repairable is not None or note is not None or gone
 
     # the label sets
@@ -257,8 +261,10 @@ class Reader:
             look = self._look([])
         begun, looks = look.number("counted"), 0
         goal = look.change
+        self._note_progress(look)
         while look.changed:
             look = self._look(look.changed)
+            self._note_progress(look)
             gets_on()
             if self._last >= goal:
                 looks += 1
@@ -268,6 +274,12 @@ class Reader:
         self._judge(look, begun)
         return look
 
+    def _note_progress(self, look: _Look) -> None:
+        read = look.sets
+        if self._first_time:  # it is not all before everything else is read as well
+            read = max(0, min(len(self._sets) + len(self._dropped), look.sets - 1))
+        self.progress = Progress(read, look.sets)
+
     def _look(self, page: list[tuple[str, int]]) -> _Look:
         """Read one page of label sets, the books, and what changed after that page, as they are at one moment."""
         keys = self._keys
@@ -276,7 +288,6 @@ class Reader:
         pipe = self._connection.pipeline()
         pipe.time()
         pipe.hgetall(keys.meta)
-        pipe.hgetall(keys.accounts)
         pipe.zcard(keys.sets)
         pipe.zrangebyscore(keys.sets, after, "+inf", start=0, num=PAGE, withscores=True)
         pipe.hget(keys.label_set(self._last_labels), "changed")
@@ -284,7 +295,7 @@ class Reader:
             pipe.hgetall(keys.label_set(labels))
             pipe.hgetall(keys.traces(labels))
         replies = self._ours(pipe.execute(raise_on_error=False))
-        clock, meta, accounts, sets, changed, last, *rows = replies
+        clock, meta, sets, changed, last, *rows = replies
         found_changed = [(text(labels), int(score)) for labels, score in changed or ()]
         replaced = False
         if not page and found_changed and found_changed[0][1] == self._last:
@@ -292,7 +303,6 @@ class Reader:
         look = _Look(
             int(clock[0]) + int(clock[1]) / 1_000_000,
             _texts(meta or {}),
-            _texts(accounts or {}),
             int(sets or 0),
             found_changed,
             replaced,
@@ -406,13 +416,6 @@ class Reader:
     def _judge(self, look: _Look, begun: int) -> None:
         """Do the two entries of every execution agree? Exactly, if nothing happened meanwhile; else within bounds."""
         expected = look.number("counted") - look.number("forgotten") - look.number("written_off")
-        accounts = 0
-        for field, value in look.accounts.items():
-            if parts_of(field)[-1] in (SUCCEEDED, FAILED, UNBOOKED):
-                number = _signed(value)
-                accounts += number or 0
-                if number is None:
-                    self._strange.note("accounts", field)
         if look.changed:  # it never stood still
             least = expected - (look.number("counted") - begun)
             self._missing = max(0, least - self._ended) - max(0, self._ended - expected)
@@ -420,20 +423,19 @@ class Reader:
             return
         self._missing = expected - self._ended
         self._unindexed = self._missing > 0 or look.sets < len(self._sets)
-        unbalanced = accounts - look.number("counted")
+        unbalanced = self._accounts.unbalanced(self._strange)
         self._difference = self._missing or unbalanced
         self._repairable = (look.change, self._ended) if self._missing or unbalanced else None
         if not look.meta and not self._ended:
             self._difference, self._repairable = 0, None
 
-    def _compare_with_rq(self, look: _Look, workers: Iterable[RQWorkerState], has_queues: bool) -> None:
+    def _compare_with_rq(self, look: _Look, workers: tuple[RQWorkerState, ...], has_queues: bool) -> None:
         """Where something of ours was lost: has RQ lost the same? Its counts of workers that live on tell."""
-        now = {worker.name: (worker.birth, worker.counted_by_rq) for worker in workers}
-        before, self._rq_counted = self._rq_counted, now
+        before, self._counted_by_rq = self._counted_by_rq, workers
         queues_gone, self._had_queues = self._had_queues and not has_queues, has_queues
         lost = self._noticed is not None or self._difference != 0 or bool(look.meta.get("lost_at"))
         if lost and not self._lost_before:
-            self._rq_said = self._what_rq_lost(look, before, now, queues_gone)
+            self._rq_said = self._what_rq_lost(look, _counts(before), _counts(workers), queues_gone)
         self._lost_before = lost
         if not lost:
             self._rq_said = ""
@@ -537,14 +539,12 @@ def _executions(sets: tuple[LabelSet, ...]) -> dict[tuple[Series, State], Counte
     }
 
 
+def _counts(workers: Iterable[RQWorkerState]) -> _Counts:
+    return {worker.name: (worker.birth, worker.counted_by_rq) for worker in workers}
+
+
 def _birth(counts: _Counts, name: str) -> float | None:
     return counts[name][0] if name in counts else -1.0
-
-
-def _signed(value: str) -> int | None:
-    """A column of an account; that of the departed is below zero where a repair has taken something out."""
-    number = count_of(value.removeprefix("-"))
-    return -number if number is not None and value.startswith("-") else number
 
 
 def _texts(reply: Mapping[Any, Any]) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import islice
 from typing import Any
@@ -27,6 +28,7 @@ from jobtelemetry.store.keys import (
     encode,
 )
 from jobtelemetry.store.record import text
+from jobtelemetry.store.scripted import Members, Scripted, Sheet
 from jobtelemetry.store.snapshot import QueueState, RateLimitState, RQWorkerState
 from jobtelemetry.text import label_text
 
@@ -42,134 +44,208 @@ _WORKER_FIELDS = (
     WORKER_MARK_FIELD,
 )
 _COLUMNS = (SUCCEEDED, SUCCEEDED_AGAIN, FAILED, FAILED_AGAIN, UNBOOKED)
-_DEFERRED = 7  # of a queue's row: five commands before the registries
 _ZSETS = ("started", "scheduled", "deferred", "ready_to_enqueue", "finished", "failed", "canceled")
 #: Commands that are sent at once, and RQ workers whose two counts are read at one moment.
 _PIECE = 500
 _WORKERS_AT_ONCE = 100
 _MOST_NAMED = 5
 _MOST_PREFIXES = 20  # of classes with one of their own; mostly there is one
-#: Queues, and RQ workers, that one script counts: it holds Redis for less than a millisecond.
-_QUEUES_BY_SCRIPT = 50
-_WORKERS_BY_SCRIPT = 100
-#: Scripts that are sent at once: enough for a thousand queues.
-_CALLS_AT_ONCE = 20
+#: Queues, RQ workers, and lists of these, that one script looks at: it holds Redis for less than a millisecond.
+_QUEUES_BY_SCRIPT = 25
+_WORKERS_BY_SCRIPT = 50
+_LISTS_BY_SCRIPT = 20
+_LONGEST_LIST = 100
 _MARK = "\0"  # stands for the queue in the names of its keys
+#: What a queue's keys are counted by, those that most queues have first: the script stops when it has met all of them.
+_COUNTED_BY = {
+    "lock": "EXISTS",
+    "finished": "ZCARD",
+    "failed": "ZCARD",
+    "queued": "LLEN",
+    "started": "ZCARD",
+    "canceled": "ZCARD",
+    "scheduled": "ZCARD",
+    "deferred": "ZCARD",
+    "intermediate": "LLEN",
+    "ready_to_enqueue": "ZCARD",
+}
 
-# A dozen commands for each of a thousand queues cost a client fifty times what they cost Redis. So they are asked for
-# by script, where the user may run one, and come back as one JSON text. They are no part of store/lua, whose commands
-# every RQ worker's user needs. The names of the keys are made here: the declared key says in which slot they are.
 _QUEUES = """
-local rows, spots = {}, cjson.decode(ARGV[2])
-local function key(spot, queue) return spots[spot][1] .. queue .. spots[spot][2] end
-for number = 3, #ARGV do
-  local queue = ARGV[number]
-  local row = {
-    redis.call('LLEN', key(1, queue)), redis.call('LLEN', key(2, queue)), redis.call('LINDEX', key(1, queue), 0),
-    redis.call('EXISTS', key(3, queue)), redis.call('ZCOUNT', key(4, queue), '-inf', ARGV[1]),
-  }
-  for spot = 5, #spots do row[spot + 1] = redis.call('ZCARD', key(spot, queue)) end
-  rows[#rows + 1] = row
+local rows, spots, job = {}, cjson.decode(ARGV[2]), ARGV[3]
+for number, queue in ipairs(cjson.decode(ARGV[4])) do
+  local keys = {}
+  for place, spot in ipairs(spots) do keys[place] = spot[2] .. queue .. spot[3] end
+  local left = redis.call('EXISTS', unpack(keys))
+  if left == 0 then
+    rows[number] = '0'
+  else
+    local row, oldest, overdue = {}, false, 0
+    for place, spot in ipairs(spots) do
+      row[place] = left > 0 and redis.call(spot[1], keys[place]) or 0
+      if row[place] > 0 then
+        left = left - 1
+        if spot[4] == 'queued' then
+          local head = redis.call('LINDEX', keys[place], 0)
+          oldest = redis.call('HGET', job .. head, 'enqueued_at')
+        elseif spot[4] == 'scheduled' then
+          overdue = redis.call('ZCOUNT', keys[place], '-inf', ARGV[1])
+        end
+      end
+    end
+    row[#row + 1] = oldest
+    row[#row + 1] = overdue
+    rows[number] = cjson.encode(row)
+  end
 end
-return cjson.encode(rows)
+return table.concat(rows, '\\n')
 """
 _RQ_WORKERS = """
-local rows, fields, columns = {}, cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
-for number = 3, #ARGV, 2 do
-  local function read(key, names)
-    local row = redis.pcall('HMGET', key, unpack(names))
-    if row.err and string.find(row.err, 'WRONGTYPE') then row = {} elseif row.err then error(row.err) end
-    for place = 1, #names do row[place] = row[place] or false end
-    return row
-  end
-  local names = {}
-  for place, column in ipairs(columns) do names[place] = ARGV[number + 1] .. column end
-  rows[#rows + 1] = {read(ARGV[number], fields), read(KEYS[1], names)}
+local rows, fields, columns, asked = {}, cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
+local function read(key, names)
+  local row = redis.pcall('HMGET', key, unpack(names))
+  if not row.err then return row end
+  if not string.find(row.err, 'WRONGTYPE') then error(row.err) end
+  row = {}
+  for place = 1, #names do row[place] = false end
+  return row
 end
-return cjson.encode(rows)
+for number = 1, #asked, 2 do
+  local row = read(asked[number], fields)
+  if row[#fields] then
+    local names = {}
+    for place, column in ipairs(columns) do names[place] = asked[number + 1] .. column end
+    for place, value in ipairs(read(KEYS[1], names)) do row[#fields + place] = value end
+  end
+  rows[#rows + 1] = cjson.encode(row)
+end
+return table.concat(rows, '\\n')
+"""
+# What lists have that is not in the declared one; a long list is for who asked.
+_UNLISTED = """
+local found, long = {}, {}
+for _, list in ipairs(cjson.decode(ARGV[2])) do
+  local size = redis.pcall('SCARD', list)
+  if type(size) == 'table' then
+    if not string.find(size.err, 'WRONGTYPE') then error(size.err) end
+  elseif size > tonumber(ARGV[1]) then
+    long[#long + 1] = list
+  else
+    for _, member in ipairs(redis.call('SDIFF', list, KEYS[1])) do found[#found + 1] = member end
+  end
+end
+return cjson.encode({found, long})
 """
 
 
-class Scripted:
-    """Asks by script, as long as this user may run one; who may not asks by single commands."""
-
-    def __init__(self) -> None:
-        self._allowed = True
-        #: Called whenever Redis has answered a part.
-        self.gets_on: Callable[[], None] = lambda: None
-
-    def ask(self, connection: Any, script: str, key: str, pieces: Sequence[Sequence[str]]) -> list[Any] | None:
-        """One row for each thing that was asked for, all pieces together.
-
-        Args:
-            connection: A redis-py client.
-            script: Returns a JSON array of rows.
-            key: A key of the slot that it reads in.
-            pieces: The arguments of each call.
-
-        Returns:
-            The rows; ``None`` where scripts cannot answer, and commands have to.
-        """
-        if not self._allowed:
-            return None
-        rows: list[Any] = []
-        try:
-            for first in range(0, len(pieces), _CALLS_AT_ONCE):
-                pipe = connection.pipeline(transaction=False)
-                for arguments in pieces[first : first + _CALLS_AT_ONCE]:
-                    pipe.eval(script, 1, key, *arguments)
-                rows += [row for reply in pipe.execute() for row in json.loads(text(reply))]
-                self.gets_on()
-        except (ResponseError, ValueError) as error:
-            # The permission is asked for once; whatever else it was, the commands say what.
-            self._allowed = not isinstance(error, NoPermissionError)
-            return None
-        return rows
-
-
-def read_queues(
-    connection: Any, keys: Keys, now: float, scripted: Scripted | None = None, discovery: Discovery | None = None
-) -> tuple[tuple[QueueState, ...], tuple[RateLimitState, ...]]:
-    """What RQ holds per queue, and what its rate limits hold back.
+class Queues:
+    """Reads what RQ holds per queue, and what its rate limits hold back; a queue that is as before is the same object.
 
     Args:
         connection: A redis-py client.
         keys: Under which prefix.
-        now: The server's clock, Unix time in seconds.
         scripted: Asks by script; by single commands without it.
         discovery: Knows further prefixes, of applications' own classes, under which queues may be listed; is told of
             what this user may not read there.
-
-    Raises:
-        redis.exceptions.RedisError: Redis does not answer or refuses.
     """
-    pipe = connection.pipeline(transaction=False)
-    pipe.smembers(keys.queues)
-    pipe.smembers(keys.rate_limits)
-    found, limits = pipe.execute()
-    listed = {text(key) for key in found}
-    elsewhere = _elsewhere(connection, keys, listed, discovery or Discovery())
-    names = sorted({keys.queue_name(key) for key in listed if key.startswith(keys.queue(""))} | elsewhere.keys())
-    rows = (scripted and _rows_by_script(connection, keys, names, now, scripted)) or _rows(connection, keys, names, now)
-    for name, row in zip(names, rows, strict=True):
-        for queued, intermediate, head in elsewhere.get(name, ()):
-            row[:3] = [int(row[0]) + queued, int(row[1]) + intermediate, row[2] or head]
-    heads = _heads(connection, keys, [text(row[2]) if row[2] else None for row in rows])
-    deferred = {name: int(row[_DEFERRED]) for name, row in zip(names, rows, strict=True) if row[_DEFERRED]}
-    blocked = find_blocked(connection, keys, deferred)
-    return tuple(
-        _queue_state(name, row, head, blocked.get(name, ())) for name, row, head in zip(names, rows, heads, strict=True)
-    ), _rate_limits(connection, keys, sorted(map(text, limits)), now)
+
+    def __init__(
+        self, connection: Any, keys: Keys, scripted: Scripted | None = None, discovery: Discovery | None = None
+    ) -> None:
+        self._connection, self._keys = connection, keys
+        self._scripted = scripted or Scripted(connection, allowed=False)
+        self._discovery = discovery or Discovery()
+        self._members = Members(self._scripted)
+        self._listed: frozenset[str] = frozenset()
+        self._strange: frozenset[str] = frozenset()
+        self._names: list[str] = []
+        self._added: dict[str, QueueState] = {}
+        self._blocked: dict[str, QueueState] = {}
+        self._sheet = Sheet(_QUEUES, at_once=_QUEUES_BY_SCRIPT, arguments=json.dumps, make=_of_script)
+        places = {
+            "lock": keys.scheduler_lock(_MARK),
+            "queued": keys.queue(_MARK),
+            "intermediate": keys.intermediate(_MARK),
+            **{status: keys.registry(status, _MARK) for status in _ZSETS},
+        }
+        self._spots = json.dumps([[by, *places[what].split(_MARK), what] for what, by in _COUNTED_BY.items()])
+
+    def read(self, now: float) -> tuple[tuple[QueueState, ...], tuple[RateLimitState, ...]]:
+        """Every queue by name, and the rate limits.
+
+        Args:
+            now: The server's clock, Unix time in seconds.
+
+        Raises:
+            redis.exceptions.RedisError: Redis does not answer or refuses.
+        """
+        connection, keys = self._connection, self._keys
+        listed = self._members.of((keys.queues, keys.rate_limits)) or [
+            frozenset(map(text, connection.sscan_iter(key, count=_PIECE))) for key in (keys.queues, keys.rate_limits)
+        ]
+        if listed[0] is not self._listed:
+            self._listed = listed[0]
+            self._strange = frozenset(key for key in listed[0] if not key.startswith(keys.queue("")))
+            self._names = sorted(map(keys.queue_name, listed[0] - self._strange))
+        elsewhere = _elsewhere(connection, keys, self._strange, self._discovery)
+        names = sorted({*self._names, *elsewhere}) if elsewhere else self._names
+        asked = (str(now - 1), self._spots, keys.job(""))
+        states = self._sheet.read(self._scripted, keys.queues, names, *asked)
+        if states is None:
+            states = tuple(_states(connection, keys, names, now))
+        if elsewhere:
+            states = self._with_elsewhere(states, elsewhere)
+        return self._with_blocked(states), _rate_limits(connection, keys, sorted(listed[1]), now)
+
+    def _with_elsewhere(
+        self, states: tuple[QueueState, ...], elsewhere: Mapping[str, Sequence[tuple[int, int, Any]]]
+    ) -> tuple[QueueState, ...]:
+        """The same with what lists of other prefixes hold besides."""
+        heads = [next((text(head) for *_, head in elsewhere.get(state.name, ()) if head), None) for state in states]
+        before, self._added = self._added, {}
+        for state, oldest in zip(states, _heads(self._connection, self._keys, heads), strict=True):
+            if lists := elsewhere.get(state.name):
+                jobs = dict(state.jobs)
+                jobs["queued"] += sum(queued for queued, _, _ in lists)
+                jobs["intermediate"] += sum(intermediate for _, intermediate, _ in lists)
+                first = state.oldest_enqueued_at if state.jobs["queued"] else oldest
+                new = replace(state, jobs=jobs, oldest_enqueued_at=first)
+                old = before.get(state.name)
+                self._added[state.name] = old if old is not None and old == new else new
+        return tuple(self._added.get(state.name, state) for state in states)
+
+    def _with_blocked(self, states: tuple[QueueState, ...]) -> tuple[QueueState, ...]:
+        """The same with what of their deferred jobs nothing will ever let run."""
+        deferred = {state.name: state.jobs["deferred"] for state in states if state.jobs["deferred"]}
+        blocked = find_blocked(self._connection, self._keys, deferred)
+        if not blocked:
+            return states
+        before, self._blocked = self._blocked, {}
+        found = []
+        for state in states:
+            if texts := blocked.get(state.name):
+                named = tuple(map(label_text, texts[:_MOST_NAMED]))
+                new = replace(state, blocked=len(texts), blocked_by=named)
+                old = before.get(state.name)
+                self._blocked[state.name] = old if old is not None and old == new else new
+            found.append(self._blocked.get(state.name, state))
+        return tuple(found)
+
+
+def _of_script(name: str, row: Any) -> QueueState:
+    *counts, oldest, overdue = row or (*(0 for _ in _COUNTED_BY), False, 0)
+    return _queue_state(name, dict(zip(_COUNTED_BY, counts, strict=True)), rq_time(oldest), overdue)
 
 
 def _elsewhere(
-    connection: Any, keys: Keys, listed: set[str], discovery: Discovery
+    connection: Any, keys: Keys, strange: frozenset[str], discovery: Discovery
 ) -> dict[str, list[tuple[int, int, Any]]]:
     """By name what the lists of queues hold whose class has a key prefix of its own: jobs, intermediate ones, the head.
 
     Registries, jobs and locks of such a queue are where all are. Who may not read such a list, as a user who is kept to
     RQ's keys, does not know the queue: that it is empty would be wrong.
     """
+    if not strange and not discovery.prefixes:
+        return {}
     pipe = connection.pipeline(transaction=False)
     lists = [f"{prefix}:queues" for prefix in sorted(discovery.prefixes)]
     for name in lists:
@@ -177,12 +253,9 @@ def _elsewhere(
     replies = pipe.execute(raise_on_error=False) if lists else []
     discovery.refused |= {name for name, reply in zip(lists, replies, strict=True) if _is_refusal(reply)}
     more = [() if _is_refusal(reply) else _unless_another_type(reply, ()) for reply in replies]
-    everything = listed.union(*(map(text, members) for members in more))
-    strange = sorted(key for key in everything if not key.startswith(keys.queue("")))
-    if not strange:
-        return {}
+    everything = strange.union(*(map(text, members) for members in more))
     found: dict[str, list[tuple[int, int, Any]]] = {}
-    for piece in _pieces(strange, _PIECE // 3):
+    for piece in _pieces(sorted(key for key in everything if not key.startswith(keys.queue(""))), _PIECE // 3):
         pipe = connection.pipeline(transaction=False)
         for key in piece:
             pipe.llen(key)
@@ -202,19 +275,8 @@ def _is_refusal(reply: Any) -> bool:
     return isinstance(reply, NoPermissionError)
 
 
-def _rows_by_script(
-    connection: Any, keys: Keys, names: list[str], now: float, scripted: Scripted
-) -> list[list[Any]] | None:
-    """The same as :func:`_rows`, in a twentieth of the time."""
-    spots = [keys.queue(_MARK), keys.intermediate(_MARK), keys.scheduler_lock(_MARK)]
-    spots += [keys.registry(status, _MARK) for status in ("scheduled", *_ZSETS)]
-    parts = json.dumps([spot.split(_MARK) for spot in spots])
-    pieces = [(str(now - 1), parts, *piece) for piece in _pieces(names, _QUEUES_BY_SCRIPT)]
-    return scripted.ask(connection, _QUEUES, keys.queues, pieces)
-
-
-def _rows(connection: Any, keys: Keys, names: list[str], now: float) -> list[list[Any]]:
-    """What there is of each queue: jobs, those between queue and RQ worker, the head, the lock, overdue, registries."""
+def _states(connection: Any, keys: Keys, names: list[str], now: float) -> Iterator[QueueState]:
+    """The same by single commands."""
     rows: list[list[Any]] = []
     width = 5 + len(_ZSETS)
     for piece in _pieces(names, _PIECE // width):
@@ -229,7 +291,10 @@ def _rows(connection: Any, keys: Keys, names: list[str], now: float) -> list[lis
                 pipe.zcard(keys.registry(status, queue))
         replies = pipe.execute()
         rows += [replies[first : first + width] for first in range(0, len(replies), width)]
-    return rows
+    heads = _heads(connection, keys, [text(row[2]) if row[2] else None for row in rows])
+    for name, (queued, intermediate, _, lock, overdue, *registries), oldest in zip(names, rows, heads, strict=True):
+        counts = {"lock": lock, "queued": queued, "intermediate": intermediate}
+        yield _queue_state(name, counts | dict(zip(_ZSETS, registries, strict=True)), oldest, overdue)
 
 
 def _rate_limits(connection: Any, keys: Keys, names: list[str], now: float) -> tuple[RateLimitState, ...]:
@@ -266,12 +331,9 @@ def _heads(connection: Any, keys: Keys, job_ids: list[str | None]) -> list[float
     return [None if job_id is None else next(found) for job_id in job_ids]
 
 
-def _queue_state(name: str, row: list[Any], oldest: float | None, blocked: Sequence[str]) -> QueueState:
-    queued, intermediate, _, lock, overdue, *registries = row
-    jobs = {"queued": int(queued), "intermediate": int(intermediate)}
-    jobs.update(zip(_ZSETS, map(int, registries), strict=True))
-    named = tuple(map(label_text, blocked[:_MOST_NAMED]))
-    return QueueState(name, jobs, oldest, int(overdue), bool(lock), len(blocked), named)
+def _queue_state(name: str, counts: Mapping[str, Any], oldest: float | None, overdue: Any) -> QueueState:
+    jobs = {status: int(counts[status]) for status in ("queued", "intermediate", *_ZSETS)}
+    return QueueState(name, jobs, oldest, int(overdue), bool(counts["lock"]), blocked=0)
 
 
 class Discovery:
@@ -315,44 +377,98 @@ class Discovery:
                 break
 
 
-def read_rq_workers(
-    connection: Any, keys: Keys, discovery: Discovery, scripted: Scripted | None = None
-) -> tuple[RQWorkerState, ...]:
-    """Every live RQ worker, with RQ's counts and those of its account, both of one moment.
+class RQWorkers:
+    """Reads what RQ's workers are, with RQ's counts and those of their accounts; one that is as before is the same.
 
     Args:
         connection: A redis-py client.
         keys: Under which prefix.
-        discovery: What has been found of RQ's lists of workers.
         scripted: Asks by script; by single commands without it.
-
-    Raises:
-        redis.exceptions.RedisError: Redis does not answer or refuses.
     """
-    discovery.look(connection, keys)
-    pipe = connection.pipeline(transaction=False)
-    pipe.smembers(keys.rq_workers)
-    for by_queue in sorted(discovery.lists):
-        pipe.smembers(by_queue)
-    listed = [_unless_another_type(reply, ()) for reply in pipe.execute(raise_on_error=False)]
-    found = {text(key) for members in listed for key in members}
-    strange = (key.partition(":worker:") for key in sorted(found) if not key.startswith(keys.rq_worker("")))
-    new = (prefix for prefix, separator, _ in strange if separator and prefix not in discovery.prefixes)
-    discovery.prefixes.update(islice(new, _MOST_PREFIXES - len(discovery.prefixes)))
-    refused = _refused(connection, [key for key in found if not key.startswith(keys.rq_worker(""))])
-    discovery.refused = refused
-    accounts = sorted(map(keys.account, (found | discovery.hashes) - refused))
-    rows = (scripted and _workers_by_script(connection, keys, accounts, scripted)) or _workers(
-        connection, keys, accounts
-    )
-    states = []
-    for account, row in zip(accounts, rows, strict=True):
-        state = _worker_state(account, *row)
-        if state is not None:
-            states.append(state)
-        else:
-            discovery.hashes.discard(keys.rq_worker(account))
-    return tuple(states)
+
+    def __init__(
+        self, connection: Any, keys: Keys, scripted: Scripted | None = None, discovery: Discovery | None = None
+    ) -> None:
+        self._connection, self._keys = connection, keys
+        self._scripted = scripted or Scripted(connection, allowed=False)
+        self._discovery = discovery or Discovery()
+        self._members, self._long_lists = Members(self._scripted), Members(self._scripted)
+        self._found: tuple[Any, ...] = ()
+        self._all: frozenset[str] = frozenset()
+        #: Those whose class has a key prefix of its own, and of them the ones that this user may not read.
+        self._strange: list[str] = []
+        self._refused: set[str] = set()
+        self._accounts: list[str] | None = None
+        self._rows: tuple[RQWorkerState | None, ...] = ()
+        self._states: tuple[RQWorkerState, ...] = ()
+        self._sheet = Sheet(_RQ_WORKERS, at_once=_WORKERS_BY_SCRIPT, arguments=self._asked, make=_of_row)
+        columns = [encode(["", column]) for column in _COLUMNS]
+        self._columns = (json.dumps(_WORKER_FIELDS), json.dumps(columns))
+
+    def _asked(self, accounts: list[str]) -> str:
+        return json.dumps([part for one in accounts for part in (self._keys.rq_worker(one), encode([one]))])
+
+    def read(self) -> tuple[RQWorkerState, ...]:
+        """Every live RQ worker, both counts of one moment; the same object as before if nothing changed.
+
+        Raises:
+            redis.exceptions.RedisError: Redis does not answer or refuses.
+        """
+        connection, keys, hashes = self._connection, self._keys, self._discovery.hashes
+        self._discovery.look(connection, keys)
+        listed = self._listed()
+        found = (*listed, frozenset(hashes.difference(*listed)))
+        if found != self._found:
+            self._found, self._all = found, frozenset().union(*found)
+            self._strange = sorted(key for key in self._all if not key.startswith(keys.rq_worker("")))
+            self._accounts = None
+            self._note_prefixes()
+        refused = _refused(connection, self._strange)
+        if self._accounts is None or refused != self._refused:
+            self._refused, self._accounts = refused, sorted(map(keys.account, self._all - refused))
+        self._discovery.refused = set(refused)
+        rows = self._sheet.read(self._scripted, keys.accounts, self._accounts, *self._columns)
+        if rows is None:
+            read = _workers(connection, keys, self._accounts)
+            rows = tuple(_worker_state(name, *row) for name, row in zip(self._accounts, read, strict=True))
+        if rows is not self._rows:
+            self._rows, self._states = rows, tuple(state for state in rows if state is not None)
+        if hashes and len(self._states) < len(rows):
+            gone = (name for name, state in zip(self._accounts, rows, strict=True) if state is None)
+            hashes.difference_update(map(keys.rq_worker, gone))
+        return self._states
+
+    def _note_prefixes(self) -> None:
+        known = self._discovery.prefixes
+        parts = (key.partition(":worker:") for key in self._strange)
+        new = dict.fromkeys(prefix for prefix, separator, _ in parts if separator and prefix not in known)
+        known.update(islice(new, _MOST_PREFIXES - len(known)))
+
+    def _listed(self) -> tuple[frozenset[str], ...]:
+        """The keys of RQ workers that stand in RQ's lists."""
+        keys, lists = self._keys, sorted(self._discovery.lists)
+        everyone = self._members.of((keys.rq_workers,))
+        calls = [
+            (keys.rq_workers, (str(_LONGEST_LIST), json.dumps(piece))) for piece in _pieces(lists, _LISTS_BY_SCRIPT)
+        ]
+        replies = None if everyone is None else self._scripted.ask(_UNLISTED, calls)
+        if everyone is not None and replies is not None:
+            unlisted = [json.loads(text(reply)) for reply in replies]
+            by_list = self._long_lists.of([name for _, long in unlisted for name in long])
+            if by_list is not None:
+                return (*everyone, *by_list, frozenset(name for found, _ in unlisted for name in found))
+        return tuple(_members(self._connection, key) for key in (keys.rq_workers, *lists))
+
+
+def _members(connection: Any, key: str) -> frozenset[str]:
+    try:
+        return frozenset(map(text, connection.sscan_iter(key, count=_PIECE)))
+    except ResponseError as error:
+        return frozenset(_unless_another_type(error, ()))
+
+
+def _of_row(account: str, row: Sequence[Any]) -> RQWorkerState | None:
+    return _worker_state(account, row[: len(_WORKER_FIELDS)], row[len(_WORKER_FIELDS) :])
 
 
 def _refused(connection: Any, strange: Sequence[str]) -> set[str]:
@@ -365,21 +481,6 @@ def _refused(connection: Any, strange: Sequence[str]) -> set[str]:
         replies = pipe.execute(raise_on_error=False)
         refused |= {key for key, reply in zip(piece, replies, strict=True) if isinstance(reply, NoPermissionError)}
     return refused
-
-
-def _workers_by_script(
-    connection: Any, keys: Keys, accounts: list[str], scripted: Scripted
-) -> list[tuple[Any, Any]] | None:
-    """The same as :func:`_workers`, in a tenth of the time."""
-    columns = [encode(["", column]) for column in _COLUMNS]
-    pieces = [
-        (
-            *(json.dumps(_WORKER_FIELDS), json.dumps(columns)),
-            *(part for account in piece for part in (keys.rq_worker(account), encode([account]))),
-        )
-        for piece in _pieces(accounts, _WORKERS_BY_SCRIPT)
-    ]
-    return scripted.ask(connection, _RQ_WORKERS, keys.accounts, pieces)
 
 
 def _workers(connection: Any, keys: Keys, accounts: list[str]) -> list[tuple[Any, Any]]:
@@ -443,7 +544,7 @@ def _worker_state(account: str, row: Sequence[Any], columns: Sequence[Any]) -> R
     if not birth and not mark and not (succeeded or failed):
         return None  # RQ's hash came anew under it; whether it records, its first ending says
     # Without a mark, an account of that name belongs to an earlier RQ worker.
-    booked = [count_of(text(value)) or 0 if value and mark else 0 for value in columns[: len(_COLUMNS)]]
+    booked = [count_of(text(value)) or 0 if value and mark else 0 for value in columns] or [0] * len(_COLUMNS)
     said = _mark(mark)
     remarks = (MISSING, LACKING, UNTESTED, MEMORY_LIMIT)
     missing, lacking, untested, memory_limit = (said.pop(remark, "") for remark in remarks)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import fsum
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from jobtelemetry.contract import Kind
 from jobtelemetry.outcomes import State
+from jobtelemetry.store.listeners import Listeners, by_queue
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -35,6 +37,13 @@ class Deploy(NamedTuple):
     version: str
     at: float
     by: str = ""
+
+
+class Progress(NamedTuple):
+    """How many label sets a reader has read, and how many there are; fewer while it reads all for the first time."""
+
+    read: int
+    of: int
 
 
 class Exemplar(NamedTuple):
@@ -469,6 +478,11 @@ class Snapshot:
     own_unwritten: int = 0
     own_left_out: int = 0
     own_clashing: int = 0
+
+    @cached_property
+    def listeners(self) -> Mapping[str, Listeners]:
+        """The RQ workers of each queue on which any listens, taken together."""
+        return by_queue(self.rq_workers)
 
     @property
     def rate_limited(self) -> int:

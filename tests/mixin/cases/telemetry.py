@@ -99,6 +99,22 @@ CASES = (
     ),
     Case(
         "JobTelemetryRedisDown",
+        "an exporter that never gets to the end of its first read pages",
+        alive() | {name(contract.LABEL_SETS.name): flat(9000), name(contract.LABEL_SETS_READ.name): "0+100x80"},
+        "24m",
+        (firing("JobTelemetryRedisDown", "page"),),
+    ),
+    Case(
+        "JobTelemetryRedisDown",
+        "one of two exporters that has read everything is enough",
+        alive()
+        | {name("up", "b:10427"): flat(1), name(contract.UP.name, "b:10427"): flat(1)}
+        | {name(contract.LABEL_SETS.name): flat(900), name(contract.LABEL_SETS.name, "b:10427"): flat(900)}
+        | {name(contract.LABEL_SETS_READ.name): flat(50), name(contract.LABEL_SETS_READ.name, "b:10427"): flat(900)},
+        "30m",
+    ),
+    Case(
+        "JobTelemetryRedisDown",
         "an exporter that is down says nothing about Redis",
         {name("up"): "1+0x20 0+0x60", name(contract.UP.name): "1+0x20 stale"},
         "26m",

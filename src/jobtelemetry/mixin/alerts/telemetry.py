@@ -51,10 +51,11 @@ def exporter_down(q: PromQL) -> Alert:
 
 
 def redis_down(q: PromQL) -> Alert:
-    """Every exporter answers, and none can read Redis."""
+    """Every exporter answers, and none can read Redis, or gets to the end of its first read."""
+    left = f"{q.raw(contract.LABEL_SETS_READ)} - {q.raw(contract.LABEL_SETS)}"
     return Alert(
         "JobTelemetryRedisDown",
-        f"max by ({q.by()}) ({q.raw(contract.UP)}) == 0",
+        f"max by ({q.by()}) ({q.raw(contract.UP)}) == 0\nor max by ({q.by()}) ({left}) < 0",
         "page",
         "The exporter cannot read Redis.",
         f"No exporter of {_installation(q)} can read Redis. If Redis is down, no job runs either.",
