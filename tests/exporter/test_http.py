@@ -28,7 +28,6 @@ from jobtelemetry.exporter.clients import LIMITS, Phase
 from jobtelemetry.exporter.collector import Collector
 from jobtelemetry.exporter.server import ExporterServer
 from jobtelemetry.store.keys import DEPARTED, LAYOUT, UNBOOKED, Keys
-from jobtelemetry.store.read import Reader
 from support.needed import needed
 
 Fetch = Callable[..., Any]
@@ -80,7 +79,7 @@ def test_what_is_kept_of_the_last_scrape_never_shows(
         connection.hset(keys.meta, mapping=meta)
         connection.hset(keys.accounts, f"{DEPARTED}|{UNBOOKED}", total)
         registry = CollectorRegistry()
-        registry.register(Collector(connection, Config(), read=Reader(connection, keys).read))
+        registry.register(Collector(connection, Config()))
         shown, wanted = fetch(url, Accept=accept).text, generate(registry).decode()
         assert _without_time(shown) == _without_time(wanted)
         packed = fetch(url, Accept=accept, Accept_Encoding="gzip")

@@ -163,7 +163,8 @@ def test_each_has_a_reconciler(
     eventually(
         lambda: samples(fetch(f"{server.url}/metrics").text, "jobtelemetry_executions_reconciled_total") == wanted
     )
-    assert samples(fetch(f"{server.url}/metrics").text, "jobtelemetry_reconciler_up") == wanted
+    # Known when the first run is over, which is after it has counted.
+    eventually(lambda: samples(fetch(f"{server.url}/metrics").text, "jobtelemetry_reconciler_up") == wanted)
 
 
 def _answering(pieces: Callable[[], Iterator[bytes]]) -> socketserver.ThreadingTCPServer:
