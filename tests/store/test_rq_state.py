@@ -15,7 +15,7 @@ from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import Reader
 from jobtelemetry.store.record import Known
 from jobtelemetry.store.rq_state import Discovery, Queues, RQWorkers, still_there
-from jobtelemetry.store.scripted import Scripted
+from jobtelemetry.store.scripted import Scripted, Sheet
 from jobtelemetry.store.scripts import execute
 
 KEYS = Keys("{a}rq")
@@ -197,3 +197,23 @@ def test_a_strange_key_is_an_error_as_before(server: EmbeddedServer) -> None:
         connection.set(KEYS.queue("q"), "no list")
         with pytest.raises(Exception, match="WRONGTYPE"):
             Queues(connection, KEYS, Scripted(connection)).read(time.time())
+
+
+def test_what_could_not_be_read_is_read_again() -> None:
+    """One row is nonsense at one look: what changed beside it at that look is not taken for read at the next."""
+    with EmbeddedServer() as other:
+        connection = other.connection()
+        scripted = Scripted(connection)
+        sheet = Sheet("return redis.call('GET', ARGV[1])", at_once=1, arguments=lambda names: names[0], make=_second)
+        names = ["a", "b"]
+
+        def look(a: str, b: str) -> tuple[int, ...] | None:
+            connection.mset({"a": a, "b": b})
+            return sheet.read(scripted, "a", names)
+
+        assert (look("1", "1"), look("2", "{nonsense"), look("2", "1")) == ((1, 1), None, (2, 1))
+        assert look("2", "1") is look("2", "1"), "what says the same is the same"
+
+
+def _second(_: str, said: int) -> int:
+    return said

@@ -175,6 +175,7 @@ class Sheet(Generic[T]):
                     same = False
                     self._read(piece, reply)
         except ValueError:  # the server's JSON is none, or it is short of rows
+            self._names, self._pieces = (), []  # some are read already, and would be the same the next time
             return None
         self._names, self._pieces = names, pieces
         if not same:
