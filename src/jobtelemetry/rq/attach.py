@@ -163,7 +163,7 @@ class Attachments:
 
     def _wrapper(self, hook: Hook, original: Any, find: Callable[[Hook], Callable[..., Any]]) -> Any:
         plan, active = _plan(hook, original), self._active
-        first, one = plan[0] if plan else ("", _NOWHERE), len(plan) == 1
+        single, rest = plan[0] if len(plan) == 1 else None, REST in hook.wants
         handler: Any = None
 
         @functools.wraps(original)
@@ -176,35 +176,24 @@ class Attachments:
             call = partial(original, owner, *args, **kwargs)
             if not plan:
                 return handler(call, owner)
-            if one:  # nearly every hook
-                return handler(call, owner, _value(first, args, kwargs))
-            return handler(call, owner, *[_value(value, args, kwargs) for value in plan])
+            if single is not None and not rest:  # nearly every hook
+                name, place = single
+                return handler(call, owner, args[place] if place < len(args) else kwargs.get(name))
+            values = [args[place] if place < len(args) else kwargs.get(name) for name, place in plan]
+            return handler(call, owner, *values, args[len(plan) :]) if rest else handler(call, owner, *values)
 
         return wrapper
 
 
 #: The place of what is no parameter of this RQ.
 _NOWHERE = sys.maxsize
-_Place = tuple[str, int | slice]
 
 
-def _plan(hook: Hook, original: Any) -> tuple[_Place, ...]:
+def _plan(hook: Hook, original: Any) -> tuple[tuple[str, int], ...]:
     """Where a call has each value, found once: at this place among the positional arguments, or by its name."""
     names = hook.parameters(original)[1:]
-    wanted = (*hook.needs, *hook.wants)
-    places = [names.index(name) if name in names else _NOWHERE for name in wanted]
-    return tuple(
-        (name, slice(number, None) if name == REST else place)
-        for number, (name, place) in enumerate(zip(wanted, places, strict=True))
-    )
-
-
-def _value(place: _Place, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    name, where = place
-    try:
-        return kwargs[name] if name in kwargs else args[where]
-    except IndexError:  # by default, or this RQ has no such parameter
-        return None
+    wanted = [name for name in (*hook.needs, *hook.wants) if name != REST]
+    return tuple((name, names.index(name) if name in names else _NOWHERE) for name in wanted)
 
 
 def _parameters(function: Any) -> list[str]:
