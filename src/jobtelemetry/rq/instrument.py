@@ -51,6 +51,7 @@ def instrument(config: Config | None = None) -> None:
             attachments.attach(hook, rooms.handler)
     if not off:
         executing.find_with(executing.nobody, executing.nobody, settings)
+    rooms.enter()
     _attached = attachments, rooms
 
 

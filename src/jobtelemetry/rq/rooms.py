@@ -1,13 +1,15 @@
 """The rooms that the hooks' handlers live in: loaded with the first hook that is called, and not before.
 
 What only puts hooks in place, an application that never enqueues, or not yet, pays for nothing else. An RQ worker calls
-the first hook as it starts, so everything is there before its first fork, and no work-horse imports it again.
+the first hook as it starts, so everything is there before its first fork, and no work-horse imports it again. Beside
+Sentry's SDK everything is loaded at once.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -50,6 +52,12 @@ class Rooms:
                     self._rooms = self._load()
         room = self._rooms.get(hook.room)
         return pass_through if room is None else getattr(room, hook.handler)
+
+    def enter(self) -> None:
+        """The hooks are in place. Where Sentry's SDK is, it hears nothing more of what tells of an ending."""
+        if "sentry_sdk" in sys.modules:
+            with _loading:
+                self._rooms = self._load()
 
     def leave(self) -> None:
         """The hooks are taken off."""

@@ -213,15 +213,18 @@ def errors(q: PromQL) -> list[panels.PanelBuilder]:
     unwritten = f"60 * sum({q.rate(contract.OWN_UNWRITTEN, queries.RATE)})"
     left_out = f"60 * sum({q.rate(contract.OWN_LEFT_OUT, queries.RATE)})"
     series = f'count({{__name__=~"jobtelemetry_.+", {q.config.selector}{q.installation}}})'
+    unread = f"{q.raw(contract.LABEL_SETS)} - {q.raw(contract.LABEL_SETS_READ)}"
     return [
         panels.lines(
             "Blind spots",
             "Unrecorded executions and uninstrumented RQ workers: 0 is health. Series of own metrics that are kept and "
-            "not shown, because their name has two types, are there where there are some.",
+            "not shown, because their name has two types, are there where there are some, and so are label sets that "
+            "an exporter which has just started has not read yet.",
             [
                 range_query(f"max({q.raw(contract.UNRECORDED_EXECUTIONS)})", "unrecorded executions"),
                 range_query(f"max({q.raw(contract.RQ_WORKERS_UNINSTRUMENTED)})", "uninstrumented RQ workers"),
                 range_query(f"sum({q.of(contract.OWN_UNSERVED)}) > 0", "own series not shown"),
+                range_query(f"max({unread}) > 0", "label sets not read yet"),
             ],
             width=8,
             height=7,
@@ -229,6 +232,7 @@ def errors(q: PromQL) -> list[panels.PanelBuilder]:
                 "unrecorded executions": "red",
                 "uninstrumented RQ workers": "orange",
                 "own series not shown": "yellow",
+                "label sets not read yet": "yellow",
             },
             decimals=0,
         ),
