@@ -84,7 +84,7 @@ def detect(error: BaseException | None) -> RateLimit | None:
         error: The exception that ended an execution.
 
     Returns:
-        The rate limit, or ``None``. Never raises an ``Exception``.
+        The rate limit, or ``None``. Never raises an ``Exception`` or ``SystemExit``.
     """
     if error is None:
         return None
@@ -93,7 +93,7 @@ def detect(error: BaseException | None) -> RateLimit | None:
         errors.extend(_chain(error))
     for find in (_by_type, _by_status, _by_check, _by_text):
         for each in errors:
-            with suppress(Exception):
+            with suppress(Exception, SystemExit):  # what is looked at runs code of the error's own
                 if found := find(each):
                     return found
     return None

@@ -69,9 +69,9 @@ def test_the_doctor_names_who_takes_nothing(theatre: Theatre) -> None:
     """By name and host, where a job has been waiting all the while; nobody where the queue is empty."""
     with theatre.stage().open() as stage:
         worker = stage.run("Worker")
+        stage.bury(worker)  # it takes nothing, and RQ has not noticed
         stage.connection.hset("rq:worker:worker-1", "last_heartbeat", "2026-01-01T00:00:00.000000Z")
         assert told(stage, "idle") == "", "nothing waits"
-        stage.bury(worker)  # it takes nothing, and RQ has not noticed
         job = stage.enqueue(jobs.complete)
         stage.connection.hset(f"rq:job:{job.id}", "enqueued_at", "2026-01-01T00:10:00.000000Z")
         host = stage.connection.hget("rq:worker:worker-1", "hostname").decode()

@@ -168,16 +168,17 @@ def test_a_circle_of_exceptions_ends() -> None:
     assert detect(one) is None
 
 
-def test_exceptions_that_raise_when_looked_at_harm_nothing() -> None:
-    """A broken exception is no rate limit and no accident."""
+@pytest.mark.parametrize("raised", [RuntimeError, SystemExit])
+def test_exceptions_that_raise_when_looked_at_harm_nothing(raised: type[BaseException]) -> None:
+    """A broken exception is no rate limit and no accident; what would end a process does not."""
 
     class Broken(Exception):
         def __str__(self) -> str:
-            raise RuntimeError("no")
+            raise raised("no")
 
         @property
         def response(self) -> object:
-            raise RuntimeError("no")
+            raise raised("no")
 
     assert detect(Broken()) is None
 
