@@ -8,9 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rq import Queue
@@ -24,12 +22,13 @@ from jobtelemetry.mixin.config import MixinConfig
 from jobtelemetry.store.keys import Keys
 from jobtelemetry.store.read import read_snapshot
 from jobtelemetry.store.snapshot import Snapshot
+from support.started import Started
 from support.waiting import eventually
 
 _WATCHDOG = "JobTelemetryWatchdog"
 
 
-class Site:
+class Site(Started):
     """Everything that an installation has, with the repository's own configuration.
 
     Args:
@@ -38,8 +37,8 @@ class Site:
     """
 
     def __init__(self, home: Path, settings: Iterable[str] = ()) -> None:
+        super().__init__()
         self._home = home
-        self._stack = ExitStack()
         rules = build(MixinConfig().with_settings((*SETTINGS, *settings)), home)
         self._monitoring = Monitoring.on_free_ports(
             home, free_port(), [path for path in rules if path.suffix == ".yml"]
@@ -49,19 +48,6 @@ class Site:
         self.workers: list[Process] = []
         #: The one that an incident has stopped.
         self.stopped: Process
-
-    def __enter__(self) -> Site:
-        try:
-            self._start()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
 
     def _start(self) -> None:
         self.server = EmbeddedServer(self._home, appendonly="yes", appendfsync="always", save="")

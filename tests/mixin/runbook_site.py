@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 
 from rq import Queue, Retry, Worker
 from rq.job import Job, JobStatus
@@ -18,6 +16,7 @@ from drills.processes import Process, free_port, python
 from jobtelemetry.mixin.build import build
 from jobtelemetry.mixin.config import MixinConfig
 from support.servers import TcpServer
+from support.started import Started
 from support.waiting import eventually
 
 _ROOT = DEPLOY.parent
@@ -33,7 +32,7 @@ _WORKERS = {
 _ABOUT_RUNNING_JOBS = {"JobRunningTooLong", "QueueStalled"}
 
 
-class RunbookSite:
+class RunbookSite(Started):
     """One installation for all runbooks.
 
     Args:
@@ -42,26 +41,13 @@ class RunbookSite:
     """
 
     def __init__(self, home: Path, server: TcpServer) -> None:
+        super().__init__()
         self._home, self._server = home, server
         self._redis = server.client()
         self._queue = Queue("default", connection=self._redis)
-        self._stack = ExitStack()
         self._environ = {"REDIS_URL": server.tcp_url, "QUEUE": "default", "REASON": "filtered"}
         self._environ |= {"FUNCTION": "drill_jobs.show", "PORT": "0", "JOBTELEMETRY_LISTEN": "127.0.0.1:0"}
         self._exporter_port = free_port()
-
-    def __enter__(self) -> RunbookSite:
-        try:
-            self._start()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
 
     def _start(self) -> None:
         listen, url = f"127.0.0.1:{self._exporter_port}", self._server.tcp_url

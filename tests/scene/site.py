@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from contextlib import ExitStack
 from pathlib import Path
 
 import yaml
@@ -15,6 +14,7 @@ from drills.processes import Process, binary, free_port, python
 from jobtelemetry.demo.server import EmbeddedServer
 from jobtelemetry.mixin.build import build
 from jobtelemetry.mixin.config import MixinConfig
+from support.started import Started
 from support.waiting import eventually
 
 _HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ LOKI = 'app="rq-worker"'
 _SETTINGS = (f"loki_selector={LOKI}",)
 
 
-class Site:
+class Site(Started):
     """One installation.
 
     Args:
@@ -41,22 +41,11 @@ class Site:
     """
 
     def __init__(self, home: Path, *, monitoring_only: bool = False) -> None:
+        super().__init__()
         self.home, self._monitoring_only = home, monitoring_only
-        self._stack = ExitStack()
         self.workers: dict[str, Process] = {}
         self.redis: Redis
         self.prometheus = ""
-
-    def __enter__(self) -> Site:
-        try:
-            self._start()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
 
     def _start(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
